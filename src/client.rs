@@ -1,0 +1,207 @@
+//! The pooled HTTP client: to KooDrive, to the token endpoint, to the SSO's keys.
+//!
+//! The only place that builds one. Knows nothing of what is asked.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::Request;
+use http::Response;
+use http::StatusCode;
+use http::Uri;
+use hyper::body::Incoming;
+use hyper_rustls::HttpsConnector;
+use hyper_rustls::MaybeHttpsStream;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::TokioIo;
+use hyper_util::rt::TokioTimer;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
+use tokio::net::TcpStream;
+
+use crate::body::BodyError;
+use crate::body::InboundBody;
+use crate::body::OutboundBody;
+use crate::body::read_whole;
+
+/// How a client connects.
+#[derive(Clone, Debug)]
+pub struct ClientOptions<'a> {
+    /// DNS, TCP and TLS together.
+    pub connect_timeout: Duration,
+    /// How long an unused connection is kept; below the peer's own patience.
+    pub pool_idle_timeout: Duration,
+    pub pool_max_idle: usize,
+    /// PEM roots besides the system's; empty = none.
+    pub extra_roots: &'a str,
+    /// PEM certificate chain and key we present; empty = none.
+    pub identity: Option<(&'a str, &'a str)>,
+    /// Whether HTTP/2 is offered by ALPN.
+    pub http2: bool,
+}
+
+/// A pooled client. Clones share the pool.
+#[derive(Clone, Debug)]
+pub struct Client {
+    inner: legacy::Client<BoundedConnector, OutboundBody>,
+}
+
+/// A small answer, read whole.
+#[derive(Clone, Debug)]
+pub struct SmallAnswer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// Why a client cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientSetupError {
+    #[error("the extra root certificates are not usable PEM")]
+    Roots(#[source] rustls::pki_types::pem::Error),
+    #[error("a root certificate is not usable")]
+    Root(#[source] rustls::Error),
+    #[error("the client certificate or its key is not usable PEM")]
+    Identity(#[source] rustls::pki_types::pem::Error),
+    #[error("the client certificate does not go with its key")]
+    IdentityPair(#[source] rustls::Error),
+}
+
+/// Why a request got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    #[error("no connection could be made")]
+    Connect(#[source] legacy::Error),
+    #[error("the connection broke before the answer was complete")]
+    Broken(#[source] legacy::Error),
+    #[error("the answer broke off")]
+    Body(#[source] BodyError),
+    #[error("no complete answer within {0:?}")]
+    TimedOut(Duration),
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
+}
+
+impl Client {
+    pub fn new(options: &ClientOptions<'_>) -> Result<Self, ClientSetupError> {
+        let mut http = HttpConnector::new();
+        http.set_nodelay(true);
+        http.enforce_http(false);
+        http.set_connect_timeout(Some(options.connect_timeout));
+        let tls = tls_config(options)?;
+        let https = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls);
+        let https = https.https_or_http().enable_http1();
+        let https = if options.http2 {
+            https.enable_http2().wrap_connector(http)
+        } else {
+            https.wrap_connector(http)
+        };
+        let connector = BoundedConnector { https, timeout: options.connect_timeout };
+        let inner = legacy::Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(options.pool_idle_timeout)
+            .pool_max_idle_per_host(options.pool_max_idle)
+            .retry_canceled_requests(true)
+            .build(connector);
+        Ok(Self { inner })
+    }
+
+    /// Sends a request and waits for the head of the answer, at most `timeout`.
+    pub async fn send(
+        &self,
+        request: Request<OutboundBody>,
+        timeout: Duration,
+    ) -> Result<Response<Incoming>, ClientError> {
+        match tokio::time::timeout(timeout, self.inner.request(request)).await {
+            Err(_) => Err(ClientError::TimedOut(timeout)),
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) if error.is_connect() => Err(ClientError::Connect(error)),
+            Ok(Err(error)) => Err(ClientError::Broken(error)),
+        }
+    }
+
+    /// One bounded exchange of small messages: at most `bytes_max` of answer within `timeout`.
+    pub async fn send_small(
+        &self,
+        request: Request<OutboundBody>,
+        bytes_max: usize,
+        timeout: Duration,
+    ) -> Result<SmallAnswer, ClientError> {
+        let whole = async {
+            let (head, body) = self.send(request, timeout).await?.into_parts();
+            let body = read_whole(InboundBody::new(body, timeout), bytes_max).await;
+            match body {
+                Ok(body) => Ok(SmallAnswer { status: head.status, headers: head.headers, body }),
+                Err(BodyError::TooLarge(bytes)) => Err(ClientError::TooLarge(bytes)),
+                Err(error) => Err(ClientError::Body(error)),
+            }
+        };
+        tokio::time::timeout(timeout, whole).await.unwrap_or(Err(ClientError::TimedOut(timeout)))
+    }
+}
+
+fn tls_config(options: &ClientOptions<'_>) -> Result<rustls::ClientConfig, ClientSetupError> {
+    let mut roots = rustls::RootCertStore::empty();
+    let system = rustls_native_certs::load_native_certs();
+    for error in &system.errors {
+        tracing::warn!(%error, "system root certificates not read");
+    }
+    roots.add_parsable_certificates(system.certs);
+    for certificate in CertificateDer::pem_slice_iter(options.extra_roots.as_bytes()) {
+        let certificate = certificate.map_err(ClientSetupError::Roots)?;
+        roots.add(certificate).map_err(ClientSetupError::Root)?;
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider supports TLS 1.2 and 1.3")
+        .with_root_certificates(roots);
+    let Some((chain, key)) = options.identity else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let chain = CertificateDer::pem_slice_iter(chain.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(ClientSetupError::Identity)?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(ClientSetupError::Identity)?;
+    builder.with_client_auth_cert(chain, key).map_err(ClientSetupError::IdentityPair)
+}
+
+/// Connects within a bound that covers the TLS handshake too.
+#[derive(Clone, Debug)]
+struct BoundedConnector {
+    https: HttpsConnector<HttpConnector>,
+    timeout: Duration,
+}
+
+type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+impl tower_service::Service<Uri> for BoundedConnector {
+    type Response = Stream;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.https.poll_ready(cx)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connecting = self.https.call(uri);
+        let timeout = self.timeout;
+        Box::pin(async move {
+            tokio::time::timeout(timeout, connecting).await.unwrap_or_else(|_| {
+                Err(io::Error::new(io::ErrorKind::TimedOut, "connect timed out").into())
+            })
+        })
+    }
+}

@@ -1,0 +1,168 @@
+//! W3C trace context: ids, and the strict reading and writing of `traceparent`.
+//!
+//! Knows nothing of KooDrive's X-Traceid (see [`crate::trace_id`]) nor of how spans are exported.
+//! Page: <https://www.w3.org/TR/trace-context/>.
+
+use std::fmt;
+
+use http::HeaderMap;
+use http::HeaderName;
+use http::HeaderValue;
+
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// 16 bytes, never all zero.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TraceId([u8; 16]);
+
+/// 8 bytes, never all zero.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SpanId([u8; 8]);
+
+impl TraceId {
+    pub fn generate() -> Self {
+        Self(random_non_zero())
+    }
+
+    /// 32 lower-case hex digits, not all zero.
+    pub fn parse(hex: &[u8]) -> Option<Self> {
+        parse_hex(hex).map(Self)
+    }
+
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+}
+
+impl SpanId {
+    pub fn generate() -> Self {
+        Self(random_non_zero())
+    }
+
+    /// 16 lower-case hex digits, not all zero.
+    pub fn parse(hex: &[u8]) -> Option<Self> {
+        parse_hex(hex).map(Self)
+    }
+
+    pub fn to_bytes(self) -> [u8; 8] {
+        self.0
+    }
+}
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Display for SpanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", u64::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Debug for SpanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// One span's place in a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpanContext {
+    pub trace_id: TraceId,
+    pub span_id: SpanId,
+    pub sampled: bool,
+}
+
+impl SpanContext {
+    /// The first span of a new trace.
+    pub fn root(sampled: bool) -> Self {
+        Self { trace_id: TraceId::generate(), span_id: SpanId::generate(), sampled }
+    }
+
+    /// A new span of the same trace.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self { span_id: SpanId::generate(), ..*self }
+    }
+
+    /// The `traceparent` that makes this span the parent of what the receiver does.
+    pub fn to_traceparent(self) -> HeaderValue {
+        let flags = u8::from(self.sampled);
+        let text = format!("00-{}-{}-{flags:02x}", self.trace_id, self.span_id);
+        HeaderValue::try_from(text).expect("hex digits and dashes are legal in a header")
+    }
+
+    /// The caller's span, from exactly one well-formed `traceparent` (section 3.2 of the page).
+    pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
+        let mut values = headers.get_all(TRACEPARENT).iter();
+        let value = values.next()?;
+        if values.next().is_some() {
+            return None;
+        }
+        Self::parse(value.as_bytes())
+    }
+
+    fn parse(value: &[u8]) -> Option<Self> {
+        let (head, rest) = value.split_at_checked(TRACEPARENT_LEN)?;
+        let [version, trace_id, span_id, flags] = split_fields(head)?;
+        let version: [u8; 1] = hex_bytes(version)?;
+        let later_version_continues = rest.first() == Some(&b'-') && version != [0];
+        if version == [0xff] || !(rest.is_empty() || later_version_continues) {
+            return None;
+        }
+        let flags: [u8; 1] = hex_bytes(flags)?;
+        Some(Self {
+            trace_id: TraceId::parse(trace_id)?,
+            span_id: SpanId::parse(span_id)?,
+            sampled: flags[0] & 1 == 1,
+        })
+    }
+}
+
+const TRACEPARENT_LEN: usize = 55;
+
+fn split_fields(head: &[u8]) -> Option<[&[u8]; 4]> {
+    let dashes = [2, 35, 52];
+    let fields = [&head[..2], &head[3..35], &head[36..52], &head[53..55]];
+    dashes.iter().all(|at| head[*at] == b'-').then_some(fields)
+}
+
+fn parse_hex<const N: usize>(hex: &[u8]) -> Option<[u8; N]> {
+    hex_bytes(hex).filter(|bytes| *bytes != [0; N])
+}
+
+fn hex_bytes<const N: usize>(hex: &[u8]) -> Option<[u8; N]> {
+    if hex.len() != 2 * N {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
+        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+    }
+    Some(bytes)
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+fn random_non_zero<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    while bytes == [0; N] {
+        aws_lc_rs::rand::fill(&mut bytes).expect("the system's random source does not fail");
+    }
+    bytes
+}

@@ -3,6 +3,10 @@
 //! Knows nothing of stages; it only moves bytes, bounds them and notices when they stop coming.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
 use std::task::ready;
@@ -25,6 +29,8 @@ pub enum BodyError {
     Idle(Duration),
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
+    #[error("all memory for bodies is in use")]
+    NoBudget,
     #[error("the body broke off")]
     Broken(#[source] hyper::Error),
 }
@@ -35,12 +41,17 @@ pub struct InboundBody {
     inner: Incoming,
     idle_timeout: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
-    bytes: u64,
+    bytes: Arc<AtomicU64>,
 }
 
 impl InboundBody {
     pub fn new(inner: Incoming, idle_timeout: Duration) -> Self {
-        Self { inner, idle_timeout, deadline: None, bytes: 0 }
+        Self { inner, idle_timeout, deadline: None, bytes: Arc::default() }
+    }
+
+    /// Counts the bytes that arrived, also after the body was given away.
+    pub fn counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.bytes)
     }
 }
 
@@ -59,7 +70,7 @@ impl Body for InboundBody {
                 if let Some(Ok(frame)) = &frame
                     && let Some(data) = frame.data_ref()
                 {
-                    this.bytes += data.len() as u64;
+                    this.bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
                 }
                 Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)))
             }
@@ -88,6 +99,8 @@ impl Body for InboundBody {
 pub enum OutboundBody {
     Whole(Option<Bytes>),
     Streaming(InboundBody),
+    /// A stream of which the beginning was read already.
+    Begun(Option<Bytes>, InboundBody),
 }
 
 impl OutboundBody {
@@ -112,14 +125,18 @@ impl Body for OutboundBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Streaming(body) => Pin::new(body).poll_frame(cx),
+            Self::Begun(begin @ Some(_), _) => {
+                Poll::Ready(begin.take().map(|bytes| Ok(Frame::data(bytes))))
+            }
+            Self::Streaming(body) | Self::Begun(None, body) => Pin::new(body).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
-            Self::Streaming(body) => body.is_end_stream(),
+            Self::Begun(Some(_), _) => false,
+            Self::Streaming(body) | Self::Begun(None, body) => body.is_end_stream(),
         }
     }
 
@@ -128,13 +145,93 @@ impl Body for OutboundBody {
             Self::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Self::Streaming(body) => body.size_hint(),
+            Self::Streaming(body) | Self::Begun(None, body) => body.size_hint(),
+            // Only answers of unknown length are read ahead.
+            Self::Begun(Some(_), _) => SizeHint::default(),
         }
     }
 }
 
+/// Memory that all bodies held at once share.
+#[derive(Debug)]
+pub struct Budget {
+    free: AtomicUsize,
+}
+
+impl Budget {
+    pub fn new(bytes_max: usize) -> Arc<Self> {
+        Arc::new(Self { free: AtomicUsize::new(bytes_max) })
+    }
+
+    fn take(self: &Arc<Self>, bytes: usize) -> Option<Reservation> {
+        self.free
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(bytes))
+            .ok()?;
+        Some(Reservation { budget: Arc::clone(self), bytes })
+    }
+}
+
+/// A part of a [`Budget`], given back on drop.
+#[derive(Debug)]
+pub struct Reservation {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Reservation {
+    fn grow(&mut self, bytes: usize) -> bool {
+        match self.budget.take(bytes) {
+            Some(mut more) => {
+                self.bytes += std::mem::take(&mut more.bytes);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.budget.free.fetch_add(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// A body in memory, and the memory it was granted.
+#[derive(Debug)]
+pub struct WholeBody {
+    pub bytes: Bytes,
+    _reservation: Reservation,
+}
+
+/// Reads a body into memory, at most `bytes_max` of it and within what the budget still has.
+pub async fn read_budgeted<B>(
+    body: B,
+    bytes_max: usize,
+    budget: &Arc<Budget>,
+) -> Result<WholeBody, BodyError>
+where
+    B: Body<Data = Bytes, Error = BodyError>,
+{
+    let mut reservation = budget.take(0).ok_or(BodyError::NoBudget)?;
+    let grant = |bytes| reservation.grow(bytes);
+    let bytes = gather(body, bytes_max, grant).await?;
+    Ok(WholeBody { bytes, _reservation: reservation })
+}
+
 /// Reads a body into memory, at most `bytes_max` of it.
 pub async fn read_whole<B>(body: B, bytes_max: usize) -> Result<Bytes, BodyError>
+where
+    B: Body<Data = Bytes, Error = BodyError>,
+{
+    gather(body, bytes_max, |_| true).await
+}
+
+/// `grant` is asked before each further number of bytes is held.
+async fn gather<B>(
+    body: B,
+    bytes_max: usize,
+    mut grant: impl FnMut(usize) -> bool,
+) -> Result<Bytes, BodyError>
 where
     B: Body<Data = Bytes, Error = BodyError>,
 {
@@ -144,27 +241,27 @@ where
         return Err(BodyError::TooLarge(bytes_max));
     }
     let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
+    let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
-        if bytes_max - first.len() - rest.len() < data.len() {
+        let held = first.len() + whole.len();
+        if bytes_max - held < data.len() {
             return Err(BodyError::TooLarge(bytes_max));
         }
-        if first.is_empty() {
-            first = data;
-        } else {
-            if rest.is_empty() {
-                let announced = usize::try_from(announced).unwrap_or(0);
-                rest.reserve(announced.saturating_sub(first.len()).max(data.len()));
-            }
-            rest.extend_from_slice(&data);
+        if !grant(data.len()) {
+            return Err(BodyError::NoBudget);
         }
+        if held == 0 {
+            // Most bodies are one frame: kept as it came, without a copy.
+            first = data;
+            continue;
+        }
+        if whole.is_empty() {
+            let expected = usize::try_from(announced).unwrap_or(0).max(held + data.len());
+            whole.reserve(expected);
+            whole.extend_from_slice(&std::mem::take(&mut first));
+        }
+        whole.extend_from_slice(&data);
     }
-    if rest.is_empty() {
-        return Ok(first);
-    }
-    let mut whole = BytesMut::with_capacity(first.len() + rest.len());
-    whole.extend_from_slice(&first);
-    whole.extend_from_slice(&rest);
-    Ok(whole.freeze())
+    Ok(if whole.is_empty() { first } else { whole.freeze() })
 }

@@ -2,9 +2,12 @@
 //!
 //! The only place that builds one. Knows nothing of what is asked.
 
+use std::error::Error as _;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
@@ -16,10 +19,15 @@ use http::Response;
 use http::StatusCode;
 use http::Uri;
 use hyper::body::Incoming;
+use hyper::rt::ReadBufCursor;
 use hyper_rustls::HttpsConnector;
 use hyper_rustls::MaybeHttpsStream;
 use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::CaptureConnection;
+use hyper_util::client::legacy::connect::Connected;
+use hyper_util::client::legacy::connect::Connection;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
@@ -81,8 +89,14 @@ pub enum ClientSetupError {
 pub enum ClientError {
     #[error("no connection could be made")]
     Connect(#[source] legacy::Error),
-    #[error("the connection broke before the answer was complete")]
-    Broken(#[source] legacy::Error),
+    #[error("the connection broke before the answer")]
+    Broken {
+        #[source]
+        cause: legacy::Error,
+        /// Whether the connection had served a request before: the peer may have closed it while
+        /// this one was on its way.
+        reused: bool,
+    },
     #[error("the answer broke off")]
     Body(#[source] BodyError),
     #[error("no complete answer within {0:?}")]
@@ -119,14 +133,17 @@ impl Client {
     /// Sends a request and waits for the head of the answer, at most `timeout`.
     pub async fn send(
         &self,
-        request: Request<OutboundBody>,
+        mut request: Request<OutboundBody>,
         timeout: Duration,
     ) -> Result<Response<Incoming>, ClientError> {
-        match tokio::time::timeout(timeout, self.inner.request(request)).await {
+        let connection = capture_connection(&mut request);
+        let sent = tokio::time::timeout(timeout, self.inner.request(request)).await;
+        let reused = count_use(&connection);
+        match sent {
             Err(_) => Err(ClientError::TimedOut(timeout)),
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) if error.is_connect() => Err(ClientError::Connect(error)),
-            Ok(Err(error)) => Err(ClientError::Broken(error)),
+            Ok(Err(cause)) => Err(ClientError::Broken { cause, reused }),
         }
     }
 
@@ -148,6 +165,32 @@ impl Client {
         };
         tokio::time::timeout(timeout, whole).await.unwrap_or(Err(ClientError::TimedOut(timeout)))
     }
+}
+
+impl ClientError {
+    /// The failure of the body we were sending, if that is what broke the request.
+    pub fn body_error(&self) -> Option<&BodyError> {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = match self {
+            Self::Broken { cause, .. } => cause.source(),
+            Self::Body(_) | Self::Connect(_) | Self::TimedOut(_) | Self::TooLarge(_) => None,
+        };
+        while let Some(error) = cause {
+            if let Some(body) = error.downcast_ref() {
+                return Some(body);
+            }
+            cause = error.source();
+        }
+        None
+    }
+}
+
+/// Counts one use of the connection a request went out on; tells whether it was not the first.
+fn count_use(connection: &CaptureConnection) -> bool {
+    let mut extensions = http::Extensions::new();
+    if let Some(connected) = connection.connection_metadata().as_ref() {
+        connected.get_extras(&mut extensions);
+    }
+    extensions.get::<Uses>().is_some_and(|uses| 0 < uses.0.fetch_add(1, Ordering::Relaxed))
 }
 
 fn tls_config(options: &ClientOptions<'_>) -> Result<rustls::ClientConfig, ClientSetupError> {
@@ -183,7 +226,63 @@ struct BoundedConnector {
     timeout: Duration,
 }
 
-type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+/// Requests a connection has served; an extra of the connection itself.
+#[derive(Clone, Debug, Default)]
+struct Uses(Arc<AtomicU64>);
+
+/// A connection that counts its requests.
+#[derive(Debug)]
+struct Stream {
+    inner: MaybeHttpsStream<TokioIo<TcpStream>>,
+    uses: Uses,
+}
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        self.inner.connected().extra(self.uses.clone())
+    }
+}
+
+impl hyper::rt::Read for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(cx, into)
+    }
+}
+
+impl hyper::rt::Write for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, slices)
+    }
+}
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl tower_service::Service<Uri> for BoundedConnector {
@@ -199,9 +298,10 @@ impl tower_service::Service<Uri> for BoundedConnector {
         let connecting = self.https.call(uri);
         let timeout = self.timeout;
         Box::pin(async move {
-            tokio::time::timeout(timeout, connecting).await.unwrap_or_else(|_| {
-                Err(io::Error::new(io::ErrorKind::TimedOut, "connect timed out").into())
-            })
+            let inner = tokio::time::timeout(timeout, connecting)
+                .await
+                .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "connect timed out"))??;
+            Ok(Stream { inner, uses: Uses::default() })
         })
     }
 }

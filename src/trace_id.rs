@@ -1,0 +1,78 @@
+//! X-Traceid: keep the caller's if it is legal, else make one.
+//!
+//! The 58 characters are KooDrive's ("58 bits" in its English pages renders 位, characters). Which
+//! characters are legal is not documented; that decision lives here alone.
+
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+use http::HeaderMap;
+use http::HeaderName;
+use http::HeaderValue;
+
+use crate::trace_context::SpanContext;
+use crate::trace_context::SpanId;
+use crate::trace_context::TraceId;
+
+pub const X_TRACEID: HeaderName = HeaderName::from_static("x-traceid");
+
+/// Characters of an X-Traceid.
+const LEN: usize = 58;
+const TRACE_ID_LEN: usize = 32;
+const SPAN_ID_LEN: usize = 16;
+
+/// The 58-character id KooDrive logs every call under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct XTraceId(HeaderValue);
+
+/// The request has an X-Traceid, but not exactly one of 58 legal characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("X-Traceid must be one header of 58 characters from 0-9, A-Z, a-z, _ and -")]
+pub struct IllegalTraceId;
+
+impl XTraceId {
+    /// The caller's id: absent, legal, or illegal. Two headers are illegal even when equal.
+    pub fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, IllegalTraceId> {
+        let mut values = headers.get_all(X_TRACEID).iter();
+        let Some(value) = values.next() else { return Ok(None) };
+        if values.next().is_some() {
+            return Err(IllegalTraceId);
+        }
+        Self::parse(value).map(Some)
+    }
+
+    pub fn parse(value: &HeaderValue) -> Result<Self, IllegalTraceId> {
+        let bytes = value.as_bytes();
+        let legal = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+        if bytes.len() != LEN || !bytes.iter().all(legal) {
+            return Err(IllegalTraceId);
+        }
+        Ok(Self(value.clone()))
+    }
+
+    /// `<32 hex trace id><16 hex id of the SERVER span><10-digit Unix seconds>`: the first 32
+    /// characters find the trace in Jaeger.
+    pub fn generate(span: &SpanContext, now: SystemTime) -> Self {
+        let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let text = format!("{}{}{:010}", span.trace_id, span.span_id, seconds % 10_000_000_000);
+        Self(HeaderValue::try_from(text).expect("hex digits are legal in a header"))
+    }
+
+    /// The span an id of [`Self::generate`]'s form was made for, so that the trace continues.
+    pub fn origin(&self) -> Option<(TraceId, SpanId)> {
+        let (trace_id, rest) = self.0.as_bytes().split_at(TRACE_ID_LEN);
+        let (span_id, seconds) = rest.split_at(SPAN_ID_LEN);
+        if !seconds.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        Some((TraceId::parse(trace_id)?, SpanId::parse(span_id)?))
+    }
+
+    pub fn as_header(&self) -> &HeaderValue {
+        &self.0
+    }
+
+    pub fn as_str(&self) -> &str {
+        self.0.to_str().expect("only ASCII is legal")
+    }
+}

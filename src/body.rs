@@ -49,9 +49,25 @@ impl InboundBody {
         Self { inner, idle_timeout, deadline: None, bytes: Arc::default() }
     }
 
-    /// Counts the bytes that arrived, also after the body was given away.
-    pub fn counter(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.bytes)
+    /// Reads the rest and throws it away: at most `bytes_max` of it, at most for `within`.
+    pub async fn discard(mut self, bytes_max: u64, within: Duration) {
+        let until = self.bytes.load(Ordering::Relaxed) + bytes_max;
+        let reading = async {
+            while let Some(Ok(_)) = self.frame().await {
+                if until < self.bytes.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        };
+        if tokio::time::timeout(within, reading).await.is_err() {
+            tracing::debug!("the rest of a refused body did not arrive in time");
+        }
+    }
+
+    /// Adds the bytes that arrive to `counter`, which outlives the body.
+    #[must_use]
+    pub fn count_into(self, counter: Arc<AtomicU64>) -> Self {
+        Self { bytes: counter, ..self }
     }
 }
 

@@ -236,6 +236,12 @@ impl Forwarder {
 }
 
 impl ForwardError {
+    /// Whether the call was lost on a connection that had been used before, which KooDrive may
+    /// have been closing at that moment.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::Broken(ClientError::Broken { reused: true, .. }))
+    }
+
     /// Why the caller's own body failed, if that was it.
     pub fn caller_body(&self) -> Option<&BodyError> {
         match self {

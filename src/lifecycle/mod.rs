@@ -2,10 +2,19 @@
 //!
 //! The only place that spawns.
 
+mod drain;
+mod signal;
+
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+pub use self::drain::Drain;
+pub use self::drain::DrainWatch;
+pub use self::drain::Phase;
+pub use self::signal::Event;
+pub use self::signal::Signals;
 
 /// Background work of the process: named, stopped and awaited together. Clones share the set.
 #[derive(Clone, Debug, Default)]

@@ -1,0 +1,82 @@
+//! The phases of stopping: serve, linger, drain, abort.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+/// How far the process is on its way out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    #[default]
+    Serving,
+    /// Unready, but new calls are still served: those who send them learn of it only now.
+    Lingering,
+    /// No new connections or calls; those in flight may finish.
+    Draining,
+    /// What is still there is cut off.
+    Aborting,
+}
+
+/// Moves the process through the phases, and knows the connections that are left.
+#[derive(Debug, Default)]
+pub struct Drain {
+    phase: watch::Sender<Phase>,
+    connections: TaskTracker,
+}
+
+/// A view of the phase. Clones see the same.
+#[derive(Clone, Debug)]
+pub struct DrainWatch {
+    phase: watch::Receiver<Phase>,
+    connections: TaskTracker,
+}
+
+impl Drain {
+    pub fn watch(&self) -> DrainWatch {
+        DrainWatch { phase: self.phase.subscribe(), connections: self.connections.clone() }
+    }
+
+    /// Lingers, drains and aborts; returns how many connections had to be cut off.
+    pub async fn run(&self, linger: Duration, drain: Duration) -> usize {
+        self.phase.send_replace(Phase::Lingering);
+        tokio::time::sleep(linger).await;
+        self.phase.send_replace(Phase::Draining);
+        self.connections.close();
+        let drained = tokio::time::timeout(drain, self.connections.wait()).await;
+        let left = self.connections.len();
+        self.phase.send_replace(Phase::Aborting);
+        if drained.is_err() {
+            self.connections.wait().await;
+        }
+        left
+    }
+}
+
+impl DrainWatch {
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Waits until the process is at least as far as `phase`.
+    pub async fn reached(&mut self, phase: Phase) {
+        // An error means the process is gone beyond all phases.
+        let _phase = self.phase.wait_for(|now| phase <= *now).await;
+    }
+
+    /// Runs a connection to its end; it is cut off when the process aborts.
+    pub fn serve(&self, connection: impl Future<Output = ()> + Send + 'static) {
+        let mut watch = self.clone();
+        self.connections.spawn(async move {
+            tokio::select! {
+                () = connection => {}
+                () = watch.reached(Phase::Aborting) => {}
+            }
+        });
+    }
+
+    /// Connections open now.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+}

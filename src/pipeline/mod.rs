@@ -1,0 +1,256 @@
+//! ONE request, top to bottom: trace id, call, accept, limit, validate, token, forward.
+//!
+//! The order is law: cheap before costly, headers before bodies, local before network; nothing is
+//! spent upstream on a call that will be refused. [`Pipeline::handle`] cannot fail; what it wraps
+//! may end in a [`Rejection`].
+
+mod reply;
+mod send;
+mod walk;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::HeaderValue;
+use http::Response;
+use http::StatusCode;
+use http::request;
+use tokio::sync::Semaphore;
+
+pub use self::reply::ResponseBody;
+use self::send::CallBody;
+use self::walk::Walk;
+use crate::accept::Accepted;
+use crate::accept::Acceptor;
+use crate::body;
+use crate::body::Budget;
+use crate::body::InboundBody;
+use crate::body::OutboundBody;
+use crate::body::WholeBody;
+use crate::call;
+use crate::call::CallPlan;
+use crate::clock::Clock;
+use crate::config::GuardMode;
+use crate::config::OnIllegal;
+use crate::forward::Forwarder;
+use crate::limit::LimitExceeded;
+use crate::limit::Limiter;
+use crate::limit::Policy;
+use crate::rejection::Rejection;
+use crate::telemetry;
+use crate::telemetry::CallName;
+use crate::telemetry::Decision;
+use crate::telemetry::Peer;
+use crate::telemetry::Stage;
+use crate::telemetry::Telemetry;
+use crate::token::Tokens;
+use crate::validate::BatchRules;
+use crate::validate::Language;
+
+/// All stages under one configuration. Immutable; a reload makes another.
+pub struct Pipeline {
+    pub clock: Clock,
+    pub telemetry: Telemetry,
+    pub on_illegal_trace_id: OnIllegal,
+    /// `forward.prefix`.
+    pub prefix: String,
+    pub acceptor: Acceptor,
+    pub limiter: Limiter,
+    pub validate_mode: GuardMode,
+    pub rules: BatchRules,
+    /// `language` of preverify calls that have none.
+    pub default_language: Option<HeaderValue>,
+    pub tokens: Tokens,
+    pub forwarder: Forwarder,
+    pub upstream: Arc<Peer>,
+    /// Calls at once.
+    pub in_flight: Arc<Semaphore>,
+    /// Memory for whole bodies.
+    pub budget: Arc<Budget>,
+}
+
+/// What the server knows of a request besides the request.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    pub ip: Option<IpAddr>,
+    pub tls: bool,
+    /// What makes the framing of this request ambiguous.
+    pub framing_fault: Option<&'static str>,
+    pub draining: bool,
+}
+
+/// The pipeline for the next request. Clones share it.
+#[derive(Clone)]
+pub struct CurrentPipeline(Arc<ArcSwap<Pipeline>>);
+
+impl CurrentPipeline {
+    pub fn new(first: Pipeline) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(first)))
+    }
+
+    pub fn replace(&self, next: Pipeline) {
+        self.0.store(Arc::new(next));
+    }
+
+    /// A request keeps what it loaded to its end.
+    pub fn load(&self) -> Arc<Pipeline> {
+        self.0.load_full()
+    }
+}
+
+impl fmt::Debug for CurrentPipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CurrentPipeline").finish_non_exhaustive()
+    }
+}
+
+impl Pipeline {
+    /// Answers a request. Also hands back its body when nobody read it.
+    pub async fn handle(
+        &self,
+        parts: request::Parts,
+        body: InboundBody,
+        arrival: Arrival,
+    ) -> (Response<ResponseBody>, Option<InboundBody>) {
+        let mut walk = self.open(parts, body, arrival);
+        let response = match self.run(&mut walk).await {
+            Ok(response) => response,
+            Err(rejection) => walk.refuse(&rejection),
+        };
+        walk.close(response)
+    }
+
+    /// Something that was answered without being a request: its head could not be read.
+    pub fn unparsable(&self, reason: &'static str, status: StatusCode) {
+        self.telemetry.unreadable(self.clock.now(), status.as_u16(), reason);
+    }
+
+    async fn run(&self, walk: &mut Walk) -> Result<Response<OutboundBody>, Rejection> {
+        if let Some(fault) = walk.framing_fault() {
+            return Err(Rejection::Framing(fault));
+        }
+        if let (Some(illegal), OnIllegal::Reject) =
+            (walk.illegal_trace_id, self.on_illegal_trace_id)
+        {
+            return Err(illegal.into());
+        }
+        let plan = call::plan_for(&walk.parts.method, walk.parts.uri.path(), &self.prefix)?;
+        walk.record.call(call_name(plan), plan.route());
+        if walk.arrival.draining {
+            return Err(Rejection::Draining);
+        }
+        walk.held.in_flight =
+            Some(Arc::clone(&self.in_flight).try_acquire_owned().map_err(|_| Rejection::Overloaded)?);
+
+        walk.record.begin(Stage::Accept);
+        let accepted = self.acceptor.accept(&walk.parts.headers, walk.now).await?;
+        walk.record.end(Stage::Accept);
+        walk.record.identity(accepted.identity.caller, Arc::clone(&accepted.identity.issuer));
+
+        let body = match plan {
+            CallPlan::Passthrough => CallBody::of(walk.take_body()),
+            CallPlan::Preverify => {
+                self.admit(walk, &accepted)?; // before the body: a flood must not cost memory
+                self.check_batch(walk, &accepted).await? // before the token: nor an exchange
+            }
+        };
+        self.send(walk, plan, &accepted, body).await
+    }
+
+    /// Asks the limits that need no body.
+    fn admit(&self, walk: &mut Walk, accepted: &Accepted) -> Result<(), Rejection> {
+        walk.record.begin(Stage::Limit);
+        walk.limiter = Some((self.limiter.clone(), accepted.identity.caller));
+        let admitted = self.limiter.admit_call(accepted.identity.caller);
+        let (exceeded, decision) = match &admitted {
+            Ok(admission) => (admission.observed, Decision::Observed),
+            Err(exceeded) => (Some(*exceeded), Decision::Refused),
+        };
+        for policy in [Policy::Calls, Policy::Total, Policy::Concurrent] {
+            if exceeded.is_some_and(|exceeded| exceeded.policy == policy) {
+                walk.record.limited(policy_name(policy), decision);
+                break;
+            }
+            walk.record.limited(policy_name(policy), Decision::Allowed);
+        }
+        walk.held.admission = Some(admitted?);
+        walk.record.end(Stage::Limit);
+        Ok(())
+    }
+
+    /// Reads the batch whole, checks it and charges its users; the same bytes go on.
+    async fn check_batch(
+        &self,
+        walk: &mut Walk,
+        accepted: &Accepted,
+    ) -> Result<CallBody, Rejection> {
+        if self.validate_mode == GuardMode::Off {
+            return Ok(CallBody::of(walk.take_body()));
+        }
+        walk.record.begin(Stage::Validate);
+        let enforce = self.validate_mode == GuardMode::Enforce;
+        if let Err(refused) = self.rules.check_content(&walk.parts.headers) {
+            if enforce {
+                return Err(refused.into());
+            }
+            tracing::info!(traceid = walk.x_trace_id.as_str(), error = %refused, "batch would be refused");
+        }
+        let whole = self.read_whole(walk).await?;
+        let users = match self.rules.check(&whole.bytes) {
+            Ok(facts) => Some(facts.users),
+            Err(malformed) if enforce => return Err(Rejection::Batch(malformed)),
+            Err(malformed) => {
+                let findings = malformed.findings.len() + malformed.more;
+                tracing::info!(traceid = walk.x_trace_id.as_str(), findings, "batch would be refused");
+                None
+            }
+        };
+        walk.record.end(Stage::Validate);
+        if let Some(users) = users {
+            walk.record.batch_users(users);
+            walk.record.begin(Stage::Limit);
+            let charged = self.limiter.admit_users(accepted.identity.caller, users);
+            walk.record.limited(policy_name(Policy::Users), users_decision(&charged));
+            charged?;
+            walk.record.end(Stage::Limit);
+        }
+        Ok(CallBody::Whole(Some(whole)))
+    }
+
+    async fn read_whole(&self, walk: &mut Walk) -> Result<WholeBody, Rejection> {
+        let body = walk.body_mut();
+        Ok(body::read_budgeted(body, self.rules.max_body(), &self.budget).await?)
+    }
+}
+
+fn call_name(plan: CallPlan) -> CallName {
+    match plan {
+        CallPlan::Preverify => CallName::Preverify,
+        CallPlan::Passthrough => CallName::Other,
+    }
+}
+
+fn policy_name(policy: Policy) -> telemetry::Policy {
+    match policy {
+        Policy::Calls => telemetry::Policy::Calls,
+        Policy::Users => telemetry::Policy::Users,
+        Policy::Total => telemetry::Policy::Total,
+        Policy::Concurrent => telemetry::Policy::Concurrent,
+    }
+}
+
+fn users_decision(charged: &Result<Option<LimitExceeded>, LimitExceeded>) -> Decision {
+    match charged {
+        Ok(None) => Decision::Allowed,
+        Ok(Some(_)) => Decision::Observed,
+        Err(_) => Decision::Refused,
+    }
+}
+
+/// The language of refusals, by KooDrive's own `language` header.
+fn language_of(parts: &request::Parts) -> Language {
+    let value = parts.headers.get(crate::forward::LANGUAGE);
+    value.and_then(|value| value.to_str().ok()).map_or(Language::English, Language::of)
+}

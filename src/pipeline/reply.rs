@@ -1,0 +1,51 @@
+//! The body of an answer to a caller: what was recorded, and what it still occupies.
+
+use std::pin::Pin;
+use std::task::Context;
+use std::task::Poll;
+
+use bytes::Bytes;
+use http_body::Body;
+use http_body::Frame;
+use http_body::SizeHint;
+
+use super::walk::Held;
+use crate::body::BodyError;
+use crate::body::OutboundBody;
+use crate::telemetry::Recorded;
+
+/// Frees what the request held when the answer has gone out. The default is an empty body.
+#[derive(Debug, Default)]
+pub struct ResponseBody {
+    recorded: Option<Recorded<OutboundBody>>,
+    _held: Held,
+}
+
+impl ResponseBody {
+    pub(super) fn new(recorded: Recorded<OutboundBody>, held: Held) -> Self {
+        Self { recorded: Some(recorded), _held: held }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.get_mut().recorded {
+            Some(recorded) => Pin::new(recorded).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.recorded.as_ref().is_none_or(Recorded::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.recorded.as_ref().map_or(SizeHint::with_exact(0), Recorded::size_hint)
+    }
+}

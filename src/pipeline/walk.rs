@@ -1,0 +1,202 @@
+//! What one request carries through the stages.
+
+use std::time::SystemTime;
+
+use http::Response;
+use http::header;
+use http::request;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Arrival;
+use super::Pipeline;
+use super::ResponseBody;
+use super::language_of;
+use crate::accept::CallerId;
+use crate::body::InboundBody;
+use crate::body::OutboundBody;
+use crate::limit::Admission;
+use crate::limit::Limiter;
+use crate::limit::RATE_LIMIT;
+use crate::limit::RATE_LIMIT_POLICY;
+use crate::rejection::Origin;
+use crate::rejection::Rejection;
+use crate::telemetry;
+use crate::telemetry::Opened;
+use crate::telemetry::Refused;
+use crate::telemetry::RequestRecord;
+use crate::telemetry::Stage;
+use crate::trace_context::SpanContext;
+use crate::trace_context::SpanId;
+use crate::trace_id::IllegalTraceId;
+use crate::trace_id::X_TRACEID;
+use crate::trace_id::XTraceId;
+use crate::validate::Language;
+
+/// One request on its way. Decisions are made of its values; the record is write-only.
+pub(super) struct Walk {
+    pub(super) now: SystemTime,
+    pub(super) parts: request::Parts,
+    pub(super) arrival: Arrival,
+    pub(super) x_trace_id: XTraceId,
+    pub(super) illegal_trace_id: Option<IllegalTraceId>,
+    pub(super) record: RequestRecord,
+    pub(super) held: Held,
+    /// Set once the limits were asked: their standing goes into the answer.
+    pub(super) limiter: Option<(Limiter, CallerId)>,
+    language: Language,
+    body: Option<InboundBody>,
+}
+
+/// What a request occupies until its answer has gone out.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    pub(super) in_flight: Option<OwnedSemaphorePermit>,
+    pub(super) admission: Option<Admission>,
+}
+
+impl Pipeline {
+    /// First of all the ids: every log line and refusal carries them.
+    pub(super) fn open(
+        &self,
+        parts: request::Parts,
+        body: InboundBody,
+        arrival: Arrival,
+    ) -> Walk {
+        let now = self.clock.now();
+        let (given, illegal_trace_id) = match XTraceId::from_headers(&parts.headers) {
+            Ok(given) => (given, None),
+            Err(illegal) => (None, Some(illegal)),
+        };
+        let remote = SpanContext::from_headers(&parts.headers);
+        let origin = given.as_ref().and_then(XTraceId::origin);
+        let (span, parent) = match (remote, origin) {
+            (Some(remote), _) => {
+                let sampled = self.telemetry.sample(Some(&remote), remote.trace_id);
+                (SpanContext { sampled, ..remote.child() }, Some(remote))
+            }
+            (None, Some((trace_id, span_id))) => {
+                let sampled = self.telemetry.sample(None, trace_id);
+                let span = SpanContext { trace_id, span_id: SpanId::generate(), sampled };
+                (span, Some(SpanContext { span_id, ..span }))
+            }
+            (None, None) => {
+                let span = SpanContext::root(false);
+                let sampled = self.telemetry.sample(None, span.trace_id);
+                (SpanContext { sampled, ..span }, None)
+            }
+        };
+        let x_trace_id = given.unwrap_or_else(|| XTraceId::generate(&span, now));
+        let mut record = self.telemetry.open(Opened {
+            started: now,
+            method: parts.method.clone(),
+            path: parts.uri.path().into(),
+            version: parts.version,
+            scheme: if arrival.tls { "https" } else { "http" },
+            span,
+            parent,
+            x_trace_id: x_trace_id.as_header().clone(),
+            peer: arrival.ip,
+        });
+        let body = body.count_into(record.bytes_in());
+        let language = language_of(&parts);
+        Walk {
+            now,
+            parts,
+            arrival,
+            x_trace_id,
+            illegal_trace_id,
+            record,
+            held: Held::default(),
+            limiter: None,
+            language,
+            body: Some(body),
+        }
+    }
+}
+
+impl Walk {
+    /// What makes this request ambiguous, on the wire or in its own words.
+    pub(super) fn framing_fault(&self) -> Option<&'static str> {
+        if self.arrival.framing_fault.is_some() {
+            return self.arrival.framing_fault;
+        }
+        let mut hosts = self.parts.headers.get_all(header::HOST).iter();
+        let host = hosts.next();
+        if hosts.next().is_some() {
+            return Some("more than one Host");
+        }
+        match (self.parts.uri.authority(), host) {
+            (Some(authority), Some(host))
+                if !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) =>
+            {
+                Some("the target names another host than Host")
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn body_mut(&mut self) -> &mut InboundBody {
+        self.body.as_mut().expect("a body is taken once, by the last stage that needs it")
+    }
+
+    pub(super) fn take_body(&mut self) -> InboundBody {
+        self.body.take().expect("a body is taken once, by the last stage that needs it")
+    }
+
+    /// Turns a rejection into the answer, and into facts.
+    pub(super) fn refuse(&mut self, rejection: &Rejection) -> Response<OutboundBody> {
+        let row = rejection.row();
+        self.record.rejected(Refused {
+            reason: row.reason,
+            status: row.status().as_u16(),
+            origin: origin_name(row.origin),
+            detail: telemetry::chain(rejection),
+            stage: stage_of(rejection),
+        });
+        rejection.to_response(self.language, &self.x_trace_id)
+    }
+
+    /// Adds what every answer carries; the record and what is held go with the body.
+    pub(super) fn close(
+        mut self,
+        mut response: Response<OutboundBody>,
+    ) -> (Response<ResponseBody>, Option<InboundBody>) {
+        let headers = response.headers_mut();
+        headers.insert(X_TRACEID, self.x_trace_id.as_header().clone());
+        let standing = self.limiter.and_then(|(limiter, caller)| limiter.standing(caller));
+        if let Some(standing) = standing {
+            headers.insert(RATE_LIMIT_POLICY, standing.policy);
+            headers.insert(RATE_LIMIT, standing.limits);
+        }
+        let (head, body) = response.into_parts();
+        let body = self.record.close_with(head.status, body);
+        let unread = self.body.take().filter(|body| !http_body::Body::is_end_stream(body));
+        (Response::from_parts(head, ResponseBody::new(body, self.held)), unread)
+    }
+}
+
+fn origin_name(origin: Origin) -> telemetry::Origin {
+    match origin {
+        Origin::Caller => telemetry::Origin::Caller,
+        Origin::Gateway => telemetry::Origin::Gateway,
+        Origin::Sso => telemetry::Origin::Sso,
+        Origin::TokenEndpoint => telemetry::Origin::TokenEndpoint,
+        Origin::Upstream => telemetry::Origin::Upstream,
+    }
+}
+
+/// The stage that said no; none for what is refused before the stages.
+fn stage_of(rejection: &Rejection) -> Option<Stage> {
+    match rejection {
+        Rejection::Accept(_) => Some(Stage::Accept),
+        Rejection::Limit(_) => Some(Stage::Limit),
+        Rejection::Content(_) | Rejection::Batch(_) | Rejection::Body(_) => Some(Stage::Validate),
+        Rejection::Token(_) => Some(Stage::Token),
+        Rejection::Forward(_) => Some(Stage::Forward),
+        Rejection::TraceId(_)
+        | Rejection::Framing(_)
+        | Rejection::Call(_)
+        | Rejection::Overloaded
+        | Rejection::Draining => None,
+    }
+}

@@ -1,0 +1,167 @@
+//! Watches the raw bytes of an HTTP/1 connection for requests that two parsers could read
+//! differently, and for heads that never end.
+//!
+//! hyper is lenient where a gateway must not be: it takes bare LF, several Hosts, and a
+//! Content-Length beside a Transfer-Encoding, of which it then hides one. So the guard follows the
+//! framing itself (RFC 9112 sections 2 to 7) and leaves one [`Verdict`] for each head.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::task::Context;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::io::ReadBuf;
+use tokio::time::Instant;
+use tokio::time::Sleep;
+
+use super::framing::Framing;
+use super::framing::Verdict;
+
+/// Verdicts on heads that hyper has not yet handed to the service, oldest first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Verdicts(Arc<Mutex<VecDeque<Verdict>>>);
+
+impl Verdicts {
+    /// The verdict on the head that is being served now.
+    pub(super) fn next(&self) -> Option<Verdict> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    fn push(&self, verdict: Verdict) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(verdict);
+    }
+}
+
+/// A connection of which the first bytes were read while the protocol was found out.
+#[derive(Debug)]
+pub(super) struct Begun<T> {
+    pub(super) begin: Bytes,
+    pub(super) inner: T,
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Begun<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.begin.is_empty() {
+            return Pin::new(&mut this.inner).poll_read(cx, into);
+        }
+        let now = this.begin.split_to(this.begin.len().min(into.remaining()));
+        into.put_slice(&now);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A connection under watch.
+#[derive(Debug)]
+pub(super) struct Guarded<T> {
+    inner: Begun<T>,
+    framing: Framing,
+    verdicts: Verdicts,
+    header_timeout: Duration,
+    deadline: Pin<Box<Sleep>>,
+    in_head: bool,
+}
+
+impl<T> Guarded<T> {
+    /// `deadline` is for the first head; each further one has `header_timeout` from its first
+    /// byte.
+    pub(super) fn new(
+        inner: T,
+        begin: Bytes,
+        header_timeout: Duration,
+        deadline: Instant,
+    ) -> (Self, Verdicts) {
+        let verdicts = Verdicts::default();
+        let guarded = Self {
+            inner: Begun { begin, inner },
+            framing: Framing::default(),
+            verdicts: verdicts.clone(),
+            header_timeout,
+            deadline: Box::pin(tokio::time::sleep_until(deadline)),
+            in_head: true,
+        };
+        (guarded, verdicts)
+    }
+
+    fn watch(&mut self, bytes: &[u8]) {
+        let Self { framing, verdicts, .. } = self;
+        framing.follow(bytes, |verdict| verdicts.push(verdict));
+        let in_head = self.framing.in_head();
+        if in_head && !self.in_head {
+            self.deadline.as_mut().reset(Instant::now() + self.header_timeout);
+        }
+        self.in_head = in_head;
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = into.filled().len();
+        match Pin::new(&mut this.inner).poll_read(cx, into) {
+            Poll::Ready(outcome) => outcome?,
+            Poll::Pending if this.in_head && this.deadline.as_mut().poll(cx).is_ready() => {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            Poll::Pending => return Poll::Pending,
+        }
+        this.watch(&into.filled()[before..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+macro_rules! writes_through {
+    ($name:ident) => {
+        impl<T: AsyncWrite + Unpin> AsyncWrite for $name<T> {
+            fn poll_write(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bytes: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                Pin::new(&mut self.inner).poll_write(cx, bytes)
+            }
+
+            fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Pin::new(&mut self.inner).poll_flush(cx)
+            }
+
+            fn poll_shutdown(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+            ) -> Poll<io::Result<()>> {
+                Pin::new(&mut self.inner).poll_shutdown(cx)
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                self.inner.is_write_vectored()
+            }
+
+            fn poll_write_vectored(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                slices: &[io::IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                Pin::new(&mut self.inner).poll_write_vectored(cx, slices)
+            }
+        }
+    };
+}
+
+writes_through!(Begun);
+writes_through!(Guarded);

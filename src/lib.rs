@@ -18,5 +18,4 @@ pub mod server;
 pub mod telemetry;
 pub mod token;
 pub mod trace_context;
-pub mod trace_id;
 pub mod validate;

@@ -1,8 +1,5 @@
-//! The walk of a request, and the rooms it goes through. (map follows)
-
+//! skeleton
 pub mod accept;
-pub mod admin;
-pub mod app;
 pub mod body;
 pub mod call;
 pub mod client;

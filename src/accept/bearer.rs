@@ -1,0 +1,39 @@
+//! The SSO token out of the request headers (RFC 6750, section 2.1).
+
+use http::HeaderMap;
+use http::HeaderName;
+
+use super::error::AcceptError;
+use super::error::MalformedToken;
+
+/// Longest token that is read at all, in bytes.
+pub(super) const TOKEN_BYTES_MAX: usize = 16 * 1024;
+
+/// The one bearer token of the request; its characters are legal, nothing else is known of it.
+pub(super) fn token<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, AcceptError> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next().ok_or(AcceptError::TokenMissing)?;
+    if values.next().is_some() {
+        // Two readers of the same request could pick different ones.
+        return Err(MalformedToken::HeaderRepeated.into());
+    }
+    let rest = strip_scheme(value.as_bytes()).ok_or(AcceptError::TokenMissing)?;
+    let token = rest.trim_ascii_start();
+    if TOKEN_BYTES_MAX < token.len() {
+        return Err(MalformedToken::TooLong.into());
+    }
+    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if token.is_empty() || !rest.starts_with(b" ") || !token.iter().all(legal) {
+        return Err(MalformedToken::Characters.into());
+    }
+    str::from_utf8(token).map_err(|_| MalformedToken::Characters.into())
+}
+
+/// What follows the scheme `Bearer`, in any case; none when the scheme is another.
+fn strip_scheme(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = value.split_at_checked(SCHEME.len())?;
+    let ends = rest.first().is_none_or(|next| matches!(next, b' ' | b'\t' | b','));
+    (ends && scheme.eq_ignore_ascii_case(SCHEME)).then_some(rest)
+}
+
+const SCHEME: &[u8] = b"bearer";

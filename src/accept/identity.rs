@@ -1,0 +1,103 @@
+//! What `accept` proves: who calls, for how long.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use aws_lc_rs::digest;
+use secrecy::ExposeSecret as _;
+use secrecy::SecretString;
+use serde_json::Map;
+use serde_json::Value;
+
+/// Who calls, for logs and limits: a digest of issuer and subject, 32 hex digits when shown.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallerId([u8; 16]);
+
+impl CallerId {
+    pub fn of(issuer: &str, subject: &str) -> Self {
+        Self(digest_of([issuer.as_bytes(), subject.as_bytes()]))
+    }
+
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+}
+
+/// The first half of SHA-256 over length-prefixed fields: "a"+"bc" differs from "ab"+"c".
+pub(super) fn digest_of<const N: usize>(fields: [&[u8]; N]) -> [u8; 16] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for field in fields {
+        context.update(&(field.len() as u64).to_be_bytes());
+        context.update(field);
+    }
+    let whole = context.finish();
+    let mut half = [0; 16];
+    half.copy_from_slice(whole.as_ref().first_chunk::<16>().expect("SHA-256 has 32 bytes"));
+    half
+}
+
+impl fmt::Display for CallerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for CallerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Who calls. `Debug` shows neither subject nor claims.
+#[derive(Clone, PartialEq)]
+pub struct Identity {
+    /// As configured.
+    pub issuer: Arc<str>,
+    /// The issuer's `subject_claim`: not empty, no control characters, at most 512 bytes.
+    pub subject: Arc<str>,
+    /// All claims of the verified token.
+    pub claims: Arc<Map<String, Value>>,
+    /// `exp`, without leeway.
+    pub expires_at: SystemTime,
+    pub caller: CallerId,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("issuer", &self.issuer)
+            .field("caller", &self.caller)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The token as the caller sent it, wiped from memory when the last holder lets go.
+pub struct SsoToken(SecretString);
+
+impl SsoToken {
+    pub fn new(token: impl Into<SecretString>) -> Self {
+        Self(token.into())
+    }
+
+    /// The token itself: for the token endpoint, and for nothing else.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl fmt::Debug for SsoToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SsoToken(…)")
+    }
+}
+
+/// A call that may go on.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    pub identity: Arc<Identity>,
+    pub sso_token: Arc<SsoToken>,
+    /// Whether the token had been verified before.
+    pub remembered: bool,
+}

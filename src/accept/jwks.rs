@@ -1,0 +1,302 @@
+//! The keys of one issuer: a snapshot that readers take without a lock, and the book-keeping
+//! that decides when it is fetched again.
+//!
+//! Three things cause a fetch: its time has come; a token names a key that is not in the set, at
+//! most once per cooldown; the operator changed where the keys are. All run one after another in
+//! [`IssuerKeys::keep_fresh`], never in a caller's task.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
+use tokio::sync::Notify;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::keys::Fingerprint;
+use super::keys::KeySet;
+use super::keys::Pick;
+use super::keys::VerifyKey;
+use super::missing::MissingKids;
+use crate::clock::Clock;
+use crate::config::AcceptConfig;
+use crate::config::HttpUrl;
+use crate::config::IssuerConfig;
+use crate::config::SignatureAlgorithm;
+use crate::config::TextFile;
+
+/// Longest time a caller waits for a fetch that an unknown key id caused.
+const ASK_WAIT: Duration = Duration::from_secs(2);
+
+/// Where an issuer's keys come from, and how they age.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct KeySettings {
+    pub(super) source: KeySource,
+    pub(super) allow_plain_http: bool,
+    pub(super) refresh: Duration,
+    pub(super) max_stale: Duration,
+    pub(super) cooldown: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum KeySource {
+    Url(HttpUrl),
+    /// Read anew by the reload of the configuration, not here.
+    File(TextFile),
+    Discovery,
+}
+
+impl KeySettings {
+    pub(super) fn new(accept: &AcceptConfig, issuer: &IssuerConfig) -> Self {
+        let source = match &issuer.jwks_url {
+            Some(url) => KeySource::Url(url.clone()),
+            None if issuer.jwks_file.is_set() => KeySource::File(issuer.jwks_file.clone()),
+            None => KeySource::Discovery,
+        };
+        Self {
+            source,
+            allow_plain_http: accept.allow_plain_http,
+            refresh: issuer.jwks_refresh,
+            max_stale: issuer.jwks_max_stale,
+            cooldown: issuer.unknown_kid_cooldown,
+        }
+    }
+}
+
+/// Why there is no key for a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyFault {
+    /// The issuer's current keys do not include it.
+    Unknown,
+    /// The key is not for the token's algorithm.
+    WrongAlgorithm,
+    /// There are no usable keys, or it is unknown and they cannot be fetched.
+    Unavailable { retry_after: Duration },
+}
+
+/// The keys of one issuer. Survives reloads.
+#[derive(Debug)]
+pub(super) struct IssuerKeys {
+    pub(super) issuer: Arc<str>,
+    pub(super) clock: Clock,
+    pub(super) settings: ArcSwap<KeySettings>,
+    current: ArcSwapOption<Current>,
+    /// Monotonic milliseconds of the next fetch.
+    due_ms: AtomicU64,
+    book: Mutex<Book>,
+    /// The last of the asked-for fetches ([`Book::asked`]) that is over.
+    answered: watch::Sender<u64>,
+    pub(super) wake: Notify,
+    /// Ends [`IssuerKeys::keep_fresh`].
+    pub(super) stop: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Current {
+    set: Arc<KeySet>,
+    /// Monotonic.
+    arrived: Duration,
+    /// Came from a file: it is as new as the file, however old that is.
+    lasting: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    /// Fetches asked for because of unknown key ids, so far.
+    pub(super) asked: u64,
+    /// Before it (monotonic), no further one.
+    next_ask: Duration,
+    missing: MissingKids,
+    /// Fetches that failed since the last that did not.
+    pub(super) failures: u32,
+    /// The issuer's clock minus ours, in seconds.
+    pub(super) skew: Option<i64>,
+    /// What discovery found last.
+    pub(super) discovered: Option<HttpUrl>,
+}
+
+impl IssuerKeys {
+    pub(super) fn new(issuer: Arc<str>, settings: KeySettings, clock: Clock) -> Self {
+        Self {
+            issuer,
+            clock,
+            settings: ArcSwap::from_pointee(settings),
+            current: ArcSwapOption::empty(),
+            due_ms: AtomicU64::new(0),
+            book: Mutex::default(),
+            answered: watch::Sender::new(0),
+            wake: Notify::new(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// The key a token's header means. An unknown one may cause a fetch and wait for it.
+    pub(super) async fn find(
+        &self,
+        kid: Option<&str>,
+        algorithm: SignatureAlgorithm,
+    ) -> Result<Arc<VerifyKey>, KeyFault> {
+        match self.pick(kid, algorithm)? {
+            Pick::Found(key) => return Ok(key),
+            Pick::WrongAlgorithm => return Err(KeyFault::WrongAlgorithm),
+            Pick::Unknown => {}
+        }
+        let kid_or_none = kid.unwrap_or_default();
+        let ticket = self.ask(kid_or_none);
+        let in_time = match ticket {
+            Some(ticket) => self.wait_for(ticket).await,
+            None => true,
+        };
+        match self.pick(kid, algorithm)? {
+            Pick::Found(key) => Ok(key),
+            Pick::WrongAlgorithm => Err(KeyFault::WrongAlgorithm),
+            Pick::Unknown if !in_time || self.book().failures != 0 => Err(self.unavailable()),
+            Pick::Unknown => {
+                if ticket.is_some() {
+                    let cooldown = self.settings.load().cooldown;
+                    self.book().missing.add(kid_or_none, self.clock.monotonic(), cooldown);
+                }
+                Err(KeyFault::Unknown)
+            }
+        }
+    }
+
+    /// The same without ever causing a fetch.
+    pub(super) fn pick(
+        &self,
+        kid: Option<&str>,
+        algorithm: SignatureAlgorithm,
+    ) -> Result<Pick, KeyFault> {
+        match &*self.current.load() {
+            Some(current) if self.is_usable(current) => Ok(current.set.pick(kid, algorithm)),
+            _ => Err(self.unavailable()),
+        }
+    }
+
+    /// Whether this very key is among the usable ones.
+    pub(super) fn holds(&self, fingerprint: &Fingerprint) -> bool {
+        let current = self.current.load();
+        current
+            .as_ref()
+            .is_some_and(|current| self.is_usable(current) && current.set.holds(fingerprint))
+    }
+
+    /// Whether there are keys to verify with.
+    pub(super) fn is_ready(&self) -> bool {
+        self.current.load().as_ref().is_some_and(|current| self.is_usable(current))
+    }
+
+    /// Time since the keys arrived; zero for those from a file.
+    pub(super) fn age(&self) -> Option<Duration> {
+        let current = self.current.load();
+        let current = current.as_ref()?;
+        Some(if current.lasting { Duration::ZERO } else { self.since(current.arrived) })
+    }
+
+    pub(super) fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// New keys take the place of the old ones at once.
+    pub(super) fn adopt(&self, set: KeySet, lasting: bool) {
+        let arrived = self.clock.monotonic();
+        self.current.store(Some(Arc::new(Current { set: Arc::new(set), arrived, lasting })));
+        self.book().failures = 0;
+    }
+
+    /// No new keys came. What came from a file ages from now on.
+    pub(super) fn keep_old(&self) -> u32 {
+        if let Some(current) = self.current.load_full().filter(|current| current.lasting) {
+            let (set, arrived) = (Arc::clone(&current.set), self.clock.monotonic());
+            self.current.store(Some(Arc::new(Current { set, arrived, lasting: false })));
+        }
+        let mut book = self.book();
+        book.failures = book.failures.saturating_add(1);
+        book.failures
+    }
+
+    pub(super) fn fetch_in(&self, wait: Duration) {
+        let due = self.clock.monotonic() + wait;
+        self.due_ms.store(u64::try_from(due.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Until the next fetch; zero when it should begin now.
+    pub(super) fn until_due(&self) -> Duration {
+        let asked = self.book().asked;
+        if self.was_asked(asked) {
+            return Duration::ZERO;
+        }
+        self.due().saturating_sub(self.clock.monotonic())
+    }
+
+    /// Whether somebody waits for the fetch of this number.
+    pub(super) fn was_asked(&self, ticket: u64) -> bool {
+        *self.answered.borrow() < ticket
+    }
+
+    /// Lets everyone go who waits for a fetch asked for up to `ticket`.
+    pub(super) fn answer(&self, ticket: u64) {
+        self.answered.send_replace(ticket);
+    }
+
+    fn due(&self) -> Duration {
+        Duration::from_millis(self.due_ms.load(Ordering::Relaxed))
+    }
+
+    fn since(&self, monotonic: Duration) -> Duration {
+        self.clock.monotonic().saturating_sub(monotonic)
+    }
+
+    fn is_usable(&self, current: &Current) -> bool {
+        if current.lasting {
+            return true;
+        }
+        let now = self.clock.monotonic();
+        if self.due() < now {
+            // The timer of a suspended machine, or of a test, may not have noticed.
+            self.wake.notify_one();
+        }
+        now.saturating_sub(current.arrived) <= self.settings.load().max_stale
+    }
+
+    fn unavailable(&self) -> KeyFault {
+        let wait = self.due().saturating_sub(self.clock.monotonic());
+        KeyFault::Unavailable { retry_after: wait.max(Duration::from_secs(1)) }
+    }
+
+    /// The number of the fetch that will show whether the key exists; none if there will be none.
+    fn ask(&self, kid: &str) -> Option<u64> {
+        let settings = self.settings.load();
+        if matches!(settings.source, KeySource::File(_)) {
+            return None;
+        }
+        let now = self.clock.monotonic();
+        let mut book = self.book();
+        if book.missing.is_known(kid, now) {
+            return None;
+        }
+        if self.was_asked(book.asked) {
+            return Some(book.asked);
+        }
+        if now < book.next_ask {
+            return None;
+        }
+        // Taken before the fetch, so that failures count too.
+        book.next_ask = now + settings.cooldown;
+        book.asked += 1;
+        self.wake.notify_one();
+        Some(book.asked)
+    }
+
+    async fn wait_for(&self, ticket: u64) -> bool {
+        let mut answered = self.answered.subscribe();
+        let over = answered.wait_for(|answered| ticket <= *answered);
+        tokio::time::timeout(ASK_WAIT, over).await.is_ok()
+    }
+}

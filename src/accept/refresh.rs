@@ -1,0 +1,162 @@
+//! The task that keeps one issuer's keys fresh.
+
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::SystemTime;
+
+use super::claims::seconds;
+use super::fetch::Fetch;
+use super::fetch::FetchError;
+use super::fetch::Fetched;
+use super::jwks::IssuerKeys;
+use super::jwks::KeySettings;
+use super::jwks::KeySource;
+use super::keys::KeySet;
+use super::stores::Fetching;
+use super::stores::KeyFetch;
+use super::stores::KeyFetchCause;
+use super::stores::KeyFetchOutcome;
+use crate::config::TextFile;
+
+/// An answer's `max-age` may bring the next fetch nearer than `jwks_refresh`, but not below this.
+const REFRESH_MIN: Duration = Duration::from_mins(1);
+
+/// Waits after failures: doubled from the first to the last.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+impl IssuerKeys {
+    /// Fetches whenever it is time, until [`IssuerKeys::stop`].
+    pub(super) async fn keep_fresh(self: Arc<Self>, fetching: Arc<Fetching>) {
+        let stop = self.stop.clone();
+        let work = async {
+            loop {
+                let is_file = matches!(self.settings.load().source, KeySource::File(_));
+                let wait = if is_file { Duration::MAX } else { self.until_due() };
+                if wait.is_zero() {
+                    self.fetch_once(&fetching).await;
+                } else {
+                    // Woken, or time is up: look again which.
+                    let woken = tokio::time::timeout(wait, self.wake.notified()).await;
+                    tracing::trace!(woken = woken.is_ok(), "key refresh looks again");
+                }
+            }
+        };
+        stop.run_until_cancelled(work).await;
+    }
+
+    /// Takes over a key set file, at start and whenever its content changed.
+    pub(super) fn read_file(&self, file: &TextFile) -> KeyFetch {
+        let now = self.clock.now();
+        let mut fetch = KeyFetch::begun(&self.issuer, KeyFetchCause::File, now);
+        let read = KeySet::parse(file.text().as_bytes());
+        fetch.outcome = match read {
+            Ok((set, skipped)) if set.len() != 0 => {
+                (fetch.keys, fetch.skipped) = (set.len(), skipped);
+                self.adopt(set, true);
+                KeyFetchOutcome::Fetched
+            }
+            Ok((_, skipped)) => {
+                fetch.skipped = skipped;
+                KeyFetchOutcome::NoUsableKeys
+            }
+            Err(_) => KeyFetchOutcome::NotAKeySet,
+        };
+        if fetch.outcome != KeyFetchOutcome::Fetched {
+            self.keep_old();
+            tracing::warn!(
+                issuer = %self.issuer,
+                file = %file.path().display(),
+                outcome = ?fetch.outcome,
+                skipped = ?fetch.skipped,
+                "key set file not usable"
+            );
+        }
+        fetch
+    }
+
+    async fn fetch_once(&self, fetching: &Fetching) {
+        let ticket = self.book().asked;
+        let asked = self.was_asked(ticket);
+        let settings = self.settings.load_full();
+        let cause = if asked { KeyFetchCause::UnknownKid } else { KeyFetchCause::Schedule };
+        let mut fetch = KeyFetch::begun(&self.issuer, cause, self.clock.now());
+        let fetched = self.fetch_from(&settings, fetching, asked).await;
+        fetch.ended = self.clock.now();
+        match fetched {
+            Ok(fetched) => self.succeed(fetched, &settings, &mut fetch),
+            Err(error) => self.fail(&error, &settings, &mut fetch),
+        }
+        self.answer(ticket);
+        (fetching.report)(fetch);
+    }
+
+    async fn fetch_from(
+        &self,
+        settings: &KeySettings,
+        fetching: &Fetching,
+        asked: bool,
+    ) -> Result<Fetched, FetchError> {
+        let allow_plain_http = settings.allow_plain_http;
+        let fetch = Fetch { client: &fetching.client, allow_plain_http };
+        if let KeySource::Url(url) = &settings.source {
+            return fetch.keys_at(url).await;
+        }
+        // Somebody waits for a key: where the keys were a while ago will do.
+        let known = self.book().discovered.take().filter(|_| asked);
+        let url = match known {
+            Some(url) => url,
+            None => fetch.discover(&self.issuer).await?,
+        };
+        let fetched = fetch.keys_at(&url).await?;
+        self.book().discovered = Some(url);
+        Ok(fetched)
+    }
+
+    fn succeed(&self, fetched: Fetched, settings: &KeySettings, fetch: &mut KeyFetch) {
+        let refresh = settings.refresh;
+        let wait = fetched.fresh_for.unwrap_or(refresh).clamp(REFRESH_MIN.min(refresh), refresh);
+        self.fetch_in(wait.mul_f64(1.0 - 0.1 * chance()));
+        fetch.outcome = KeyFetchOutcome::Fetched;
+        fetch.keys = fetched.set.len();
+        fetch.skipped = fetched.skipped;
+        fetch.skew_seconds = fetched.date.map(|date| skew(date, fetch.started, fetch.ended));
+        if fetch.skew_seconds.is_some() {
+            self.book().skew = fetch.skew_seconds;
+        }
+        self.adopt(fetched.set, false);
+        if !fetch.skipped.is_empty() {
+            let skipped = &fetch.skipped;
+            tracing::debug!(issuer = %self.issuer, ?skipped, "some published keys are not used");
+        }
+    }
+
+    fn fail(&self, error: &FetchError, settings: &KeySettings, fetch: &mut KeyFetch) {
+        let failures = self.keep_old();
+        let doubled = RETRY_FIRST.saturating_mul(1 << (failures - 1).min(8));
+        let wait = doubled.min(RETRY_MAX).min(settings.refresh);
+        self.fetch_in(wait.mul_f64(0.75 + 0.5 * chance()));
+        fetch.outcome = KeyFetchOutcome::of(error);
+        if let FetchError::NoUsableKeys(skipped) = error {
+            fetch.skipped.clone_from(skipped);
+        }
+        let error = error as &dyn std::error::Error;
+        tracing::warn!(issuer = %self.issuer, error, failures, "keys not fetched");
+    }
+}
+
+/// How far the clock that wrote `date` is ahead of ours. `date` was cut to whole seconds, and was
+/// written somewhere between our two moments.
+#[expect(clippy::cast_possible_truncation, reason = "dates of four-digit years")]
+fn skew(date: SystemTime, started: SystemTime, ended: SystemTime) -> i64 {
+    let theirs = seconds(date) + 0.5;
+    let ours = f64::midpoint(seconds(started), seconds(ended));
+    (theirs - ours).round() as i64
+}
+
+/// At least 0, below 1. Keeps many gateways from asking in step.
+fn chance() -> f64 {
+    let mut bytes = [0; 4];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system's random source does not fail");
+    f64::from(u32::from_ne_bytes(bytes)) / (f64::from(u32::MAX) + 1.0)
+}

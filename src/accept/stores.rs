@@ -1,0 +1,225 @@
+//! The key stores of all configured issuers, and what they tell the rest of the process.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::SystemTime;
+
+use super::fetch::FetchError;
+use super::jwks::IssuerKeys;
+use super::jwks::KeySettings;
+use super::jwks::KeySource;
+use super::keys::Skipped;
+use crate::client::Client;
+use crate::client::ClientError;
+use crate::clock::Clock;
+use crate::config::AcceptConfig;
+use crate::lifecycle::Tasks;
+use crate::trace_context::SpanContext;
+
+/// The keys of all configured issuers: one store each. Survives reloads; clones share it.
+#[derive(Clone)]
+pub struct KeyStores {
+    clock: Clock,
+    fetching: Option<Arc<Fetching>>,
+    issuers: Arc<Mutex<Vec<Arc<IssuerKeys>>>>,
+}
+
+/// What it takes to fetch.
+pub(super) struct Fetching {
+    pub(super) client: Client,
+    tasks: Tasks,
+    pub(super) report: Arc<dyn Fn(KeyFetch) + Send + Sync>,
+}
+
+/// One attempt to get an issuer's keys, for metrics, spans and the clock sentinel.
+#[derive(Clone, Debug)]
+pub struct KeyFetch {
+    pub issuer: Arc<str>,
+    pub cause: KeyFetchCause,
+    pub outcome: KeyFetchOutcome,
+    pub started: SystemTime,
+    pub ended: SystemTime,
+    /// Usable keys that arrived.
+    pub keys: usize,
+    /// Published keys that are not used, by reason.
+    pub skipped: Skipped,
+    /// The issuer's clock minus ours by the answer's `Date`, in seconds; one second is noise.
+    pub skew_seconds: Option<i64>,
+    /// The CLIENT span `jwks.fetch`; the first of its trace. For files there is nothing to trace.
+    pub span: SpanContext,
+}
+
+impl KeyFetch {
+    pub(super) fn begun(issuer: &Arc<str>, cause: KeyFetchCause, now: SystemTime) -> Self {
+        Self {
+            issuer: Arc::clone(issuer),
+            cause,
+            outcome: KeyFetchOutcome::Unreachable,
+            started: now,
+            ended: now,
+            keys: 0,
+            skipped: Skipped::new(),
+            skew_seconds: None,
+            span: SpanContext::root(true),
+        }
+    }
+}
+
+/// What made us fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyFetchCause {
+    /// Its time had come.
+    Schedule,
+    /// A token named a key that is not in the set.
+    UnknownKid,
+    /// A key set file was read, at start or because it changed.
+    File,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum KeyFetchOutcome {
+    Fetched,
+    /// No connection, a broken one, or no address to ask.
+    Unreachable,
+    TimedOut,
+    /// Neither 200 nor anything that could be used; redirects too.
+    Status,
+    TooLarge,
+    /// Plain http to a host that is not loopback.
+    PlainHttp,
+    /// The discovery document is malformed or speaks for another issuer.
+    Discovery,
+    NotAKeySet,
+    NoUsableKeys,
+}
+
+impl KeyFetchOutcome {
+    /// The metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Fetched => "fetched",
+            Self::Unreachable => "unreachable",
+            Self::TimedOut => "timed_out",
+            Self::Status => "status",
+            Self::TooLarge => "too_large",
+            Self::PlainHttp => "plain_http",
+            Self::Discovery => "discovery",
+            Self::NotAKeySet => "not_a_key_set",
+            Self::NoUsableKeys => "no_usable_keys",
+        }
+    }
+
+    pub(super) fn of(error: &FetchError) -> Self {
+        match error {
+            FetchError::PlainHttp => Self::PlainHttp,
+            FetchError::Client(ClientError::TimedOut(_)) => Self::TimedOut,
+            FetchError::Client(ClientError::TooLarge(_)) => Self::TooLarge,
+            FetchError::Client(_) | FetchError::IssuerNoAddress => Self::Unreachable,
+            FetchError::Status(_) => Self::Status,
+            FetchError::DiscoveryMalformed | FetchError::DiscoveryOfAnother => Self::Discovery,
+            FetchError::NotAKeySet => Self::NotAKeySet,
+            FetchError::NoUsableKeys(_) => Self::NoUsableKeys,
+        }
+    }
+}
+
+impl KeyStores {
+    /// No issuer yet: see [`KeyStores::apply`]. `report` hears of every fetch.
+    pub fn new(
+        client: Client,
+        clock: Clock,
+        tasks: Tasks,
+        report: Arc<dyn Fn(KeyFetch) + Send + Sync>,
+    ) -> Self {
+        let fetching = Some(Arc::new(Fetching { client, tasks, report }));
+        Self { clock, fetching, issuers: Arc::default() }
+    }
+
+    /// Key set files only; nothing is fetched. For commands that must not use the network.
+    pub fn offline(clock: Clock) -> Self {
+        Self { clock, fetching: None, issuers: Arc::default() }
+    }
+
+    /// Follows the configuration: new issuers start fetching (needs a runtime), dropped ones
+    /// stop, the others keep their keys; those whose source changed fetch at once.
+    pub fn apply(&self, config: &AcceptConfig) {
+        let mut issuers = self.issuers();
+        issuers.retain(|keys| {
+            let kept = config.issuers.iter().any(|issuer| *issuer.issuer == *keys.issuer);
+            if !kept {
+                keys.stop.cancel();
+            }
+            kept
+        });
+        for issuer in &config.issuers {
+            let settings = KeySettings::new(config, issuer);
+            match issuers.iter().find(|keys| *keys.issuer == *issuer.issuer) {
+                Some(keys) => self.change(keys, &settings),
+                None => issuers.push(self.start(issuer.issuer.as_str().into(), settings)),
+            }
+        }
+    }
+
+    /// Issuers without usable keys: while there is one, the process is not ready.
+    pub fn missing(&self) -> Vec<Arc<str>> {
+        let issuers = self.issuers();
+        let missing = issuers.iter().filter(|keys| !keys.is_ready());
+        missing.map(|keys| Arc::clone(&keys.issuer)).collect()
+    }
+
+    /// Time since each issuer's keys arrived; issuers that never had any are left out.
+    pub fn ages(&self) -> Vec<(Arc<str>, Duration)> {
+        let issuers = self.issuers();
+        issuers.iter().filter_map(|keys| Some((Arc::clone(&keys.issuer), keys.age()?))).collect()
+    }
+
+    pub(super) fn of(&self, issuer: &str) -> Option<Arc<IssuerKeys>> {
+        self.issuers().iter().find(|keys| *keys.issuer == *issuer).cloned()
+    }
+
+    fn start(&self, issuer: Arc<str>, settings: KeySettings) -> Arc<IssuerKeys> {
+        let keys = Arc::new(IssuerKeys::new(issuer, settings, self.clock.clone()));
+        self.read_file(&keys);
+        if let Some(fetching) = &self.fetching {
+            let work = Arc::clone(&keys).keep_fresh(Arc::clone(fetching));
+            fetching.tasks.spawn("jwks-refresh", work);
+        }
+        keys
+    }
+
+    fn change(&self, keys: &IssuerKeys, settings: &KeySettings) {
+        let old = keys.settings.swap(Arc::new(settings.clone()));
+        if old.source != settings.source {
+            keys.book().discovered = None;
+            self.read_file(keys);
+        }
+        if *old != *settings {
+            keys.fetch_in(Duration::ZERO);
+            keys.wake.notify_one();
+        }
+    }
+
+    fn read_file(&self, keys: &IssuerKeys) {
+        if let KeySource::File(file) = &keys.settings.load().source {
+            let fetch = keys.read_file(file);
+            if let Some(fetching) = &self.fetching {
+                (fetching.report)(fetch);
+            }
+        }
+    }
+
+    fn issuers(&self) -> MutexGuard<'_, Vec<Arc<IssuerKeys>>> {
+        self.issuers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for KeyStores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.issuers().iter().map(|keys| &keys.issuer)).finish()
+    }
+}

@@ -1,5 +1,8 @@
-//! skeleton
+//! The walk of a request, and the rooms it goes through. (map follows)
+
 pub mod accept;
+pub mod admin;
+pub mod app;
 pub mod body;
 pub mod call;
 pub mod client;
@@ -15,4 +18,5 @@ pub mod server;
 pub mod telemetry;
 pub mod token;
 pub mod trace_context;
+pub mod trace_id;
 pub mod validate;

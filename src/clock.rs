@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
 
 /// Wall-clock and monotonic time, both shifted by the same offset. Clones share the offset.
 #[derive(Clone, Debug)]
@@ -42,5 +43,66 @@ impl Clock {
 
     fn offset(&self) -> Duration {
         Duration::from_millis(self.offset_ms.load(Ordering::Relaxed))
+    }
+}
+
+/// Writes `2026-11-24T03:14:00.000Z`: RFC 3339 in UTC, with milliseconds.
+pub fn push_rfc3339(buffer: &mut String, time: SystemTime) {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+    let (year, month, day) = civil(days);
+    for (value, width, after) in [
+        (year, 4, '-'),
+        (month, 2, '-'),
+        (day, 2, 'T'),
+        (second / 3600, 2, ':'),
+        (second / 60 % 60, 2, ':'),
+        (second % 60, 2, '.'),
+        (u64::from(since.subsec_millis()), 3, 'Z'),
+    ] {
+        push_digits(buffer, value, width);
+        buffer.push(after);
+    }
+}
+
+/// Year, month and day of a day counted from 1970-01-01, by eras of 400 years that start in March.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let leap_days = day_of_era / 1460 + day_of_era / 146_096;
+    let year_of_era = (day_of_era + day_of_era / 36_524 - leap_days) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    (year, month, day)
+}
+
+fn push_digits(buffer: &mut String, value: u64, width: u32) {
+    for place in (0..width).rev() {
+        let digit = u8::try_from(value / 10_u64.pow(place) % 10).expect("a digit is below ten");
+        buffer.push(char::from(b'0' + digit));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_rfc_3339() {
+        for (ms, expected) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_709_251_200_001, "2024-03-01T00:00:00.001Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+            (1_798_761_599_000, "2026-12-31T23:59:59.000Z"),
+        ] {
+            let mut text = String::new();
+            push_rfc3339(&mut text, UNIX_EPOCH + Duration::from_millis(ms));
+            assert_eq!(text, expected);
+        }
     }
 }

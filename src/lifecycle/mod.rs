@@ -2,19 +2,15 @@
 //!
 //! The only place that spawns.
 
-mod drain;
-mod signal;
+mod readiness;
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use self::drain::Drain;
-pub use self::drain::DrainWatch;
-pub use self::drain::Phase;
-pub use self::signal::Event;
-pub use self::signal::Signals;
+pub use readiness::Readiness;
+pub use readiness::ReadyGuard;
 
 /// Background work of the process: named, stopped and awaited together. Clones share the set.
 #[derive(Clone, Debug, Default)]

@@ -1,0 +1,199 @@
+//! The second listener: is the process alive, is it ready, what is it doing.
+//!
+//! For operators and probes, on loopback by default. Knows nothing of requests to KooDrive; what it
+//! shows is handed in by `app` as [`Pages`]. Nothing a visitor sends is ever shown back.
+
+mod page;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::time::Duration;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http::Method;
+use http::Response;
+use http::StatusCode;
+use http::header::ALLOW;
+use http::header::CACHE_CONTROL;
+use http::header::CONTENT_SECURITY_POLICY;
+use http::header::CONTENT_TYPE;
+use http::header::REFERRER_POLICY;
+use http::header::X_CONTENT_TYPE_OPTIONS;
+use http::header::X_FRAME_OPTIONS;
+use serde::Serialize;
+
+use crate::body::OutboundBody;
+use crate::clock::push_rfc3339;
+use crate::lifecycle::Readiness;
+
+type Source<T> = Box<dyn Fn() -> T + Send + Sync>;
+
+/// What the pages show, asked for anew on each visit.
+pub struct Pages {
+    pub readiness: Readiness,
+    /// What an operator should know though the process is ready: a refused reload.
+    pub notes: Source<Vec<String>>,
+    /// `OpenMetrics` text.
+    pub metrics: Source<String>,
+    /// The effective configuration as TOML, secrets redacted.
+    pub config: Source<String>,
+    /// Newest first.
+    pub refusals: Source<Vec<RefusalRow>>,
+    pub overview: Source<Overview>,
+    /// Base address of Jaeger's page; none: no links.
+    pub jaeger_ui: Option<String>,
+}
+
+/// One refusal.
+#[derive(Clone, Debug)]
+pub struct RefusalRow {
+    pub time: SystemTime,
+    /// The 58 characters the caller was told.
+    pub x_trace_id: String,
+    /// The 32 hex digits under which Jaeger has the trace.
+    pub trace: String,
+    /// A digest; none when the caller was not known yet.
+    pub caller: Option<String>,
+    pub reason: String,
+    pub status: u16,
+    pub detail: String,
+}
+
+/// The state of the process.
+#[derive(Clone, Debug, Default)]
+pub struct Overview {
+    pub version: String,
+    pub uptime: Duration,
+    pub issuers: Vec<IssuerRow>,
+    /// What is held of access tokens, limits, connections: a name and its value, by table.
+    pub tables: Vec<(String, Vec<(String, String)>)>,
+}
+
+/// One issuer's keys.
+#[derive(Clone, Debug)]
+pub struct IssuerRow {
+    pub issuer: String,
+    /// Since the keys were fetched; none: never.
+    pub age: Option<Duration>,
+    pub usable: bool,
+}
+
+impl Pages {
+    /// The answer to one visit.
+    pub fn answer(&self, method: &Method, path: &str) -> Response<OutboundBody> {
+        let page: fn(&Self) -> Page = match path {
+            "/livez" => |_| Page::ok(TEXT, "alive\n"),
+            "/readyz" => Self::readyz,
+            "/metrics" => |pages| Page::ok(OPEN_METRICS, (pages.metrics)()),
+            "/config" => |pages| Page::ok(TOML, (pages.config)()),
+            "/refusals" => Self::refusals,
+            "/" => |pages| Page::ok(HTML, page::render(pages)),
+            _ => |_| Page { status: StatusCode::NOT_FOUND, ..Page::ok(TEXT, "no such page\n") },
+        };
+        if *method == Method::GET || *method == Method::HEAD {
+            return page(self).into_response();
+        }
+        let refused = Page::ok(TEXT, "only GET and HEAD\n");
+        let refused = Page { status: StatusCode::METHOD_NOT_ALLOWED, ..refused };
+        let mut response = refused.into_response();
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        response
+    }
+
+    fn readyz(&self) -> Page {
+        #[derive(Serialize)]
+        struct Answer {
+            ready: bool,
+            reasons: Vec<String>,
+            notes: Vec<String>,
+        }
+        let reasons = self.readiness.reasons();
+        let ready = reasons.is_empty();
+        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let answer = Answer { ready, reasons, notes: (self.notes)() };
+        Page { status, ..Page::ok(JSON, json(&answer)) }
+    }
+
+    fn refusals(&self) -> Page {
+        #[derive(Serialize)]
+        struct Row<'a> {
+            time: String,
+            trace_id: &'a str,
+            caller: Option<&'a str>,
+            reason: &'a str,
+            status: u16,
+            detail: &'a str,
+        }
+        let refusals = (self.refusals)();
+        let rows = refusals.iter().map(|row| Row {
+            time: time(row.time),
+            trace_id: &row.x_trace_id,
+            caller: row.caller.as_deref(),
+            reason: &row.reason,
+            status: row.status,
+            detail: &row.detail,
+        });
+        Page::ok(JSON, json(&rows.collect::<Vec<_>>()))
+    }
+}
+
+impl fmt::Debug for Pages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pages").field("readiness", &self.readiness).finish_non_exhaustive()
+    }
+}
+
+/// An answer before it has its headers.
+struct Page {
+    status: StatusCode,
+    content_type: &'static str,
+    body: Bytes,
+}
+
+impl Page {
+    fn ok(content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self { status: StatusCode::OK, content_type, body: body.into() }
+    }
+
+    fn into_response(self) -> Response<OutboundBody> {
+        let mut response = Response::new(OutboundBody::from(self.body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        for (name, value) in [
+            (CACHE_CONTROL, "no-store"),
+            (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (X_FRAME_OPTIONS, "DENY"),
+            (REFERRER_POLICY, "no-referrer"),
+            (CONTENT_SECURITY_POLICY, CONTENT_POLICY),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    let mut text = serde_json::to_string(value).expect("these types have string keys only");
+    text.push('\n');
+    text
+}
+
+fn time(time: SystemTime) -> String {
+    let mut text = String::with_capacity(24);
+    push_rfc3339(&mut text, time);
+    text
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
+const TOML: &str = "application/toml; charset=utf-8";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The page needs its own style and nothing else, from nowhere.
+const CONTENT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
+                              form-action 'none'; frame-ancestors 'none'";

@@ -1,0 +1,79 @@
+//! A closed record as one line of the access log.
+
+use std::cell::RefCell;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+use crate::config::LogFormat;
+
+use super::facts::Stage;
+use super::line::Line;
+use super::logs::LogWriter;
+use super::record::Closed;
+
+/// Writes access lines; the buffer is kept per thread, the writer never waits.
+#[derive(Clone, Debug)]
+pub(super) struct AccessLog {
+    writer: LogWriter,
+    format: LogFormat,
+}
+
+impl AccessLog {
+    pub(super) fn new(writer: LogWriter, format: LogFormat) -> Self {
+        Self { writer, format }
+    }
+
+    pub(super) fn write(&self, closed: &Closed<'_>) {
+        BUFFER.with_borrow_mut(|buffer| {
+            buffer.clear();
+            push_line(buffer, self.format, closed);
+            self.writer.write(buffer.as_bytes());
+        });
+    }
+
+    /// A request that could not be read: nothing is known but who sent it and what was answered.
+    pub(super) fn write_unreadable(&self, time: SystemTime, status: u16, reason: &'static str) {
+        BUFFER.with_borrow_mut(|buffer| {
+            buffer.clear();
+            let mut line = Line::start(buffer, self.format, time, "info", "call not readable");
+            line.text("call", Some("none"));
+            line.number("status", u64::from(status));
+            line.text("origin", Some("caller"));
+            line.text("reason", Some(reason));
+            line.finish();
+            self.writer.write(buffer.as_bytes());
+        });
+    }
+}
+
+thread_local! {
+    static BUFFER: RefCell<String> = RefCell::new(String::with_capacity(1024));
+}
+
+/// The field list of the contract, in its order; a fact that is not known is `null`.
+fn push_line(buffer: &mut String, format: LogFormat, closed: &Closed<'_>) {
+    let facts = closed.facts;
+    let ended = facts.opened.started + closed.duration;
+    let mut line = Line::start(buffer, format, ended, "info", "call");
+    line.text("traceid", facts.x_trace_id());
+    line.plain("trace_id", facts.opened.span.trace_id);
+    line.text("method", Some(facts.opened.method.as_str()));
+    line.text("path", Some(&facts.opened.path));
+    line.text("call", Some(facts.call.as_str()));
+    line.number("status", u64::from(closed.status));
+    line.text("origin", Some(closed.origin.as_str()));
+    line.text("reason", closed.reason);
+    line.text("caller", facts.caller.as_deref());
+    line.text("issuer", facts.issuer.as_deref());
+    line.number("bytes_in", facts.bytes_in.load(Ordering::Relaxed));
+    line.number("bytes_out", closed.bytes_out);
+    line.millis("duration_ms", Some(closed.duration));
+    for (stage, key) in Stage::ALL.iter().zip(STAGE_KEYS) {
+        line.millis(key, facts.stage(*stage).map(|timing| timing.busy(closed.duration)));
+    }
+    line.text("token_source", facts.token_source.map(super::TokenSource::as_str));
+    line.number("attempts", facts.attempts.len() as u64);
+    line.finish();
+}
+
+const STAGE_KEYS: [&str; 5] = ["accept_ms", "limit_ms", "validate_ms", "token_ms", "forward_ms"];

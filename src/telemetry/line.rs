@@ -1,0 +1,159 @@
+//! One log line, as JSON or as text, written straight into a buffer.
+
+use std::fmt;
+use std::fmt::Write as _;
+use std::time::Duration;
+use std::time::SystemTime;
+
+use crate::clock::push_rfc3339;
+use crate::config::LogFormat;
+
+/// A line under construction: `time`, `level`, `msg`, then fields in the order they are added.
+#[derive(Debug)]
+pub(super) struct Line<'a> {
+    buffer: &'a mut String,
+    format: LogFormat,
+}
+
+impl<'a> Line<'a> {
+    pub(super) fn start(
+        buffer: &'a mut String,
+        format: LogFormat,
+        time: SystemTime,
+        level: &str,
+        msg: &str,
+    ) -> Self {
+        match format {
+            LogFormat::Json => {
+                buffer.push_str("{\"time\":\"");
+                push_rfc3339(buffer, time);
+                buffer.push_str("\",\"level\":\"");
+                buffer.push_str(level);
+                buffer.push_str("\",\"msg\":");
+                push_json_string(buffer, msg);
+            }
+            LogFormat::Text => {
+                push_rfc3339(buffer, time);
+                buffer.push(' ');
+                buffer.push_str(level);
+                buffer.push(' ');
+                push_plain(buffer, msg);
+            }
+        }
+        Self { buffer, format }
+    }
+
+    pub(super) fn text(&mut self, key: &str, value: Option<&str>) {
+        let Some(value) = value else { return self.nothing(key) };
+        self.key(key);
+        match self.format {
+            LogFormat::Json => push_json_string(self.buffer, value),
+            LogFormat::Text if value.contains([' ', '"', '=']) || value.is_empty() => {
+                push_json_string(self.buffer, value);
+            }
+            LogFormat::Text => push_plain(self.buffer, value),
+        }
+    }
+
+    /// A value that prints nothing in need of escaping: digits, hex digits.
+    pub(super) fn plain(&mut self, key: &str, value: impl fmt::Display) {
+        self.key(key);
+        let quote = if self.format == LogFormat::Json { "\"" } else { "" };
+        self.buffer.push_str(quote);
+        write!(self.buffer, "{value}").expect("a String takes everything");
+        self.buffer.push_str(quote);
+    }
+
+    pub(super) fn number(&mut self, key: &str, value: impl Into<Option<u64>>) {
+        let Some(value) = value.into() else { return self.nothing(key) };
+        self.key(key);
+        push_number(self.buffer, value);
+    }
+
+    /// A number, true or false, printed as JSON prints it.
+    pub(super) fn bare(&mut self, key: &str, value: impl fmt::Display) {
+        self.key(key);
+        write!(self.buffer, "{value}").expect("a String takes everything");
+    }
+
+    /// Milliseconds with three decimals.
+    pub(super) fn millis(&mut self, key: &str, value: Option<Duration>) {
+        let Some(value) = value else { return self.nothing(key) };
+        self.key(key);
+        let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
+        push_number(self.buffer, micros / 1000);
+        self.buffer.push('.');
+        push_digits(self.buffer, micros % 1000, 3);
+    }
+
+    pub(super) fn finish(self) {
+        if self.format == LogFormat::Json {
+            self.buffer.push('}');
+        }
+        self.buffer.push('\n');
+    }
+
+    fn nothing(&mut self, key: &str) {
+        if self.format == LogFormat::Json {
+            self.key(key);
+            self.buffer.push_str("null");
+        }
+    }
+
+    fn key(&mut self, key: &str) {
+        match self.format {
+            LogFormat::Json => {
+                self.buffer.push(',');
+                push_json_string(self.buffer, key);
+                self.buffer.push(':');
+            }
+            LogFormat::Text => {
+                self.buffer.push(' ');
+                self.buffer.push_str(key);
+                self.buffer.push('=');
+            }
+        }
+    }
+}
+
+pub(super) fn push_json_string(buffer: &mut String, text: &str) {
+    buffer.push('"');
+    if text.bytes().all(is_plain) {
+        buffer.push_str(text);
+    } else {
+        for letter in text.chars() {
+            match letter {
+                '"' => buffer.push_str("\\\""),
+                '\\' => buffer.push_str("\\\\"),
+                '\n' => buffer.push_str("\\n"),
+                '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => {
+                    write!(buffer, "\\u{:04x}", u32::from(letter))
+                        .expect("a String takes everything");
+                }
+                _ => buffer.push(letter),
+            }
+        }
+    }
+    buffer.push('"');
+}
+
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
+}
+
+/// Without anything that could start a new line or steer a terminal.
+fn push_plain(buffer: &mut String, text: &str) {
+    buffer.extend(text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }));
+}
+
+fn push_number(buffer: &mut String, value: u64) {
+    let width = value.checked_ilog10().unwrap_or(0) + 1;
+    push_digits(buffer, value, width);
+}
+
+fn push_digits(buffer: &mut String, value: u64, width: u32) {
+    for place in (0..width).rev() {
+        let digit = u8::try_from(value / 10_u64.pow(place) % 10).expect("a digit is below ten");
+        buffer.push(char::from(b'0' + digit));
+    }
+}

@@ -1,0 +1,206 @@
+//! Where lines go, and the process's own log: `tracing` events as lines of the same shape.
+//!
+//! No event of a foreign crate finer than INFO is ever written, whatever the directives say: HTTP
+//! and TLS libraries may print header values there.
+
+use std::cell::RefCell;
+use std::error::Error;
+use std::fmt;
+
+use http::HeaderValue;
+use tokio::task::futures::TaskLocalFuture;
+use tracing::Event;
+use tracing::Level;
+use tracing::Subscriber;
+use tracing::field::Field;
+use tracing::field::Visit;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use crate::clock::Clock;
+use crate::config::LogFormat;
+use crate::config::TelemetryConfig;
+use crate::trace_context::TraceId;
+
+use super::line::Line;
+
+pub use super::writer::LogWriter;
+
+/// Why the log cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogSetupError {
+    #[error("telemetry.log_level is not a level or a list of directives")]
+    Level(#[source] tracing_subscriber::filter::ParseError),
+    #[error("the log of this process was set up before")]
+    Installed(#[source] tracing::subscriber::SetGlobalDefaultError),
+}
+
+/// Makes `writer` the log of the whole process, panics included. Once, from `main`.
+pub fn install(
+    config: &TelemetryConfig,
+    clock: Clock,
+    writer: LogWriter,
+) -> Result<(), LogSetupError> {
+    let subscriber = subscriber(config, clock, writer)?;
+    tracing::subscriber::set_global_default(subscriber).map_err(LogSetupError::Installed)?;
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string);
+        let said = panic.payload_as_str();
+        tracing::error!(location, said, "panicked");
+    }));
+    Ok(())
+}
+
+/// What [`install`] installs; by itself it can be the log of one thread.
+pub fn subscriber(
+    config: &TelemetryConfig,
+    clock: Clock,
+    writer: LogWriter,
+) -> Result<impl Subscriber + Send + Sync + use<>, LogSetupError> {
+    let filter = EnvFilter::try_new(&config.log_level).map_err(LogSetupError::Level)?;
+    let lines = LineLayer { writer, clock, format: config.log_format };
+    Ok(tracing_subscriber::registry().with(filter).with(lines))
+}
+
+/// Runs `call` so that every line it logs carries the ids of its request.
+pub fn within<F: Future>(
+    x_trace_id: HeaderValue,
+    trace_id: TraceId,
+    call: F,
+) -> impl Future<Output = F::Output> + use<F> {
+    let scoped: TaskLocalFuture<Ids, F> = IDS.scope(Ids { x_trace_id, trace_id }, call);
+    scoped
+}
+
+#[derive(Debug)]
+struct Ids {
+    x_trace_id: HeaderValue,
+    trace_id: TraceId,
+}
+
+tokio::task_local! {
+    static IDS: Ids;
+}
+
+/// Turns events into lines.
+#[derive(Debug)]
+struct LineLayer {
+    writer: LogWriter,
+    clock: Clock,
+    format: LogFormat,
+}
+
+impl<S: Subscriber> Layer<S> for LineLayer {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let about = event.metadata();
+        if !may_be_written(about.target(), *about.level()) {
+            return;
+        }
+        BUFFER.with(|buffer| match buffer.try_borrow_mut() {
+            Ok(mut buffer) => self.write(event, &mut buffer),
+            // A field whose Debug logs: the outer line holds the buffer.
+            Err(_) => self.write(event, &mut String::new()),
+        });
+    }
+}
+
+impl LineLayer {
+    fn write(&self, event: &Event<'_>, buffer: &mut String) {
+        buffer.clear();
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        let level = match *event.metadata().level() {
+            Level::ERROR => "error",
+            Level::WARN => "warn",
+            Level::INFO => "info",
+            Level::DEBUG => "debug",
+            Level::TRACE => "trace",
+        };
+        let mut line = Line::start(buffer, self.format, self.clock.now(), level, &message.0);
+        // Outside of a request there are no ids, and the fields are absent.
+        IDS.try_with(|ids| {
+            line.text("traceid", ids.x_trace_id.to_str().ok());
+            line.plain("trace_id", ids.trace_id);
+        })
+        .unwrap_or_default();
+        line.text("target", Some(event.metadata().target()));
+        event.record(&mut Fields { line: &mut line });
+        line.finish();
+        self.writer.write(buffer.as_bytes());
+    }
+}
+
+/// The exporter's own words are left out: `export` says what happened in one line, not in four.
+fn may_be_written(target: &str, level: Level) -> bool {
+    let own = target == OWN || target.strip_prefix(OWN).is_some_and(|rest| rest.starts_with("::"));
+    own || (level <= Level::INFO && !target.starts_with("opentelemetry"))
+}
+
+const OWN: &str = "koodrive_gateway";
+
+thread_local! {
+    static BUFFER: RefCell<String> = RefCell::new(String::with_capacity(512));
+}
+
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == MESSAGE {
+            self.0 = format!("{value:?}");
+        }
+    }
+}
+
+struct Fields<'a, 'b> {
+    line: &'a mut Line<'b>,
+}
+
+impl Visit for Fields<'_, '_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() != MESSAGE {
+            self.line.text(field.name(), Some(&format!("{value:?}")));
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() != MESSAGE {
+            self.line.text(field.name(), Some(value));
+        }
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        let mut chain = value.to_string();
+        let mut source = value.source();
+        while let Some(cause) = source {
+            chain.push_str(": ");
+            chain.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        self.line.text(field.name(), Some(&chain));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.line.number(field.name(), value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.line.bare(field.name(), value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.line.bare(field.name(), value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        if value.is_finite() {
+            self.line.bare(field.name(), value);
+        } else {
+            self.line.text(field.name(), Some(&value.to_string()));
+        }
+    }
+}
+
+const MESSAGE: &str = "message";

@@ -1,0 +1,287 @@
+//! The instruments of the contract. Handles of the request path are resolved once, here.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+use std::time::SystemTime;
+
+use prometheus_client::encoding::EncodeLabel as _;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::LabelSetEncoder;
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::exemplar::HistogramWithExemplars;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use prometheus_client::registry::Unit;
+
+use crate::trace_context::TraceId;
+
+use super::facts::CallName;
+use super::facts::Decision;
+use super::facts::Exchange;
+use super::facts::KeyFetch;
+use super::facts::Origin;
+use super::facts::Policy;
+use super::facts::ReloadOutcome;
+use super::facts::TokenSource;
+use super::record::Closed;
+
+type FloatGauge = Gauge<f64, AtomicU64>;
+
+/// All metrics of the process, under `koodrive_gateway_`.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    durations: [HistogramWithExemplars<TraceLabel>; CallName::ALL.len()],
+    rejections: Family<Reason, Counter>,
+    token_lookups: [Counter; TokenSource::ALL.len()],
+    token_exchanges: Family<Outcome, Counter>,
+    token_exchange_duration: Histogram,
+    token_entries: Gauge,
+    jwks_fetches: Family<IssuerOutcome, Counter>,
+    jwks_age: Family<Issuer, FloatGauge>,
+    limit_decisions: [[Counter; Decision::ALL.len()]; Policy::ALL.len()],
+    batch_users: Histogram,
+    upstream_duration: Histogram,
+    upstream_replays: Counter,
+    connections: Gauge,
+    inflight: Gauge,
+    clock_skew: Family<SkewPeer, FloatGauge>,
+    reloads: [Counter; ReloadOutcome::ALL.len()],
+    spans_dropped: Counter,
+}
+
+impl Metrics {
+    pub(super) fn new() -> Self {
+        let mut registry = Registry::with_prefix("koodrive_gateway");
+        let to = &mut registry;
+        let durations = Family::<Call, _, _>::new_with_constructor(duration_with_exemplars);
+        let lookups = Family::<Source, Counter>::default();
+        let decisions = Family::<PolicyDecision, Counter>::default();
+        let reloads = Family::<Reload, Counter>::default();
+        let metrics = Self {
+            requests: counted(to, "requests", "Requests answered"),
+            durations: each(CallName::ALL, |call| durations.get_or_create_owned(&Call { call })),
+            rejections: counted(to, "rejections", "Requests refused by the gateway"),
+            token_lookups: each(TokenSource::ALL, |source| {
+                lookups.get_or_create_owned(&Source { source })
+            }),
+            token_exchanges: counted(to, "token_exchanges", "Requests to the token endpoint"),
+            token_exchange_duration: Histogram::new(SECONDS),
+            token_entries: counted(to, "token_entries", "Access tokens held"),
+            jwks_fetches: counted(to, "jwks_fetches", "Fetches of key sets"),
+            jwks_age: Family::default(),
+            limit_decisions: each(Policy::ALL, |policy| {
+                each(Decision::ALL, |decision| {
+                    decisions.get_or_create_owned(&PolicyDecision { policy, decision })
+                })
+            }),
+            batch_users: Histogram::new(USERS),
+            upstream_duration: Histogram::new(SECONDS),
+            upstream_replays: counted(to, "upstream_replays", "Attempts that were sent again"),
+            connections: counted(to, "connections", "Connections of callers open now"),
+            inflight: counted(to, "inflight_requests", "Requests being answered now"),
+            clock_skew: Family::default(),
+            reloads: each(ReloadOutcome::ALL, |outcome| {
+                reloads.get_or_create_owned(&Reload { outcome })
+            }),
+            spans_dropped: counted(to, "spans_dropped", "Spans dropped or not exported"),
+            registry: Registry::default(),
+        };
+        timed(to, "request_duration", "From head to the end of the answer", &durations);
+        timed(
+            to,
+            "token_exchange_duration",
+            "Time the token endpoint took",
+            &metrics.token_exchange_duration,
+        );
+        timed(to, "jwks_age", "Time since the key set was fetched", &metrics.jwks_age);
+        timed(
+            to,
+            "upstream_duration",
+            "To the head of the answer, per attempt",
+            &metrics.upstream_duration,
+        );
+        timed(to, "clock_skew", "How far a peer's Date is ahead of ours", &metrics.clock_skew);
+        to.register("token_lookups", "Where access tokens came from", lookups);
+        to.register("limit_decisions", "What each limit said", decisions);
+        to.register("batch_users", "Users per well-formed batch", metrics.batch_users.clone());
+        to.register("config_reloads", "Changes of the configuration", reloads);
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        to.register("build", "The running version", build);
+        Self { registry, ..metrics }
+    }
+
+    /// `OpenMetrics` text, ending in `# EOF`.
+    pub(super) fn encode(&self) -> String {
+        let mut buffer = String::with_capacity(16 * 1024);
+        text::encode(&mut buffer, &self.registry).expect("a String takes everything");
+        buffer
+    }
+
+    /// Makes the series of these rejection reasons exist at zero, so that rates can be taken.
+    pub fn expect_reasons(&self, reasons: impl IntoIterator<Item = &'static str>) {
+        for reason in reasons {
+            self.rejections.get_or_create_owned(&Reason { reason });
+        }
+    }
+
+    pub fn set_token_entries(&self, entries: u64) {
+        self.token_entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
+    }
+
+    /// Ages of all issuers' key sets; issuers not named here lose their series.
+    pub fn set_jwks_ages(&self, ages: impl IntoIterator<Item = (Arc<str>, Duration)>) {
+        self.jwks_age.clear();
+        for (issuer, age) in ages {
+            self.jwks_age.get_or_create_owned(&Issuer { issuer }).set(age.as_secs_f64());
+        }
+    }
+
+    pub fn set_connections(&self, connections: usize) {
+        self.connections.set(i64::try_from(connections).unwrap_or(i64::MAX));
+    }
+
+    pub fn inflight(&self) -> i64 {
+        self.inflight.get()
+    }
+
+    /// How far the clock of `peer` (`sso`, `token_endpoint`, `upstream`) is ahead of ours.
+    pub fn set_clock_skew(&self, peer: &'static str, seconds: f64) {
+        self.clock_skew.get_or_create_owned(&SkewPeer { peer }).set(seconds);
+    }
+
+    pub fn config_reloaded(&self, outcome: ReloadOutcome) {
+        self.reloads[outcome as usize].inc();
+    }
+
+    pub(super) fn spans_dropped(&self, spans: u64) {
+        self.spans_dropped.inc_by(spans);
+    }
+
+    pub(super) fn opened(&self) {
+        self.inflight.inc();
+    }
+
+    pub(super) fn closed(&self, closed: &Closed<'_>, exemplar: bool) {
+        let facts = closed.facts;
+        self.inflight.dec();
+        self.count_request(facts.call, closed.status, closed.origin);
+        let span = facts.opened.span;
+        let exemplar = exemplar.then_some(TraceLabel(span.trace_id));
+        let time = exemplar.is_some().then(|| facts.opened.started + closed.duration);
+        self.observe_duration(facts.call, closed.duration, exemplar, time);
+        if let Some(refused) = &facts.refused {
+            self.rejections.get_or_create(&Reason { reason: refused.reason }).inc();
+        }
+        if let Some(source) = facts.token_source {
+            self.token_lookups[source as usize].inc();
+        }
+        for (policy, decision) in facts.decisions() {
+            self.limit_decisions[policy as usize][decision as usize].inc();
+        }
+        if let Some(users) = facts.batch_users {
+            self.batch_users.observe(f64::from(users));
+        }
+        for attempt in &facts.attempts {
+            let took = attempt.ended.duration_since(attempt.started).unwrap_or_default();
+            self.upstream_duration.observe(took.as_secs_f64());
+            self.upstream_replays.inc_by(u64::from(attempt.replay));
+        }
+    }
+
+    /// One more answer, to a request or to what could not be read as one.
+    pub(super) fn count_request(&self, call: CallName, status: u16, origin: Origin) {
+        // The guard of the family is gone at the end of the statement: two at once can deadlock.
+        self.requests.get_or_create(&RequestLabels { call, status, origin }).inc();
+    }
+
+    pub(super) fn key_fetched(&self, fetch: &KeyFetch) {
+        let labels = IssuerOutcome { issuer: fetch.issuer.clone(), outcome: fetch.outcome };
+        self.jwks_fetches.get_or_create(&labels).inc();
+    }
+
+    pub(super) fn exchanged(&self, exchange: &Exchange) {
+        self.token_exchanges.get_or_create(&Outcome { outcome: exchange.outcome }).inc();
+        let took = exchange.ended.duration_since(exchange.started).unwrap_or_default();
+        self.token_exchange_duration.observe(took.as_secs_f64());
+    }
+
+    fn observe_duration(
+        &self,
+        call: CallName,
+        duration: Duration,
+        exemplar: Option<TraceLabel>,
+        time: Option<SystemTime>,
+    ) {
+        self.durations[call as usize].observe(duration.as_secs_f64(), exemplar, time);
+    }
+}
+
+/// From a cached token on loopback to the end of a large download.
+const SECONDS: [f64; 15] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const USERS: [f64; 9] = [1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0];
+
+fn duration_with_exemplars() -> HistogramWithExemplars<TraceLabel> {
+    HistogramWithExemplars::new(SECONDS.into_iter())
+}
+
+fn each<T: Copy, M, const N: usize>(all: &[T], of: impl Fn(T) -> M) -> [M; N] {
+    std::array::from_fn(|index| of(all[index]))
+}
+
+/// Registers a new, empty metric.
+fn counted<M>(registry: &mut Registry, name: &'static str, help: &'static str) -> M
+where
+    M: prometheus_client::registry::Metric + Clone + Default,
+{
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+/// Registers a metric in seconds.
+fn timed<M>(registry: &mut Registry, name: &'static str, help: &'static str, metric: &M)
+where
+    M: prometheus_client::registry::Metric + Clone,
+{
+    registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
+}
+
+/// The exemplar of a sampled request; printed only when scraped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct TraceLabel(TraceId);
+
+impl EncodeLabelSet for TraceLabel {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), fmt::Error> {
+        let id = self.0.to_string();
+        ("trace_id", id.as_str()).encode(encoder.encode_label())
+    }
+}
+
+macro_rules! label_sets {
+    ($($name:ident { $($label:ident: $kind:ty),+ })+) => {$(
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+        struct $name { $($label: $kind),+ }
+    )+};
+}
+
+label_sets! {
+    RequestLabels { call: CallName, status: u16, origin: Origin }
+    Call { call: CallName }
+    Reason { reason: &'static str }
+    Source { source: TokenSource }
+    Outcome { outcome: &'static str }
+    IssuerOutcome { issuer: Arc<str>, outcome: &'static str }
+    Issuer { issuer: Arc<str> }
+    PolicyDecision { policy: Policy, decision: Decision }
+    SkewPeer { peer: &'static str }
+    Reload { outcome: ReloadOutcome }
+}

@@ -1,0 +1,177 @@
+//! The standard `OTEL_*` variables, where the configuration is silent.
+//!
+//! | variable | used when |
+//! |---|---|
+//! | `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` (as it stands), `OTEL_EXPORTER_OTLP_ENDPOINT` (`/v1/traces` appended), `OTEL_TRACES_EXPORTER=none`, `OTEL_SDK_DISABLED=true` | `telemetry.otlp_endpoint` is empty |
+//! | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | `sample_ratio` is 1 and `trust_caller_sampling` true, their defaults |
+//! | `OTEL_EXPORTER_OTLP[_TRACES]_HEADERS`, `…_TIMEOUT`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_BSP_MAX_QUEUE_SIZE`, `OTEL_BSP_MAX_EXPORT_BATCH_SIZE`, `OTEL_BSP_SCHEDULE_DELAY` | always |
+//!
+//! The protocol is always HTTP with protobuf.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::resource::TelemetryResourceDetector;
+use percent_encoding::percent_decode_str;
+
+use crate::config::HttpUrl;
+use crate::config::TelemetryConfig;
+use crate::trace_context::SpanContext;
+use crate::trace_context::TraceId;
+
+use super::TelemetrySetupError;
+
+/// Reads one environment variable.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// How spans are exported, wherever they go.
+#[derive(Clone, Debug)]
+pub(super) struct ExportSettings {
+    pub(super) headers: HashMap<String, String>,
+    pub(super) timeout: Duration,
+    pub(super) resource: Resource,
+    pub(super) queue_max: usize,
+    pub(super) batch_max: usize,
+    pub(super) delay: Duration,
+}
+
+impl ExportSettings {
+    pub(super) fn read(environment: Environment<'_>) -> Self {
+        let traces = |name: &str| {
+            let own = environment(&format!("OTEL_EXPORTER_OTLP_TRACES_{name}"));
+            own.or_else(|| environment(&format!("OTEL_EXPORTER_OTLP_{name}")))
+        };
+        let number = |name: &str| environment(name)?.trim().parse().ok().filter(|n| *n != 0);
+        let timeout_ms = traces("TIMEOUT").and_then(|text| text.trim().parse().ok());
+        let delay_ms = number("OTEL_BSP_SCHEDULE_DELAY").unwrap_or(DELAY_MS);
+        let queue_max = number("OTEL_BSP_MAX_QUEUE_SIZE").unwrap_or(QUEUE_MAX);
+        let batch_max = number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE").unwrap_or(BATCH_MAX);
+        Self {
+            headers: traces("HEADERS").map(|text| pairs(&text).collect()).unwrap_or_default(),
+            timeout: Duration::from_millis(timeout_ms.unwrap_or(TIMEOUT_MS)),
+            resource: resource(environment),
+            queue_max,
+            batch_max: batch_max.min(queue_max),
+            delay: Duration::from_millis(delay_ms as u64),
+        }
+    }
+}
+
+/// Where spans go, if anywhere.
+pub(super) fn endpoint(
+    config: &TelemetryConfig,
+    environment: Environment<'_>,
+) -> Result<Option<String>, TelemetrySetupError> {
+    if let Some(base) = &config.otlp_endpoint {
+        return Ok(Some(under(base)));
+    }
+    let is = |name: &str, word: &str| {
+        environment(name).is_some_and(|value| value.trim().eq_ignore_ascii_case(word))
+    };
+    if is("OTEL_SDK_DISABLED", "true") || is("OTEL_TRACES_EXPORTER", "none") {
+        return Ok(None);
+    }
+    let parsed = |name: &'static str| match environment(name).filter(|text| !text.is_empty()) {
+        None => Ok(None),
+        Some(text) => match text.parse::<HttpUrl>() {
+            Ok(url) => Ok(Some(url)),
+            Err(expected) => Err(TelemetrySetupError::Variable { name, expected }),
+        },
+    };
+    if let Some(url) = parsed("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")? {
+        return Ok(Some(url.as_str().to_owned()));
+    }
+    Ok(parsed("OTEL_EXPORTER_OTLP_ENDPOINT")?.as_ref().map(under))
+}
+
+fn under(base: &HttpUrl) -> String {
+    format!("{}/v1/traces", base.as_str().trim_end_matches('/'))
+}
+
+/// Which traces are kept.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Sampler {
+    /// Whether the caller's own decision counts.
+    trust: bool,
+    ratio: f64,
+}
+
+impl Sampler {
+    pub(super) fn read(config: &TelemetryConfig, environment: Environment<'_>) -> Self {
+        let configured = Self { trust: config.trust_caller_sampling, ratio: config.sample_ratio };
+        if !configured.trust || configured.ratio < 1.0 {
+            return configured;
+        }
+        let Some(name) = environment("OTEL_TRACES_SAMPLER") else { return configured };
+        let argument = environment("OTEL_TRACES_SAMPLER_ARG");
+        let ratio = argument.and_then(|text| text.trim().parse().ok());
+        let ratio = ratio.filter(|ratio| (0.0..=1.0).contains(ratio)).unwrap_or(1.0);
+        match name.trim() {
+            "always_on" => Self { trust: false, ratio: 1.0 },
+            "always_off" => Self { trust: false, ratio: 0.0 },
+            "traceidratio" => Self { trust: false, ratio },
+            "parentbased_always_on" => Self { trust: true, ratio: 1.0 },
+            "parentbased_always_off" => Self { trust: true, ratio: 0.0 },
+            "parentbased_traceidratio" => Self { trust: true, ratio },
+            _ => {
+                tracing::warn!("OTEL_TRACES_SAMPLER is not known, ignored");
+                configured
+            }
+        }
+    }
+
+    /// The same answer for one trace in every process that uses the same ratio.
+    pub(super) fn keeps(self, parent: Option<&SpanContext>, trace_id: TraceId) -> bool {
+        match parent {
+            Some(parent) if self.trust => parent.sampled,
+            _ => self.draws(trace_id),
+        }
+    }
+
+    /// The caller's decision alone, for a process that keeps nothing itself.
+    pub(super) fn passes_on(self, parent: Option<&SpanContext>) -> bool {
+        self.trust && parent.is_some_and(|parent| parent.sampled)
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "as the OpenTelemetry SDKs round, so that all processes agree"
+    )]
+    fn draws(self, trace_id: TraceId) -> bool {
+        let drawn = (u128::from_be_bytes(trace_id.to_bytes()) as u64) >> 1;
+        1.0 <= self.ratio || drawn < (self.ratio.max(0.0) * (1_u64 << 63) as f64) as u64
+    }
+}
+
+fn resource(environment: Environment<'_>) -> Resource {
+    let attributes = environment("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
+    let service = environment("OTEL_SERVICE_NAME").filter(|name| !name.is_empty());
+    let named = service.map(|name| KeyValue::new("service.name", name));
+    Resource::builder_empty()
+        .with_detector(Box::new(TelemetryResourceDetector))
+        .with_attribute(KeyValue::new("service.name", "koodrive-gateway"))
+        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+        .with_attributes(pairs(&attributes).map(|(key, value)| {
+            KeyValue::new(key, percent_decode_str(&value).decode_utf8_lossy().into_owned())
+        }))
+        .with_attributes(named)
+        .build()
+}
+
+/// `key=value,key=value`; what is not a pair is left out.
+fn pairs(text: &str) -> impl Iterator<Item = (String, String)> {
+    text.split(',').filter_map(|pair| {
+        let (key, value) = pair.split_once('=')?;
+        Some((key.trim().to_owned(), value.trim().to_owned()))
+    })
+}
+
+const TIMEOUT_MS: u64 = 10_000;
+/// Shorter than the SDK's five seconds: who looks a call up in Jaeger has just made it.
+const DELAY_MS: usize = 1000;
+const QUEUE_MAX: usize = 4096;
+const BATCH_MAX: usize = 512;

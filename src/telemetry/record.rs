@@ -1,0 +1,260 @@
+//! The facts of one request, gathered as it walks and told once, when its response body has ended.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+use std::time::Instant;
+
+use http::Method;
+use http::StatusCode;
+use http_body::Body;
+
+use crate::trace_context::SpanContext;
+
+use super::Telemetry;
+use super::facts::Attempt;
+use super::facts::CallName;
+use super::facts::Decision;
+use super::facts::Opened;
+use super::facts::Origin;
+use super::facts::Policy;
+use super::facts::Refused;
+use super::facts::Stage;
+use super::facts::TokenSource;
+use super::recorded::Recorded;
+
+/// Write-only: the pipeline tells it what happened. Closed by the end of the response body, by
+/// its drop, or by the drop of the record itself when the caller left before there was an answer.
+#[derive(Debug)]
+pub struct RequestRecord {
+    telemetry: Telemetry,
+    /// Taken when the record is closed or handed to the body.
+    facts: Option<Box<Facts>>,
+}
+
+impl RequestRecord {
+    pub(super) fn new(telemetry: Telemetry, opened: Opened) -> Self {
+        let facts = Facts {
+            opened,
+            begun: Instant::now(),
+            call: CallName::None,
+            route: "",
+            caller: None,
+            issuer: None,
+            stages: [None; 5],
+            token_source: None,
+            leader: None,
+            attempts: Vec::new(),
+            decisions: [None; 4],
+            batch_users: None,
+            refused: None,
+            bytes_in: Arc::default(),
+        };
+        Self { telemetry, facts: Some(Box::new(facts)) }
+    }
+
+    /// Which call it is; `route` is the preverify path, `/koodrive/*`, or empty.
+    pub fn call(&mut self, call: CallName, route: &'static str) {
+        let facts = self.facts();
+        facts.call = call;
+        facts.route = route;
+    }
+
+    /// Who calls: the digest, never the subject.
+    pub fn identity(&mut self, caller: impl fmt::Display, issuer: Arc<str>) {
+        let facts = self.facts();
+        facts.caller = Some(caller.to_string());
+        facts.issuer = Some(issuer);
+    }
+
+    /// A stage starts; may be said again when the walk comes back to it.
+    pub fn begin(&mut self, stage: Stage) {
+        let facts = self.facts();
+        let at = facts.begun.elapsed();
+        let timing = facts.timing(stage);
+        timing.first.get_or_insert(at);
+        timing.open.get_or_insert(at);
+    }
+
+    /// A stage is over. One left open ends with the request.
+    pub fn end(&mut self, stage: Stage) {
+        let facts = self.facts();
+        let at = facts.begun.elapsed();
+        facts.timing(stage).close(at);
+    }
+
+    /// The span of a stage, to be named as parent before the stage is over.
+    pub fn stage_span(&mut self, stage: Stage) -> SpanContext {
+        let facts = self.facts();
+        let span = facts.opened.span;
+        *facts.timing(stage).span.get_or_insert_with(|| span.child())
+    }
+
+    /// Where the access token came from; `leader` is the exchange that was led or joined.
+    pub fn token(&mut self, source: TokenSource, leader: Option<SpanContext>) {
+        let facts = self.facts();
+        facts.token_source = Some(source);
+        facts.leader = leader;
+    }
+
+    pub fn attempt(&mut self, attempt: Attempt) {
+        self.facts().attempts.push(attempt);
+    }
+
+    /// What one limit said; the last word of a policy counts.
+    pub fn limited(&mut self, policy: Policy, decision: impl Into<Decision>) {
+        let slot = policy as usize;
+        self.facts().decisions[slot] = Some(decision.into());
+    }
+
+    /// How many users a well-formed batch has.
+    pub fn batch_users(&mut self, users: u32) {
+        self.facts().batch_users = Some(users);
+    }
+
+    /// The gateway's own refusal; what the upstream answers is none.
+    pub fn rejected(&mut self, refused: Refused) {
+        self.facts().refused = Some(refused);
+    }
+
+    /// Counts what is read of the request body.
+    pub fn bytes_in(&mut self) -> Arc<AtomicU64> {
+        self.facts().bytes_in.clone()
+    }
+
+    /// Hands the record to the response body; it closes when that body ends or is dropped.
+    pub fn close_with<B: Body>(mut self, status: StatusCode, body: B) -> Recorded<B> {
+        let facts = self.facts.take().expect("a record is closed once, by value");
+        let bodiless = facts.opened.method == Method::HEAD
+            || status == StatusCode::NO_CONTENT
+            || status == StatusCode::NOT_MODIFIED;
+        let rest = Self { telemetry: self.telemetry.clone(), facts: Some(facts) };
+        Recorded::new(rest, status, body, bodiless)
+    }
+
+    /// Tells everything, once.
+    pub(super) fn close(&mut self, status: u16, bytes_out: u64, ending: Ending) {
+        if let Some(facts) = self.facts.take() {
+            self.telemetry.close(&Closed::of(&facts, status, bytes_out, ending));
+        }
+    }
+
+    fn facts(&mut self) -> &mut Facts {
+        self.facts
+            .as_mut()
+            .expect("only close and close_with take the facts, and both end the record")
+    }
+}
+
+impl Drop for RequestRecord {
+    fn drop(&mut self) {
+        self.close(CALLER_GONE_STATUS, 0, Ending::CallerGone);
+    }
+}
+
+/// How the response came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    Whole,
+    /// Nobody wanted the rest.
+    CallerGone,
+    /// The upstream's body broke off.
+    Broken,
+}
+
+/// What was told of a request.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) opened: Opened,
+    begun: Instant,
+    pub(super) call: CallName,
+    pub(super) route: &'static str,
+    pub(super) caller: Option<String>,
+    pub(super) issuer: Option<Arc<str>>,
+    stages: [Option<Timing>; 5],
+    pub(super) token_source: Option<TokenSource>,
+    pub(super) leader: Option<SpanContext>,
+    pub(super) attempts: Vec<Attempt>,
+    decisions: [Option<Decision>; 4],
+    pub(super) batch_users: Option<u32>,
+    pub(super) refused: Option<Refused>,
+    pub(super) bytes_in: Arc<AtomicU64>,
+}
+
+impl Facts {
+    pub(super) fn stage(&self, stage: Stage) -> Option<&Timing> {
+        self.stages[stage as usize].as_ref().filter(|timing| timing.first.is_some())
+    }
+
+    pub(super) fn decisions(&self) -> impl Iterator<Item = (Policy, Decision)> {
+        let decided = Policy::ALL.iter().zip(self.decisions);
+        decided.filter_map(|(policy, decision)| Some((*policy, decision?)))
+    }
+
+    pub(super) fn x_trace_id(&self) -> Option<&str> {
+        self.opened.x_trace_id.to_str().ok()
+    }
+
+    fn timing(&mut self, stage: Stage) -> &mut Timing {
+        self.stages[stage as usize].get_or_insert_default()
+    }
+}
+
+/// When a stage ran, counted from the start of the request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Timing {
+    pub(super) span: Option<SpanContext>,
+    pub(super) first: Option<Duration>,
+    open: Option<Duration>,
+    last: Duration,
+    busy: Duration,
+}
+
+impl Timing {
+    /// The time spent in the stage, its interruptions not counted.
+    pub(super) fn busy(&self, whole: Duration) -> Duration {
+        self.busy + self.open.map_or(Duration::ZERO, |since| whole.saturating_sub(since))
+    }
+
+    pub(super) fn last(&self, whole: Duration) -> Duration {
+        if self.open.is_some() { whole } else { self.last }
+    }
+
+    fn close(&mut self, at: Duration) {
+        if let Some(since) = self.open.take() {
+            self.busy += at.saturating_sub(since);
+            self.last = at;
+        }
+    }
+}
+
+/// The facts together with how it ended.
+#[derive(Debug)]
+pub(super) struct Closed<'a> {
+    pub(super) facts: &'a Facts,
+    pub(super) status: u16,
+    pub(super) origin: Origin,
+    pub(super) reason: Option<&'static str>,
+    pub(super) bytes_out: u64,
+    pub(super) duration: Duration,
+}
+
+impl<'a> Closed<'a> {
+    fn of(facts: &'a Facts, status: u16, bytes_out: u64, ending: Ending) -> Self {
+        let (origin, reason) = match (&facts.refused, ending) {
+            (Some(refused), _) => (refused.origin, Some(refused.reason)),
+            (None, Ending::Whole) => (Origin::None, None),
+            (None, Ending::CallerGone) => (Origin::Caller, Some(CALLER_GONE)),
+            (None, Ending::Broken) => (Origin::Upstream, Some(BODY_BROKEN)),
+        };
+        let duration = facts.begun.elapsed();
+        Self { facts, status, origin, reason, bytes_out, duration }
+    }
+}
+
+/// The status of a request whose caller left before there was one (nginx's number for it).
+const CALLER_GONE_STATUS: u16 = 499;
+/// Reasons of the access log that are no rejections: the answer had begun, or nobody was there.
+const CALLER_GONE: &str = "caller_gone";
+const BODY_BROKEN: &str = "body_broken";

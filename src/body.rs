@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of stages; it only moves bytes, bounds them and notices when they stop coming.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -116,7 +117,7 @@ pub enum OutboundBody {
     Whole(Option<Bytes>),
     Streaming(InboundBody),
     /// A stream of which the beginning was read already.
-    Begun(Option<Bytes>, InboundBody),
+    Begun(VecDeque<Result<Frame<Bytes>, BodyError>>, InboundBody),
 }
 
 impl OutboundBody {
@@ -141,18 +142,19 @@ impl Body for OutboundBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Begun(begin @ Some(_), _) => {
-                Poll::Ready(begin.take().map(|bytes| Ok(Frame::data(bytes))))
-            }
-            Self::Streaming(body) | Self::Begun(None, body) => Pin::new(body).poll_frame(cx),
+            Self::Begun(begin, body) => match begin.pop_front() {
+                Some(frame) => Poll::Ready(Some(frame)),
+                None => Pin::new(body).poll_frame(cx),
+            },
+            Self::Streaming(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
-            Self::Begun(Some(_), _) => false,
-            Self::Streaming(body) | Self::Begun(None, body) => body.is_end_stream(),
+            Self::Begun(begin, body) => begin.is_empty() && body.is_end_stream(),
+            Self::Streaming(body) => body.is_end_stream(),
         }
     }
 
@@ -161,9 +163,15 @@ impl Body for OutboundBody {
             Self::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Self::Streaming(body) | Self::Begun(None, body) => body.size_hint(),
-            // Only answers of unknown length are read ahead.
-            Self::Begun(Some(_), _) => SizeHint::default(),
+            Self::Streaming(body) => body.size_hint(),
+            Self::Begun(begin, body) => {
+                let frames = begin.iter().filter_map(|frame| frame.as_ref().ok()?.data_ref());
+                let read: u64 = frames.map(|data| data.len() as u64).sum();
+                match body.size_hint().exact() {
+                    Some(left) => SizeHint::with_exact(read + left),
+                    None => SizeHint::default(),
+                }
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where connections come from: TCP or a Unix socket, with or without TLS.
+//! Where connections come from: TCP or a Unix socket.
 
 use std::io;
 use std::net::SocketAddr;
@@ -40,7 +40,7 @@ impl Drop for SocketFile {
 
 /// A connection before TLS.
 #[derive(Debug)]
-pub(super) enum Socket {
+pub enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
@@ -65,7 +65,7 @@ impl Listener {
         }
     }
 
-    pub(super) async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
+    pub async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;

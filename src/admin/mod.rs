@@ -3,6 +3,7 @@
 //! For operators and probes, on loopback by default. Knows nothing of requests to KooDrive; what it
 //! shows is handed in by `app` as [`Pages`]. Nothing a visitor sends is ever shown back.
 
+mod listen;
 mod page;
 
 #[cfg(test)]
@@ -29,6 +30,8 @@ use serde::Serialize;
 use crate::body::OutboundBody;
 use crate::clock::push_rfc3339;
 use crate::lifecycle::Readiness;
+
+pub use self::listen::serve;
 
 type Source<T> = Box<dyn Fn() -> T + Send + Sync>;
 

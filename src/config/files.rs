@@ -43,7 +43,7 @@ impl TextFile {
         &self.text
     }
 
-    pub(super) fn read(&mut self, base: &Path) -> io::Result<()> {
+    fn read(&mut self, base: &Path) -> io::Result<()> {
         if self.is_set() {
             self.text = read_text(&base.join(&self.path))?.into();
         }
@@ -73,7 +73,7 @@ impl SecretFile {
         &self.secret
     }
 
-    pub(super) fn read(&mut self, base: &Path) -> io::Result<()> {
+    fn read(&mut self, base: &Path) -> io::Result<()> {
         if self.is_set() {
             let mut text = read_text(&base.join(&self.path))?;
             if text.ends_with('\n') {
@@ -83,7 +83,7 @@ impl SecretFile {
                 }
             }
             if text.is_empty() {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is empty"));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "it is empty"));
             }
             self.secret = text.into();
         }
@@ -109,13 +109,54 @@ impl fmt::Debug for TextFile {
     }
 }
 
-fn read_text(path: &Path) -> io::Result<String> {
+pub(super) fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     let read = std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
     if FILE_BYTES_MAX < read as u64 {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is larger than 4 MiB"));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is larger than 4 MiB"));
     }
     Ok(text)
+}
+
+/// A file a configuration names, of either kind.
+pub(super) enum NamedFile<'c> {
+    Text(&'c mut TextFile),
+    Secret(&'c mut SecretFile),
+}
+
+impl NamedFile<'_> {
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Self::Text(file) => &file.path,
+            Self::Secret(file) => &file.path,
+        }
+    }
+
+    pub(super) fn read(&mut self, base: &Path) -> io::Result<()> {
+        match self {
+            Self::Text(file) => file.read(base),
+            Self::Secret(file) => file.read(base),
+        }
+    }
+
+    /// What was read. For digests, never for print.
+    pub(super) fn content(&self) -> &str {
+        match self {
+            Self::Text(file) => &file.text,
+            Self::Secret(file) => file.secret.expose_secret(),
+        }
+    }
+}
+
+/// Why a file could not be read, in a few words.
+pub(super) fn cause(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        io::ErrorKind::InvalidData if error.get_ref().is_none() => "it is no UTF-8 text".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 macro_rules! written_as_path {

@@ -1,22 +1,8 @@
-//! The value types of the configuration: durations, sizes, addresses, names.
+//! The written forms of durations, sizes, counts.
 //!
 //! Each is read from, and printed in, the form an operator writes.
 
-use std::fmt;
-use std::net::Ipv4Addr;
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
-use std::str::FromStr;
-
-use http::HeaderName;
-use http::Uri;
-use http::header::AUTHORIZATION;
-use serde::Deserialize;
-use serde::Deserializer;
-use serde::Serialize;
-use serde::Serializer;
-use serde::de::Error as _;
 
 pub(super) const KIB: usize = 1024;
 pub(super) const MIB: usize = 1024 * KIB;
@@ -24,6 +10,10 @@ pub(super) const MIB: usize = 1024 * KIB;
 pub(super) const fn non_zero(value: u32) -> NonZeroU32 {
     NonZeroU32::new(value).expect("the defaults are not zero")
 }
+
+pub(super) const DURATION_EXPECTED: &str =
+    "expected a duration such as \"250ms\", \"30s\", \"20m\" or \"12h\"";
+pub(super) const SIZE_EXPECTED: &str = "expected a size such as \"512B\", \"64KiB\" or \"1MiB\"";
 
 /// Durations such as `"250ms"`, `"20m"`, `"1h30m"`; zero is refused.
 pub(super) mod duration {
@@ -57,9 +47,7 @@ pub(super) mod duration_or_zero {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(from)?;
-        super::parse_duration(&text).ok_or_else(|| {
-            D::Error::custom("expected a duration such as \"250ms\", \"30s\", \"20m\" or \"12h\"")
-        })
+        super::parse_duration(&text).ok_or_else(|| D::Error::custom(super::DURATION_EXPECTED))
     }
 
     pub(crate) fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
@@ -76,14 +64,34 @@ pub(super) mod size {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
         let text = String::deserialize(from)?;
-        super::parse_size(&text).filter(|bytes| *bytes != 0).ok_or_else(|| {
-            D::Error::custom("expected a size such as \"512B\", \"64KiB\" or \"1MiB\"")
-        })
+        super::parse_size(&text)
+            .filter(|bytes| *bytes != 0)
+            .ok_or_else(|| D::Error::custom(super::SIZE_EXPECTED))
     }
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
     pub(crate) fn serialize<S: Serializer>(bytes: &usize, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&super::print_size(*bytes))
+    }
+}
+
+/// Counts of which zero has no meaning.
+pub(super) mod count {
+    use serde::Deserialize;
+    use serde::Deserializer;
+    use serde::Serializer;
+    use serde::de::Error as _;
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+        match usize::deserialize(from)? {
+            0 => Err(D::Error::custom("expected an integer of 1 or more")),
+            count => Ok(count),
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+    pub(crate) fn serialize<S: Serializer>(count: &usize, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(*count as u64)
     }
 }
 
@@ -94,7 +102,7 @@ pub(super) mod optional_url {
     use serde::Serializer;
     use serde::de::Error as _;
 
-    use super::HttpUrl;
+    use crate::config::addresses::HttpUrl;
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         from: D,
@@ -166,181 +174,3 @@ fn split_number(text: &str) -> Option<(u64, &str)> {
     let (number, rest) = text.split_at(digits);
     Some((number.parse().ok()?, rest))
 }
-
-/// Where a listener listens: `host:port` or `unix:/path`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ListenAddress {
-    Tcp(SocketAddr),
-    Unix(PathBuf),
-}
-
-impl ListenAddress {
-    pub const fn loopback(port: u16) -> Self {
-        Self::Tcp(SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port))
-    }
-}
-
-impl FromStr for ListenAddress {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str =
-            "expected an IP address with a port such as \"127.0.0.1:8080\", or \"unix:/path\"";
-        match text.strip_prefix("unix:") {
-            Some(path) if path.starts_with('/') => Ok(Self::Unix(PathBuf::from(path))),
-            Some(_) => Err("expected an absolute path after \"unix:\""),
-            None => text.parse().map(Self::Tcp).map_err(|_| EXPECTED),
-        }
-    }
-}
-
-impl fmt::Display for ListenAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
-/// An `http://` or `https://` address without credentials, query or fragment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpUrl {
-    text: String,
-    uri: Uri,
-}
-
-impl HttpUrl {
-    /// As the operator wrote it.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    pub fn uri(&self) -> &Uri {
-        &self.uri
-    }
-
-    pub fn host(&self) -> &str {
-        self.uri.host().unwrap_or_default()
-    }
-
-    pub fn is_https(&self) -> bool {
-        self.uri.scheme() == Some(&http::uri::Scheme::HTTPS)
-    }
-
-    /// Whether the host is this machine, so that plain HTTP never leaves it.
-    pub fn is_loopback(&self) -> bool {
-        let host = self.host().trim_start_matches('[').trim_end_matches(']');
-        host.eq_ignore_ascii_case("localhost")
-            || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
-    }
-
-    /// The path without a trailing slash; empty for the root.
-    pub fn base_path(&self) -> &str {
-        self.uri.path().trim_end_matches('/')
-    }
-}
-
-impl FromStr for HttpUrl {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str = "expected an address such as \"https://host/path\"";
-        let uri: Uri = text.parse().map_err(|_| EXPECTED)?;
-        let known_scheme = matches!(uri.scheme_str(), Some("http" | "https"));
-        let authority = uri.authority().ok_or(EXPECTED)?;
-        if !known_scheme || authority.host().is_empty() {
-            return Err(EXPECTED);
-        }
-        if authority.as_str().contains('@') {
-            return Err("expected an address without user name and password");
-        }
-        if text.contains('#') {
-            return Err("expected an address without a fragment");
-        }
-        Ok(Self { text: text.to_owned(), uri })
-    }
-}
-
-impl fmt::Display for HttpUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-/// The name of a header field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeaderField(HeaderName);
-
-impl HeaderField {
-    pub const fn authorization() -> Self {
-        Self(AUTHORIZATION)
-    }
-
-    pub fn name(&self) -> &HeaderName {
-        &self.0
-    }
-}
-
-impl FromStr for HeaderField {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self).map_err(|_| "expected a header name such as \"authorization\"")
-    }
-}
-
-impl fmt::Display for HeaderField {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.as_str())
-    }
-}
-
-/// Where limiter state lives.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum LimitStore {
-    /// In this process.
-    #[default]
-    Local,
-    /// Shared by all replicas that use the same Redis or Valkey: `redis://host:port/db`.
-    Redis(String),
-}
-
-impl FromStr for LimitStore {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "local" => Ok(Self::Local),
-            _ if text.starts_with("redis://") => Ok(Self::Redis(text.to_owned())),
-            _ => Err("expected \"local\" or an address such as \"redis://host:6379\""),
-        }
-    }
-}
-
-impl fmt::Display for LimitStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Local => f.write_str("local"),
-            Self::Redis(address) => f.write_str(address),
-        }
-    }
-}
-
-macro_rules! written_as_text {
-    ($($name:ty),*) => {$(
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                String::deserialize(from)?.parse().map_err(D::Error::custom)
-            }
-        }
-
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-                to.collect_str(self)
-            }
-        }
-    )*};
-}
-
-written_as_text!(ListenAddress, HttpUrl, HeaderField, LimitStore);

@@ -4,6 +4,7 @@
 
 mod answer;
 mod headers;
+mod peek;
 mod sign;
 
 use std::net::IpAddr;
@@ -24,7 +25,9 @@ use http::uri::PathAndQuery;
 use http_body::Body as _;
 
 pub use self::answer::Judgement;
-use self::answer::Judge;
+use self::answer::AnswerRules;
+use self::sign::SignedHeaders;
+use self::sign::Unsigned;
 use crate::body::BodyError;
 use crate::body::InboundBody;
 use crate::body::OutboundBody;
@@ -51,7 +54,7 @@ pub struct Forwarder {
     propagate: Propagate,
     forwarded: Forwarded,
     sso_header: HeaderName,
-    judge: Judge,
+    rules: AnswerRules,
 }
 
 /// A call as it goes upstream, but for its credential and its body.
@@ -111,7 +114,7 @@ impl Forwarder {
             propagate: config.propagate,
             forwarded: config.forwarded,
             sso_header,
-            judge: Judge::new(&config.refused_statuses, &config.refused_codes),
+            rules: AnswerRules::new(config),
         }
     }
 
@@ -179,7 +182,7 @@ impl Forwarder {
         let (mut head, body) = response.into_parts();
         headers::for_caller(&mut head.headers);
         let body = InboundBody::new(body, self.idle_timeout);
-        let (judgement, body) = self.judge.read(&head, body).await;
+        let (judgement, body) = peek::judge(&self.rules, &head, body).await;
         Ok(Answer { head, body, judgement })
     }
 
@@ -201,7 +204,14 @@ impl Forwarder {
                     OutboundBody::Whole(bytes) => bytes.as_deref().unwrap_or_default(),
                     _ => &[],
                 };
-                sign::sign(&mut headers, identity, &call.method, &call.uri, whole, now);
+                let unsigned = Unsigned {
+                    method: &call.method,
+                    path: call.uri.path(),
+                    query: call.uri.query(),
+                    host: &host_header(&call.uri),
+                    body: whole,
+                };
+                SignedHeaders::sign(identity, &unsigned, now).apply(&mut headers);
             }
         }
         if self.propagate != Propagate::None {
@@ -271,6 +281,15 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
         whole.extend_from_slice(value.as_bytes());
     }
     HeaderValue::from_maybe_shared(Bytes::from(whole)).ok()
+}
+
+/// The value of `Host` as the client will send it: without a port that goes without saying.
+fn host_header(uri: &Uri) -> String {
+    let host = uri.host().unwrap_or_default();
+    match (uri.port_u16(), uri.scheme_str()) {
+        (None, _) | (Some(443), Some("https")) | (Some(80), Some("http")) => host.to_owned(),
+        (Some(port), _) => format!("{host}:{port}"),
+    }
 }
 
 fn append_forwarded(headers: &mut HeaderMap, inbound: &request::Parts, caller: CallerAddress) {

@@ -172,6 +172,7 @@ fn source_name(source: TokenSource) -> telemetry::TokenSource {
         TokenSource::Joined => telemetry::TokenSource::Joined,
         TokenSource::Exchanged => telemetry::TokenSource::Exchanged,
         TokenSource::Refreshed => telemetry::TokenSource::Refreshed,
+        TokenSource::Denied => telemetry::TokenSource::Denied,
     }
 }
 

@@ -4,7 +4,6 @@
 
 mod framing;
 mod guard;
-mod listener;
 mod tls;
 
 use std::io;
@@ -42,13 +41,14 @@ use tokio_rustls::TlsAcceptor;
 use self::guard::Begun;
 use self::guard::Guarded;
 use self::guard::Verdicts;
-pub use self::listener::Listener;
 pub use self::tls::Certificate;
 pub use self::tls::TlsSetupError;
 use crate::body::InboundBody;
 use crate::config::ListenConfig;
 use crate::lifecycle::DrainWatch;
 use crate::lifecycle::Phase;
+use crate::listener::Listener;
+use crate::listener::Socket;
 use crate::pipeline::Arrival;
 use crate::pipeline::CurrentPipeline;
 use crate::pipeline::ResponseBody;
@@ -142,7 +142,7 @@ impl Server {
 impl Door {
     async fn welcome(
         self,
-        socket: listener::Socket,
+        socket: Socket,
         tls: Option<TlsAcceptor>,
         caller: Caller,
     ) {

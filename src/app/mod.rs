@@ -1,0 +1,193 @@
+//! The composition root: stores, pipeline, listeners, and the loop that reloads and stops.
+//!
+//! Stores outlive configurations; a pipeline is made anew for each. Tests boot the same function
+//! on port 0 and read the addresses.
+
+mod overview;
+mod reload;
+mod reports;
+mod stores;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+pub use self::reload::ConfigSource;
+use self::reload::Reloader;
+use self::stores::Stores;
+use crate::admin;
+use crate::client::ClientSetupError;
+use crate::clock::Clock;
+use crate::config::ListenAddress;
+use crate::config::Loaded;
+use crate::lifecycle::Drain;
+use crate::lifecycle::Event;
+use crate::lifecycle::Readiness;
+use crate::lifecycle::Tasks;
+use crate::listener::Listener;
+use crate::pipeline::CurrentPipeline;
+use crate::server::Certificate;
+use crate::server::Server;
+use crate::server::TlsSetupError;
+use crate::telemetry::Environment;
+use crate::telemetry::LogWriter;
+use crate::telemetry::Telemetry;
+use crate::telemetry::TelemetrySetupError;
+use crate::token::TokenSetupError;
+
+/// What the process brings along besides its configuration.
+pub struct AppOptions<'a> {
+    pub clock: Clock,
+    pub logs: LogWriter,
+    /// For the `OTEL_*` variables.
+    pub environment: Environment<'a>,
+}
+
+/// Why the gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {address}")]
+    Listen {
+        address: ListenAddress,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("cannot offer TLS")]
+    Tls(#[from] TlsSetupError),
+    #[error("cannot set up telemetry")]
+    Telemetry(#[from] TelemetrySetupError),
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+}
+
+/// Why a configuration cannot be put to work.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    #[error("cannot set up the connection to KooDrive or the SSO")]
+    Client(#[from] ClientSetupError),
+    #[error("cannot set up access tokens")]
+    Token(#[from] TokenSetupError),
+}
+
+/// A gateway that listens, but does not serve yet.
+#[derive(Debug)]
+pub struct Bound {
+    /// The address that was really taken.
+    pub address: ListenAddress,
+    pub admin_address: ListenAddress,
+    pub readiness: Readiness,
+    server: Server,
+    drain: Drain,
+    tasks: Tasks,
+    telemetry: Telemetry,
+    reloader: Reloader,
+}
+
+/// Takes the addresses, starts fetching keys, and wires everything.
+pub async fn bind(loaded: &Loaded, options: AppOptions<'_>) -> Result<Bound, StartError> {
+    let config = &loaded.config;
+    let listener = listen(&config.listen.address).await?;
+    let admin_listener = listen(&config.admin.address).await?;
+    let (address, admin_address) = (address_of(&listener)?, address_of(&admin_listener)?);
+
+    let tasks = Tasks::default();
+    let drain = Drain::default();
+    let readiness = Readiness::default();
+    let stores = Arc::new(Stores::new(config, options, tasks.clone())?);
+    let pipeline = CurrentPipeline::new(stores.pipeline(config)?);
+    let certificate = Certificate::load(&config.listen)?;
+    let server = Server::new(
+        listener,
+        &config.listen,
+        certificate.clone(),
+        pipeline.clone(),
+        drain.watch(),
+    )?;
+    let keys = stores.keys.clone();
+    readiness.watch(move || {
+        keys.missing().iter().map(|issuer| format!("keys:{issuer}")).collect()
+    });
+    let reloader = Reloader::new(loaded, Arc::clone(&stores), pipeline, certificate);
+    let pages = overview::pages(&stores, &reloader, readiness.clone(), drain.watch());
+    let serving = admin::serve(admin_listener, Arc::new(pages), tasks.clone());
+    tasks.spawn("admin", serving);
+    tasks.spawn("housekeeping", housekeeping(Arc::clone(&stores)));
+    let telemetry = stores.telemetry.clone();
+    Ok(Bound {
+        address,
+        admin_address,
+        readiness,
+        server,
+        drain,
+        tasks,
+        telemetry,
+        reloader,
+    })
+}
+
+impl Bound {
+    /// Serves until told to stop, then drains. `source` is where changed configurations come from.
+    /// Returns whether every call in flight could finish.
+    pub async fn run(self, mut events: mpsc::Receiver<Event>, source: Option<ConfigSource>) -> bool {
+        let Self { server, drain, tasks, telemetry, mut reloader, readiness, .. } = self;
+        tracing::info!(address = %self.address, admin = %self.admin_address, "listening");
+        tasks.spawn("server", server.run());
+        reloader.run_until_stop(&mut events, source).await;
+
+        let (linger, patience) = reloader.stop_times();
+        tracing::info!(?linger, drain = ?patience, "stopping");
+        readiness.drain();
+        let left = tokio::select! {
+            left = drain.run(linger, patience) => left,
+            () = second_stop(&mut events) => {
+                tracing::warn!("stopped a second time, exiting at once");
+                return false;
+            }
+        };
+        if 0 < left {
+            tracing::warn!(left, "connections cut off at the end of the drain");
+        }
+        tasks.stop(TASKS_PATIENCE).await;
+        telemetry.flush(FLUSH_PATIENCE).await;
+        tracing::info!("stopped");
+        left == 0
+    }
+}
+
+async fn second_stop(events: &mut mpsc::Receiver<Event>) {
+    loop {
+        match events.recv().await {
+            Some(Event::Stop) => return,
+            Some(Event::Reload) => {}
+            None => std::future::pending().await,
+        }
+    }
+}
+
+async fn listen(address: &ListenAddress) -> Result<Listener, StartError> {
+    Listener::bind(address)
+        .await
+        .map_err(|cause| StartError::Listen { address: address.clone(), cause })
+}
+
+fn address_of(listener: &Listener) -> Result<ListenAddress, StartError> {
+    listener.address().map_err(|cause| StartError::Listen {
+        address: ListenAddress::Unix(Path::new("").to_owned()),
+        cause,
+    })
+}
+
+async fn housekeeping(stores: Arc<Stores>) {
+    let mut every = tokio::time::interval(HOUSEKEEPING_EVERY);
+    loop {
+        every.tick().await;
+        stores.limits.sweep();
+    }
+}
+
+const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(30);
+const TASKS_PATIENCE: Duration = Duration::from_secs(1);
+const FLUSH_PATIENCE: Duration = Duration::from_secs(5);

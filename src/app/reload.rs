@@ -1,0 +1,167 @@
+//! Takes changed configurations over while calls go on.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
+
+use super::SetupError;
+use super::stores::Stores;
+use crate::config;
+use crate::config::ConfigError;
+use crate::config::Loaded;
+use crate::lifecycle::Event;
+use crate::pipeline::CurrentPipeline;
+use crate::server::Certificate;
+use crate::server::TlsSetupError;
+use crate::telemetry::ReloadOutcome;
+
+/// Where changed configurations come from: asked on a timer and on SIGHUP. Blocks.
+pub type ConfigSource = Box<dyn FnMut() -> Option<Result<Loaded, ConfigError>> + Send>;
+
+/// Why a configuration that reads well is not taken over.
+#[derive(Debug, thiserror::Error)]
+enum ReloadError {
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    #[error("the listener's certificate cannot be used")]
+    Certificate(#[from] TlsSetupError),
+}
+
+/// What is in force now. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct InForce {
+    loaded: Arc<ArcSwap<Loaded>>,
+    notes: Arc<ArcSwap<Vec<String>>>,
+}
+
+impl InForce {
+    pub(super) fn loaded(&self) -> Arc<Loaded> {
+        self.loaded.load_full()
+    }
+
+    /// What an operator should know though everything runs.
+    pub(super) fn notes(&self) -> Vec<String> {
+        self.notes.load().to_vec()
+    }
+}
+
+pub(super) struct Reloader {
+    pub(super) in_force: InForce,
+    stores: Arc<Stores>,
+    pipeline: CurrentPipeline,
+    certificate: Option<Arc<Certificate>>,
+}
+
+impl Reloader {
+    pub(super) fn new(
+        loaded: &Loaded,
+        stores: Arc<Stores>,
+        pipeline: CurrentPipeline,
+        certificate: Option<Arc<Certificate>>,
+    ) -> Self {
+        let in_force = InForce {
+            loaded: Arc::new(ArcSwap::from_pointee(loaded.clone())),
+            notes: Arc::default(),
+        };
+        Self { in_force, stores, pipeline, certificate }
+    }
+
+    pub(super) fn pipeline(&self) -> &CurrentPipeline {
+        &self.pipeline
+    }
+
+    /// Linger and drain as configured now.
+    pub(super) fn stop_times(&self) -> (Duration, Duration) {
+        let loaded = self.in_force.loaded();
+        (loaded.config.lifecycle.linger, loaded.config.lifecycle.drain)
+    }
+
+    /// Reloads until asked to stop.
+    pub(super) async fn run_until_stop(
+        &mut self,
+        events: &mut mpsc::Receiver<Event>,
+        mut source: Option<ConfigSource>,
+    ) {
+        loop {
+            let every = self.in_force.loaded().config.lifecycle.reload_every;
+            let asked = tokio::select! {
+                event = events.recv() => match event {
+                    Some(Event::Reload) => true,
+                    Some(Event::Stop) | None => return,
+                },
+                () = tokio::time::sleep(every), if source.is_some() => false,
+            };
+            source = self.poll(source, asked).await;
+        }
+    }
+
+    async fn poll(&mut self, source: Option<ConfigSource>, asked: bool) -> Option<ConfigSource> {
+        let mut source = source?;
+        // Reading files blocks; elsewhere it would hold up calls.
+        let polled = tokio::task::spawn_blocking(move || {
+            let found = source();
+            (source, found)
+        });
+        let Ok((source, found)) = polled.await else {
+            tracing::error!("the configuration cannot be watched any more");
+            return None;
+        };
+        match found {
+            None if asked => {
+                tracing::info!("configuration unchanged");
+                self.stores.telemetry.metrics().config_reloaded(ReloadOutcome::Unchanged);
+            }
+            None => {}
+            Some(Ok(loaded)) => self.take_over(loaded),
+            Some(Err(error)) => self.refuse(&error),
+        }
+        Some(source)
+    }
+
+    fn take_over(&mut self, mut loaded: Loaded) {
+        let old = self.in_force.loaded();
+        let restart = config::restart_only(&old.config, &loaded.config);
+        loaded.config = config::keeping_restart_only(&old.config, &loaded.config);
+        if let Err(error) = self.try_take_over(&loaded) {
+            self.refuse(&error);
+            return;
+        }
+        let mut notes = Vec::new();
+        if restart.is_empty() {
+            tracing::info!("configuration reloaded");
+        } else {
+            let keys = restart.join(", ");
+            tracing::warn!(keys, "configuration reloaded, some keys need a restart");
+            notes.push(format!("changed, but need a restart: {keys}"));
+        }
+        self.in_force.loaded.store(Arc::new(loaded));
+        self.in_force.notes.store(Arc::new(notes));
+        self.stores.telemetry.metrics().config_reloaded(ReloadOutcome::Applied);
+    }
+
+    fn try_take_over(&self, loaded: &Loaded) -> Result<(), ReloadError> {
+        // All that can fail comes before anything is replaced.
+        let pipeline = self.stores.pipeline(&loaded.config)?;
+        if let Some(certificate) = &self.certificate {
+            certificate.replace(&loaded.config.listen)?;
+        }
+        self.pipeline.replace(pipeline);
+        Ok(())
+    }
+
+    fn refuse(&self, error: &dyn std::error::Error) {
+        let error = crate::telemetry::chain(error);
+        tracing::warn!(error, "configuration refused, keeping the old one");
+        self.in_force.notes.store(Arc::new(vec![format!("a changed configuration was refused: {error}")]));
+        self.stores.telemetry.metrics().config_reloaded(ReloadOutcome::Refused);
+    }
+}
+
+impl fmt::Debug for Reloader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reloader").finish_non_exhaustive()
+    }
+}

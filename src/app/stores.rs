@@ -1,0 +1,154 @@
+//! What survives a reload, and how a pipeline is made of it.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use http::HeaderValue;
+use secrecy::ExposeSecret as _;
+use tokio::sync::Semaphore;
+
+use super::AppOptions;
+use super::SetupError;
+use super::StartError;
+use super::reports;
+use crate::accept::Acceptor;
+use crate::accept::KeyStores;
+use crate::accept::VerifiedTokens;
+use crate::body::Budget;
+use crate::client::Client;
+use crate::client::ClientOptions;
+use crate::client::ClientSetupError;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::config::ForwardConfig;
+use crate::forward::Forwarder;
+use crate::lifecycle::Tasks;
+use crate::limit::LimitStores;
+use crate::limit::Limiter;
+use crate::pipeline::Pipeline;
+use crate::telemetry::Peer;
+use crate::telemetry::Telemetry;
+use crate::token::TokenStore;
+use crate::token::Tokens;
+use crate::validate::BatchRules;
+
+/// State that outlives configurations.
+pub(super) struct Stores {
+    pub(super) clock: Clock,
+    pub(super) telemetry: Telemetry,
+    pub(super) keys: KeyStores,
+    pub(super) limits: LimitStores,
+    verified: VerifiedTokens,
+    tokens: TokenStore,
+    /// To the token endpoint; of its own, so that it and the SSO's keys cannot starve each other.
+    token_client: Client,
+    upstream: Mutex<(ForwardConfig, Client)>,
+    in_flight: Arc<Semaphore>,
+    budget: Arc<Budget>,
+}
+
+impl Stores {
+    pub(super) fn new(
+        config: &Config,
+        options: AppOptions<'_>,
+        tasks: Tasks,
+    ) -> Result<Self, StartError> {
+        let AppOptions { clock, logs, environment } = options;
+        let client = |pool_max_idle| {
+            Client::new(&ClientOptions {
+                connect_timeout: CONNECT_TIMEOUT,
+                pool_idle_timeout: POOL_IDLE_TIMEOUT,
+                pool_max_idle,
+                extra_roots: "",
+                identity: None,
+                http2: false,
+            })
+            .map_err(SetupError::Client)
+        };
+        let telemetry = Telemetry::new(&config.telemetry, environment, client(1)?, logs)?;
+        let key_reports = reports::of_key_fetches(telemetry.clone());
+        let exchange_reports = reports::of_exchanges(telemetry.clone());
+        Ok(Self {
+            keys: KeyStores::new(client(1)?, clock.clone(), tasks.clone(), key_reports),
+            verified: VerifiedTokens::new(),
+            limits: LimitStores::new(&config.limit, clock.clone()),
+            tokens: TokenStore::new(clock.clone(), tasks, exchange_reports),
+            token_client: client(config.token.max_concurrent)?,
+            upstream: Mutex::new((config.forward.clone(), upstream_client(&config.forward)?)),
+            in_flight: Arc::new(Semaphore::new(config.listen.max_in_flight)),
+            budget: Budget::new(config.listen.max_buffered),
+            clock,
+            telemetry,
+        })
+    }
+
+    /// The stages under `config`, over what this process already holds.
+    pub(super) fn pipeline(&self, config: &Config) -> Result<Pipeline, SetupError> {
+        let tokens = Tokens::new(&config.token, &self.tokens, self.token_client.clone())?;
+        let client = self.upstream_client(&config.forward)?;
+        self.keys.apply(&config.accept);
+        let upstream = config.forward.upstream.as_ref();
+        let upstream = upstream.expect("a checked configuration has an upstream");
+        let sso_header = config.accept.header.name().clone();
+        let language = &config.validate.default_language;
+        Ok(Pipeline {
+            clock: self.clock.clone(),
+            telemetry: self.telemetry.clone(),
+            on_illegal_trace_id: config.trace_id.on_illegal,
+            prefix: config.forward.prefix.clone(),
+            acceptor: Acceptor::new(&config.accept, &self.keys, &self.verified),
+            limiter: Limiter::new(&config.limit, &self.limits),
+            validate_mode: config.validate.mode,
+            rules: BatchRules::new(&config.validate),
+            default_language: HeaderValue::from_str(language)
+                .ok()
+                .filter(|language| !language.is_empty()),
+            tokens,
+            upstream: Arc::new(Peer::of(upstream)),
+            forwarder: Forwarder::new(&config.forward, sso_header, client),
+            in_flight: Arc::clone(&self.in_flight),
+            budget: Arc::clone(&self.budget),
+        })
+    }
+
+    /// The pool stays as long as nothing about the way to KooDrive changed.
+    fn upstream_client(&self, config: &ForwardConfig) -> Result<Client, ClientSetupError> {
+        let mut current = self.upstream.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.0 != *config {
+            *current = (config.clone(), upstream_client(config)?);
+        }
+        Ok(current.1.clone())
+    }
+
+    pub(super) fn verified_entries(&self) -> u64 {
+        self.verified.entries()
+    }
+}
+
+fn upstream_client(config: &ForwardConfig) -> Result<Client, ClientSetupError> {
+    let identity = config.client_certificate_file.is_set().then(|| {
+        (
+            config.client_certificate_file.text(),
+            config.client_key_file.secret().expose_secret(),
+        )
+    });
+    Client::new(&ClientOptions {
+        connect_timeout: config.connect_timeout,
+        pool_idle_timeout: config.pool_idle_timeout,
+        pool_max_idle: config.max_connections,
+        extra_roots: config.ca_file.text(),
+        identity,
+        http2: true,
+    })
+}
+
+impl std::fmt::Debug for Stores {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stores").finish_non_exhaustive()
+    }
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);

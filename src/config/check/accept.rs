@@ -1,0 +1,130 @@
+//! `[accept]`.
+
+use std::collections::HashSet;
+
+use http::header;
+
+use super::Findings;
+use crate::config::addresses::HeaderField;
+use crate::config::addresses::HttpUrl;
+use crate::config::sections::AcceptConfig;
+use crate::config::sections::IssuerConfig;
+
+/// Headers that frame or route a message, or carry something else.
+const TAKEN: [&str; 18] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "traceparent",
+    "tracestate",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "x-traceid",
+];
+
+pub(super) fn check(accept: &AcceptConfig, to: &mut Findings<'_>) {
+    if is_taken(&accept.header) {
+        to.say(
+            &["accept.header"],
+            "expected a header that has no other use, such as \"authorization\"",
+        );
+    }
+    if accept.issuers.is_empty() {
+        to.say(
+            &["accept.issuers"],
+            "required; name at least one SSO: [[accept.issuers]] with `issuer` and `audiences`",
+        );
+    }
+    let mut known = HashSet::new();
+    for (index, issuer) in accept.issuers.iter().enumerate() {
+        let key = |name: &str| format!("accept.issuers[{index}].{name}");
+        check_issuer(issuer, accept.allow_plain_http, &key, to);
+        if !issuer.issuer.is_empty() && !known.insert(issuer.issuer.as_str()) {
+            to.say(
+                &[&key("issuer")],
+                "names an issuer that stands further up already; join the two",
+            );
+        }
+    }
+}
+
+fn is_taken(field: &HeaderField) -> bool {
+    let name = field.name().as_str();
+    name != header::AUTHORIZATION && TAKEN.contains(&name.replace('_', "-").as_str())
+}
+
+fn check_issuer(
+    issuer: &IssuerConfig,
+    allow_plain_http: bool,
+    key: &dyn Fn(&str) -> String,
+    to: &mut Findings<'_>,
+) {
+    let leave = (allow_plain_http, "accept.allow_plain_http");
+    let has_keys = issuer.jwks_url.is_some() || issuer.jwks_file.is_set();
+    if issuer.issuer.is_empty() {
+        to.say(&[&key("issuer")], "required; exactly the `iss` claim of its tokens");
+    } else if !has_keys {
+        match issuer.issuer.parse::<HttpUrl>() {
+            Ok(url) => to.plain_http(&key("issuer"), Some(&url), leave),
+            Err(_) => to.say(
+                &[&key("issuer")],
+                "is no address, so its keys cannot be discovered; set `jwks_url` or `jwks_file`",
+            ),
+        }
+    }
+    if issuer.audiences.is_empty() || issuer.audiences.iter().any(String::is_empty) {
+        to.say(
+            &[&key("audiences")],
+            "required; at least one name that its tokens carry in `aud`, such as \
+             \"koodrive-gateway\"",
+        );
+    }
+    if issuer.jwks_url.is_some() && issuer.jwks_file.is_set() {
+        to.say(
+            &[&key("jwks_file"), &key("jwks_url")],
+            "`jwks_url` and `jwks_file` exclude each other; keep one",
+        );
+    }
+    to.plain_http(&key("jwks_url"), issuer.jwks_url.as_ref(), leave);
+    if issuer.jwks_file.is_set() && !is_key_set(issuer.jwks_file.text()) {
+        to.say(
+            &[&key("jwks_file")],
+            format!(
+                "file {} is no key set: expected JSON such as {{\"keys\": […]}} with at least \
+                 one key",
+                issuer.jwks_file.path().display()
+            ),
+        );
+    }
+    if issuer.algorithms.is_empty() {
+        to.say(&[&key("algorithms")], "expected at least one algorithm, such as \"RS256\"");
+    }
+    if issuer.subject_claim.is_empty() {
+        to.say(&[&key("subject_claim")], "expected the name of a claim, such as \"sub\"");
+    }
+    if issuer.jwks_max_stale < issuer.jwks_refresh {
+        to.say(
+            &[&key("jwks_max_stale"), &key("jwks_refresh")],
+            "jwks_max_stale is shorter than jwks_refresh, so keys would lapse between fetches",
+        );
+    }
+}
+
+fn is_key_set(text: &str) -> bool {
+    serde_json::from_str::<serde_json::Value>(text).is_ok_and(|document| {
+        document
+            .get("keys")
+            .and_then(|keys| keys.as_array())
+            .is_some_and(|keys| !keys.is_empty() && keys.iter().all(serde_json::Value::is_object))
+    })
+}

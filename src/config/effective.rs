@@ -1,0 +1,111 @@
+//! The configuration in force, as an operator would write it.
+
+use super::addresses::REDACTED;
+use super::error::Origin;
+use super::keys;
+use super::keys::Key;
+use super::keys::Shape;
+use super::load::Loaded;
+use super::read::joined;
+
+/// The configuration in force: TOML, every key, each with where its value comes from.
+///
+/// Secrets are redacted: files by their nature, as only their paths stand here; the password of a
+/// Redis address; and what looks like a credential in `token.custom`.
+pub fn effective(loaded: &Loaded) -> String {
+    let Ok(values) = toml::Table::try_from(&loaded.config) else {
+        return String::new(); // every section has a written form
+    };
+    let mut page = Page { loaded, text: String::new() };
+    page.table("", "", keys(), &values);
+    page.text
+}
+
+struct Page<'l> {
+    loaded: &'l Loaded,
+    text: String,
+}
+
+impl Page<'_> {
+    /// `table` stands in the header; `key` counts elements: `accept.issuers[0]`.
+    fn table(&mut self, table: &str, key: &str, known: &[Key], values: &toml::Table) {
+        for Key { name, shape } in known {
+            let (key, Some(value)) = (joined(key, name), values.get(*name)) else { continue };
+            if is_plain(shape) || value.as_array().is_some_and(Vec::is_empty) {
+                let value = shown(&key, value);
+                let origin = self.origin(&key);
+                self.text += &format!("{name} = {value}  # {origin}\n");
+            }
+        }
+        for Key { name, shape } in known {
+            let (key, Some(value)) = (joined(key, name), values.get(*name)) else { continue };
+            let table = joined(table, name);
+            match (shape, value) {
+                (Shape::Table(known), toml::Value::Table(values)) => {
+                    self.header(&format!("[{table}]"));
+                    self.table(&table, &key, known, values);
+                }
+                (Shape::List(element), toml::Value::Array(values)) => {
+                    let Shape::Table(known) = &**element else { continue };
+                    for (index, value) in values.iter().enumerate() {
+                        self.header(&format!("[[{table}]]"));
+                        let Some(values) = value.as_table() else { continue };
+                        self.table(&table, &format!("{key}[{index}]"), known, values);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn header(&mut self, header: &str) {
+        if !self.text.is_empty() {
+            self.text.push('\n');
+        }
+        self.text += header;
+        self.text.push('\n');
+    }
+
+    fn origin(&self, key: &str) -> &Origin {
+        self.loaded.origin(key)
+    }
+}
+
+/// Whether the value stands on one line, behind its name.
+fn is_plain(shape: &Shape) -> bool {
+    match shape {
+        Shape::Table(_) => false,
+        Shape::List(element) => !matches!(**element, Shape::Table(_)),
+        _ => true,
+    }
+}
+
+fn shown(key: &str, value: &toml::Value) -> String {
+    if key == "token.custom.headers" || key == "token.custom.body" {
+        return redacted("", value).to_string();
+    }
+    value.to_string()
+}
+
+/// Texts without a placeholder, under names that promise a secret, are put out of sight.
+fn redacted(name: &str, value: &toml::Value) -> toml::Value {
+    const SECRETIVE: [&str; 8] =
+        ["auth", "cookie", "credential", "key", "pass", "pwd", "secret", "token"];
+    match value {
+        toml::Value::Table(entries) => toml::Value::Table(
+            entries.iter().map(|(name, value)| (name.clone(), redacted(name, value))).collect(),
+        ),
+        toml::Value::Array(values) => {
+            toml::Value::Array(values.iter().map(|value| redacted(name, value)).collect())
+        }
+        toml::Value::String(text) if !text.contains('{') => {
+            let name = name.to_lowercase();
+            if SECRETIVE.iter().any(|word| name.contains(word)) {
+                toml::Value::String(REDACTED.to_owned())
+            } else {
+                value.clone()
+            }
+        }
+        value => value.clone(),
+    }
+}

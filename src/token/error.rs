@@ -1,0 +1,109 @@
+//! Why there is no credential for a call: one variant per row of the contract's table.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::client::ClientError;
+
+/// Why a caller gets no KooDrive credential. Cloned to everyone who waited for the same exchange.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The caller may not use KooDrive.
+    #[error("the caller is denied: {0}")]
+    Denied(Denial),
+    /// The token endpoint does not take the gateway for a client, or answered nothing we can use.
+    #[error("the token endpoint's answer is unusable: {0}")]
+    AnswerUnusable(Unusable),
+    /// Too many exchanges: the token endpoint said so, or our own queue is too long.
+    #[error("too many token exchanges at once")]
+    Busy { retry_after: Duration },
+    /// The token endpoint is down or out of reach.
+    #[error("the token endpoint is unavailable")]
+    Unavailable {
+        retry_after: Duration,
+        #[source]
+        cause: Outage,
+    },
+    /// The token endpoint did not answer in time.
+    #[error("the token endpoint did not answer within {after:?}")]
+    TimedOut { after: Duration, retry_after: Duration },
+}
+
+/// Who denied the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denial {
+    #[error("the token endpoint answered {status}")]
+    Endpoint { status: u16 },
+    #[error("the SSO token has no claim the configuration asks for")]
+    ClaimMissing,
+    #[error("no KooDrive user id is known for the subject")]
+    UserUnknown,
+}
+
+/// What is wrong with the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    #[error("status {status} refuses the gateway's own credentials or request")]
+    Refused { status: u16 },
+    #[error("the body is no JSON object")]
+    NotJson,
+    #[error("the body is too large")]
+    TooLarge,
+    #[error("the envelope's code or the success rule says it failed")]
+    NotSuccess,
+    #[error("there is no token")]
+    TokenAbsent,
+    #[error("the token is no string")]
+    TokenNotText,
+    #[error("the token is empty or only a scheme")]
+    TokenEmpty,
+    #[error("the token holds characters no header may carry")]
+    TokenIllegal,
+    #[error("the token is over 64 KiB")]
+    TokenTooLong,
+    #[error("the token has expired on arrival")]
+    Expired,
+}
+
+/// What kind of outage.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Outage {
+    #[error("the token endpoint answered {0}")]
+    Status(u16),
+    #[error("the token endpoint could not be reached")]
+    Unreachable(#[source] Arc<ClientError>),
+    /// The task that ran it was stopped.
+    #[error("the exchange was abandoned")]
+    Abandoned,
+}
+
+impl TokenError {
+    pub(super) fn lost() -> Self {
+        Self::Unavailable { retry_after: RETRY_AFTER_MIN, cause: Outage::Abandoned }
+    }
+
+    /// The same failure for one who learns of it later: `left` is how long it is still remembered.
+    pub(super) fn after_waiting(&self, left: Duration) -> Self {
+        let mut error = self.clone();
+        match &mut error {
+            Self::Busy { retry_after }
+            | Self::Unavailable { retry_after, .. }
+            | Self::TimedOut { retry_after, .. } => *retry_after = left.max(RETRY_AFTER_MIN),
+            Self::Denied(_) | Self::AnswerUnusable(_) => {}
+        }
+        error
+    }
+
+    /// When trying again may help, if time can help at all.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { retry_after }
+            | Self::Unavailable { retry_after, .. }
+            | Self::TimedOut { retry_after, .. } => Some(*retry_after),
+            Self::Denied(_) | Self::AnswerUnusable(_) => None,
+        }
+    }
+}
+
+/// Header values are whole seconds; zero would invite the caller to try again at once.
+pub(super) const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);

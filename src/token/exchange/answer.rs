@@ -1,0 +1,147 @@
+//! What the token endpoint's answers mean, in every shape that is documented or seen.
+//!
+//! OAuth answers put `access_token` at the top (RFC 6749 section 5.1); KooDrive's put
+//! `accessToken` at the top, into `data` or into `data.sessionInfo`, with `code` as number or
+//! string and sometimes with the scheme inside the value.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::Given;
+use crate::client::SmallAnswer;
+use crate::token::error::Denial;
+use crate::token::error::Outage;
+use crate::token::error::RETRY_AFTER_MIN;
+use crate::token::error::TokenError;
+use crate::token::error::Unusable;
+
+/// The token in a standard answer.
+pub(super) fn read(answer: &SmallAnswer) -> Result<Given, TokenError> {
+    let body = json(answer);
+    refusal(answer, body.as_ref())?;
+    let body = body.ok_or(TokenError::AnswerUnusable(Unusable::NotJson))?;
+    if !envelope_succeeded(&body) {
+        return Err(TokenError::AnswerUnusable(Unusable::NotSuccess));
+    }
+    let absent = TokenError::AnswerUnusable(Unusable::TokenAbsent);
+    let (holder, token) = HOLDERS
+        .iter()
+        .filter_map(|holder| body.pointer(holder))
+        .find_map(|holder| Some((holder, member(holder, ["access_token", "accessToken"])?)))
+        .ok_or(absent)?;
+    let session = member(holder, ["refresh_token", "refreshToken"])
+        .and_then(Value::as_str)
+        .filter(|session| !session.is_empty())
+        .map(SecretString::from);
+    let expires_in = member(holder, ["expires_in", "expiresIn"]).and_then(seconds);
+    Ok(Given { token: usable(token)?, expires_in, session })
+}
+
+/// The body as JSON, if it is.
+pub(super) fn json(answer: &SmallAnswer) -> Option<Value> {
+    serde_json::from_slice(&answer.body).ok()
+}
+
+/// What any status but success means.
+pub(super) fn refusal(answer: &SmallAnswer, body: Option<&Value>) -> Result<(), TokenError> {
+    let status = answer.status;
+    let code = status.as_u16();
+    if status.is_success() {
+        return Ok(());
+    }
+    if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
+        let retry_after = retry_after(&answer.headers).unwrap_or(RETRY_AFTER_MIN);
+        return Err(TokenError::Unavailable { retry_after, cause: Outage::Status(code) });
+    }
+    let error = body.and_then(|body| body.get("error")).and_then(Value::as_str);
+    Err(match (status, error) {
+        (StatusCode::TOO_MANY_REQUESTS, _) => {
+            let retry_after = retry_after(&answer.headers).unwrap_or(RETRY_AFTER_MIN);
+            TokenError::Busy { retry_after }
+        }
+        (StatusCode::FORBIDDEN, _)
+        | (StatusCode::BAD_REQUEST, Some("invalid_grant" | "access_denied")) => {
+            TokenError::Denied(Denial::Endpoint { status: code })
+        }
+        _ => TokenError::AnswerUnusable(Unusable::Refused { status: code }),
+    })
+}
+
+/// The token in `value`, without the scheme some answers put into it.
+pub(super) fn usable(value: &Value) -> Result<SecretString, TokenError> {
+    let unusable = |why| Err(TokenError::AnswerUnusable(why));
+    let Some(text) = value.as_str() else { return unusable(Unusable::TokenNotText) };
+    let token = strip_scheme(text.trim_matches(' '));
+    if TOKEN_BYTES_MAX < token.len() {
+        return unusable(Unusable::TokenTooLong);
+    }
+    if !token.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return unusable(Unusable::TokenIllegal);
+    }
+    if token.is_empty() {
+        return unusable(Unusable::TokenEmpty);
+    }
+    Ok(SecretString::from(token))
+}
+
+/// A lifetime in seconds, as number or as numeric string. Whatever is negative has expired.
+pub(super) fn seconds(value: &Value) -> Option<Duration> {
+    let seconds = match value {
+        Value::Number(number) => number.as_f64()?,
+        Value::String(text) => text.trim().parse().ok()?,
+        _ => return None,
+    };
+    if seconds.is_nan() {
+        return None;
+    }
+    Some(Duration::from_secs_f64(seconds.clamp(0.0, SECONDS_MAX).floor()))
+}
+
+/// `Bearer` or `AT` in any case, with the space or plus behind it; alone, it is all scheme.
+fn strip_scheme(text: &str) -> &str {
+    for scheme in ["bearer", "at"] {
+        let Some((head, rest)) = text.split_at_checked(scheme.len()) else { continue };
+        if !head.eq_ignore_ascii_case(scheme) {
+            continue;
+        }
+        if rest.is_empty() {
+            return "";
+        }
+        if let Some(token) = rest.strip_prefix([' ', '+']) {
+            return token.trim_start_matches(' ');
+        }
+    }
+    text
+}
+
+/// KooDrive's envelope: `code` 0 as number or string. OAuth answers have no `code`.
+fn envelope_succeeded(body: &Value) -> bool {
+    match body.get("code") {
+        None | Some(Value::Null) => true,
+        Some(Value::Number(code)) => code.as_f64() == Some(0.0),
+        Some(Value::String(code)) => code == "0",
+        Some(_) => false,
+    }
+}
+
+fn member<'a, const N: usize>(holder: &'a Value, names: [&str; N]) -> Option<&'a Value> {
+    names.into_iter().find_map(|name| holder.get(name)).filter(|value| !value.is_null())
+}
+
+/// Seconds; the date form of RFC 9110 section 10.2.3 is not understood and counts as absent.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    let seconds = text.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).max(RETRY_AFTER_MIN))
+}
+
+/// Objects that may hold the token, as JSON Pointers.
+const HOLDERS: [&str; 3] = ["", "/data", "/data/sessionInfo"];
+const TOKEN_BYTES_MAX: usize = 64 * 1024;
+/// A hundred years.
+const SECONDS_MAX: f64 = 3.2e9;

@@ -1,0 +1,94 @@
+//! KooDrive carrier edition: log in with an account, renew with the session's refresh token.
+//!
+//! Pages `Login.html` and `RefreshToken.html` of api-koodrive-carrier. The endpoint is the address
+//! of `…/auth/login`; renewal goes to `refreshToken` beside it.
+
+use http::HeaderName;
+use http::HeaderValue;
+use http::Method;
+use http::Request;
+use http::Uri;
+use http::header::ACCEPT;
+use http::header::AUTHORIZATION;
+use http::header::CONTENT_TYPE;
+use secrecy::ExposeSecret as _;
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::ExchangeSetupError;
+use crate::body::OutboundBody;
+use crate::config::HttpUrl;
+use crate::config::TokenConfig;
+
+#[derive(Debug)]
+pub(super) struct CarrierLogin {
+    login: Uri,
+    renew: Uri,
+    account: String,
+    password: SecretString,
+    agent_name: HeaderValue,
+}
+
+impl CarrierLogin {
+    pub(super) fn new(config: &TokenConfig) -> Result<Self, ExchangeSetupError> {
+        let endpoint = config.endpoint.as_ref().ok_or(ExchangeSetupError::EndpointMissing)?;
+        let carrier = &config.carrier;
+        if carrier.account.is_empty() || !carrier.password_file.is_set() {
+            return Err(ExchangeSetupError::CarrierAccountMissing);
+        }
+        let agent_name = HeaderValue::from_str(&carrier.agent_name)
+            .map_err(|_| ExchangeSetupError::CarrierAgentName)?;
+        Ok(Self {
+            login: endpoint.uri().clone(),
+            renew: beside(endpoint, "refreshToken"),
+            account: carrier.account.clone(),
+            password: carrier.password_file.secret().clone(),
+            agent_name,
+        })
+    }
+
+    pub(super) fn login(&self) -> Request<OutboundBody> {
+        let body = json!({
+            "account": self.account,
+            "authType": "1", // by password
+            "password": self.password.expose_secret(),
+        });
+        self.post(&self.login, &body)
+    }
+
+    /// Renews the session whose present access token is `token`.
+    pub(super) fn renewal(
+        &self,
+        session: &SecretString,
+        token: &HeaderValue,
+    ) -> Request<OutboundBody> {
+        let body = json!({ "refreshToken": session.expose_secret() });
+        let mut request = self.post(&self.renew, &body);
+        request.headers_mut().insert(AUTHORIZATION, token.clone());
+        request
+    }
+
+    fn post(&self, uri: &Uri, body: &serde_json::Value) -> Request<OutboundBody> {
+        let mut request = Request::new(OutboundBody::from(bytes::Bytes::from(body.to_string())));
+        *request.method_mut() = Method::POST;
+        request.uri_mut().clone_from(uri);
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        if !self.agent_name.is_empty() {
+            headers.insert(AGENT_NAME, self.agent_name.clone());
+        }
+        request
+    }
+}
+
+/// The address whose last path segment is `name` instead.
+fn beside(url: &HttpUrl, name: &str) -> Uri {
+    let path = url.base_path();
+    let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+    let mut parts = url.uri().clone().into_parts();
+    parts.path_and_query = format!("{parent}/{name}").parse().ok();
+    Uri::from_parts(parts).unwrap_or_else(|_| url.uri().clone())
+}
+
+const AGENT_NAME: HeaderName = HeaderName::from_static("x-hw-agentname");

@@ -1,0 +1,244 @@
+//! How the gateway proves itself to an OAuth token endpoint, and the form it posts.
+
+use std::fmt;
+use std::time::Duration;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING;
+use aws_lc_rs::signature::ECDSA_P384_SHA384_FIXED_SIGNING;
+use aws_lc_rs::signature::EcdsaKeyPair;
+use aws_lc_rs::signature::Ed25519KeyPair;
+use aws_lc_rs::signature::RSA_PKCS1_SHA256;
+use aws_lc_rs::signature::RsaKeyPair;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::HeaderValue;
+use http::Method;
+use http::Request;
+use http::Uri;
+use http::header::ACCEPT;
+use http::header::AUTHORIZATION;
+use http::header::CONTENT_TYPE;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
+use secrecy::ExposeSecret as _;
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::ExchangeSetupError;
+use crate::body::OutboundBody;
+use crate::config::ClientAuth;
+use crate::config::TokenConfig;
+
+/// An OAuth client: where it posts, who it is, what it always asks for.
+#[derive(Debug)]
+pub(super) struct OAuthClient {
+    endpoint: Uri,
+    client_id: String,
+    proof: Proof,
+    /// `scope`, `audience` and `resource`, as far as configured.
+    wishes: Vec<(&'static str, String)>,
+}
+
+#[derive(Debug)]
+enum Proof {
+    /// No client at all, or a public one that only says its id.
+    Nothing,
+    /// `client_secret_basic`, made once.
+    Basic(HeaderValue),
+    /// `client_secret_post`.
+    Post(SecretString),
+    /// RFC 7523 section 2.2.
+    Assertion { key: SigningKey, key_id: String, audience: String },
+}
+
+impl OAuthClient {
+    pub(super) fn new(config: &TokenConfig) -> Result<Self, ExchangeSetupError> {
+        let endpoint = config.endpoint.as_ref().ok_or(ExchangeSetupError::EndpointMissing)?;
+        let client_id = config.client_id.clone();
+        let secret = &config.client_secret_file;
+        let proof = match config.client_auth {
+            _ if client_id.is_empty() => Proof::Nothing,
+            ClientAuth::Basic if !secret.is_set() => Proof::Nothing,
+            ClientAuth::Basic => Proof::Basic(basic(&client_id, secret.secret())),
+            ClientAuth::Post if !secret.is_set() => {
+                return Err(ExchangeSetupError::ClientSecretMissing);
+            }
+            ClientAuth::Post => Proof::Post(secret.secret().clone()),
+            ClientAuth::PrivateKeyJwt => Proof::Assertion {
+                key: SigningKey::from_pem(config.private_key_file.secret())
+                    .map_err(ExchangeSetupError::PrivateKey)?,
+                key_id: config.private_key_id.clone(),
+                audience: endpoint.as_str().to_owned(),
+            },
+        };
+        let wishes = [
+            ("scope", &config.scope),
+            ("audience", &config.audience),
+            ("resource", &config.resource),
+        ];
+        let wishes = wishes.into_iter().filter(|(_, value)| !value.is_empty());
+        let wishes = wishes.map(|(name, value)| (name, value.clone())).collect();
+        Ok(Self { endpoint: endpoint.uri().clone(), client_id, proof, wishes })
+    }
+
+    /// The form of `fields`, with who we are and what we always ask for.
+    pub(super) fn request(
+        &self,
+        fields: &[(&str, &str)],
+        now: SystemTime,
+    ) -> Request<OutboundBody> {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs(fields);
+        form.extend_pairs(&self.wishes);
+        let mut authorization = None;
+        match &self.proof {
+            Proof::Nothing if self.client_id.is_empty() => {}
+            Proof::Nothing => {
+                form.append_pair("client_id", &self.client_id);
+            }
+            Proof::Basic(header) => authorization = Some(header.clone()),
+            Proof::Post(secret) => {
+                form.append_pair("client_id", &self.client_id);
+                form.append_pair("client_secret", secret.expose_secret());
+            }
+            Proof::Assertion { key, key_id, audience } => {
+                let assertion = assertion(key, key_id, &self.client_id, audience, now);
+                form.append_pair("client_id", &self.client_id);
+                form.append_pair("client_assertion_type", ASSERTION_TYPE);
+                form.append_pair("client_assertion", &assertion);
+            }
+        }
+        let mut request = Request::new(OutboundBody::from(Bytes::from(form.finish())));
+        *request.method_mut() = Method::POST;
+        request.uri_mut().clone_from(&self.endpoint);
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        if let Some(authorization) = authorization {
+            headers.insert(AUTHORIZATION, authorization);
+        }
+        request
+    }
+}
+
+/// RFC 6749 section 2.3.1: id and secret are form-encoded before they are joined.
+fn basic(client_id: &str, secret: &SecretString) -> HeaderValue {
+    let encode =
+        |text: &str| -> String { form_urlencoded::byte_serialize(text.as_bytes()).collect() };
+    let pair = format!("{}:{}", encode(client_id), encode(secret.expose_secret()));
+    let text = format!("Basic {}", BASE64_STANDARD.encode(pair));
+    let mut header = HeaderValue::try_from(text).expect("base64 is legal in a header");
+    header.set_sensitive(true);
+    header
+}
+
+/// RFC 7523 section 3: issuer and subject are the client, the audience is the token endpoint.
+fn assertion(
+    key: &SigningKey,
+    key_id: &str,
+    client_id: &str,
+    audience: &str,
+    now: SystemTime,
+) -> String {
+    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let mut id = [0; 16];
+    aws_lc_rs::rand::fill(&mut id).expect("the system's random source does not fail");
+    let mut header = json!({ "alg": key.algorithm(), "typ": "JWT" });
+    if !key_id.is_empty() {
+        header["kid"] = key_id.into();
+    }
+    let claims = json!({
+        "iss": client_id,
+        "sub": client_id,
+        "aud": audience,
+        "jti": BASE64_URL_SAFE_NO_PAD.encode(id),
+        "iat": now,
+        "exp": now + ASSERTION_LIFETIME.as_secs(),
+    });
+    let encode = |part: &serde_json::Value| BASE64_URL_SAFE_NO_PAD.encode(part.to_string());
+    let signed = format!("{}.{}", encode(&header), encode(&claims));
+    let signature = BASE64_URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()));
+    format!("{signed}.{signature}")
+}
+
+/// A private key; its kind decides the algorithm.
+enum SigningKey {
+    Rsa(Box<RsaKeyPair>),
+    P256(Box<EcdsaKeyPair>),
+    P384(Box<EcdsaKeyPair>),
+    Ed25519(Box<Ed25519KeyPair>),
+}
+
+/// Why a private key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    #[error("no PEM private key in the file")]
+    Pem(#[source] rustls::pki_types::pem::Error),
+    #[error("the key is none of RSA (2048 bits or more), P-256, P-384, Ed25519")]
+    Kind,
+}
+
+impl SigningKey {
+    fn from_pem(pem: &SecretString) -> Result<Self, KeyError> {
+        let der = PrivateKeyDer::from_pem_slice(pem.expose_secret().as_bytes());
+        let der = der.map_err(KeyError::Pem)?;
+        let bytes = der.secret_der();
+        let rsa = match &der {
+            PrivateKeyDer::Pkcs1(_) => RsaKeyPair::from_der(bytes),
+            _ => RsaKeyPair::from_pkcs8(bytes),
+        };
+        if let Ok(key) = rsa {
+            return Ok(Self::Rsa(Box::new(key)));
+        }
+        let ec = |algorithm| EcdsaKeyPair::from_private_key_der(algorithm, bytes).map(Box::new);
+        if let Ok(key) = ec(&ECDSA_P256_SHA256_FIXED_SIGNING) {
+            return Ok(Self::P256(key));
+        }
+        if let Ok(key) = ec(&ECDSA_P384_SHA384_FIXED_SIGNING) {
+            return Ok(Self::P384(key));
+        }
+        let key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(bytes).map_err(|_| KeyError::Kind)?;
+        Ok(Self::Ed25519(Box::new(key)))
+    }
+
+    /// RFC 7518 and RFC 8037 names.
+    fn algorithm(&self) -> &'static str {
+        match self {
+            Self::Rsa(_) => "RS256",
+            Self::P256(_) => "ES256",
+            Self::P384(_) => "ES384",
+            Self::Ed25519(_) => "EdDSA",
+        }
+    }
+
+    fn sign(&self, message: &[u8]) -> Vec<u8> {
+        let random = SystemRandom::new();
+        match self {
+            Self::Rsa(key) => {
+                let mut signature = vec![0; key.public_modulus_len()];
+                key.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
+                    .expect("the buffer has the length of the modulus");
+                signature
+            }
+            Self::P256(key) | Self::P384(key) => {
+                let signature = key.sign(&random, message);
+                signature.expect("a key that was read can sign").as_ref().to_vec()
+            }
+            Self::Ed25519(key) => key.sign(message).as_ref().to_vec(),
+        }
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({})", self.algorithm())
+    }
+}
+
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+const ASSERTION_LIFETIME: Duration = Duration::from_mins(1);

@@ -1,0 +1,190 @@
+//! Values with places for what is known of the caller: `{sso_token}`, `{claim:tenant}`, ….
+//!
+//! Parsed once, when the configuration is; `{{` and `}}` stand for the braces themselves.
+
+use serde_json::Map;
+use serde_json::Value;
+
+use crate::accept::Accepted;
+use crate::token::error::Denial;
+
+/// A value to be filled in per caller.
+#[derive(Debug)]
+pub(super) enum Template {
+    Text(Vec<Part>),
+    Table(Vec<(String, Template)>),
+    List(Vec<Template>),
+    Plain(Value),
+}
+
+#[derive(Debug)]
+pub(super) enum Part {
+    Literal(String),
+    SsoToken,
+    Subject,
+    Issuer,
+    Claim(String),
+    ClientId,
+    ClientSecret,
+}
+
+/// What places are filled with.
+#[derive(Clone, Copy)]
+pub(super) struct Filling<'a> {
+    pub(super) caller: &'a Accepted,
+    pub(super) client_id: &'a str,
+    pub(super) client_secret: &'a str,
+}
+
+/// Why a template or rule cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TemplateError {
+    #[error(
+        "`{{{0}}}` is not known; known are sso_token, subject, issuer, claim:NAME, client_id and client_secret"
+    )]
+    UnknownPlace(String),
+    #[error("a brace in `{0}` has no counterpart; write `{{{{` or `}}}}` for the brace itself")]
+    Brace(String),
+    #[error("`{0}` is no JSON Pointer: it must be empty or begin with `/`")]
+    Pointer(String),
+    #[error("`{0}` is no header name")]
+    HeaderName(String),
+    #[error("dates cannot be sent; write them as text")]
+    Date,
+}
+
+impl Template {
+    pub(super) fn parse(value: &toml::Value) -> Result<Self, TemplateError> {
+        Ok(match value {
+            toml::Value::String(text) => Self::parse_text(text)?,
+            toml::Value::Array(items) => {
+                Self::List(items.iter().map(Self::parse).collect::<Result<_, _>>()?)
+            }
+            toml::Value::Table(table) => {
+                let member = |(name, value): (&String, &toml::Value)| {
+                    Ok((name.clone(), Self::parse(value)?))
+                };
+                Self::Table(table.iter().map(member).collect::<Result<_, _>>()?)
+            }
+            other => Self::Plain(to_json(other)?),
+        })
+    }
+
+    pub(super) fn parse_text(text: &str) -> Result<Self, TemplateError> {
+        let unbalanced = || TemplateError::Brace(text.to_owned());
+        let mut parts = Vec::new();
+        let mut literal = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find(['{', '}']) {
+            let (before, brace) = rest.split_at(at);
+            literal.push_str(before);
+            if let Some(after) = brace.strip_prefix("{{") {
+                literal.push('{');
+                rest = after;
+            } else if let Some(after) = brace.strip_prefix("}}") {
+                literal.push('}');
+                rest = after;
+            } else {
+                let inside = brace.strip_prefix('{').ok_or_else(unbalanced)?;
+                let (name, after) = inside.split_once('}').ok_or_else(unbalanced)?;
+                if !literal.is_empty() {
+                    parts.push(Part::Literal(std::mem::take(&mut literal)));
+                }
+                parts.push(Part::named(name)?);
+                rest = after;
+            }
+        }
+        literal.push_str(rest);
+        if !literal.is_empty() || parts.is_empty() {
+            parts.push(Part::Literal(literal));
+        }
+        Ok(Self::Text(parts))
+    }
+
+    /// The value for one caller. A place alone keeps the claim's type; among text it is text.
+    pub(super) fn fill(&self, filling: &Filling<'_>) -> Result<Value, Denial> {
+        Ok(match self {
+            Self::Text(parts) => match parts.as_slice() {
+                [part] => part.fill(filling)?,
+                parts => {
+                    let mut text = String::new();
+                    for part in parts {
+                        text.push_str(&text_of(&part.fill(filling)?));
+                    }
+                    Value::String(text)
+                }
+            },
+            Self::List(items) => {
+                Value::Array(items.iter().map(|item| item.fill(filling)).collect::<Result<_, _>>()?)
+            }
+            Self::Table(members) => {
+                let mut table = Map::new();
+                for (name, value) in members {
+                    table.insert(name.clone(), value.fill(filling)?);
+                }
+                Value::Object(table)
+            }
+            Self::Plain(value) => value.clone(),
+        })
+    }
+}
+
+impl Part {
+    fn named(name: &str) -> Result<Self, TemplateError> {
+        Ok(match name {
+            "sso_token" => Self::SsoToken,
+            "subject" => Self::Subject,
+            "issuer" => Self::Issuer,
+            "client_id" => Self::ClientId,
+            "client_secret" => Self::ClientSecret,
+            other => match other.strip_prefix("claim:") {
+                Some(claim) if !claim.is_empty() => Self::Claim(claim.to_owned()),
+                _ => return Err(TemplateError::UnknownPlace(other.to_owned())),
+            },
+        })
+    }
+
+    fn fill(&self, filling: &Filling<'_>) -> Result<Value, Denial> {
+        let identity = &filling.caller.identity;
+        let text = match self {
+            Self::Literal(text) => text.as_str(),
+            Self::SsoToken => filling.caller.sso_token.expose(),
+            Self::Subject => &identity.subject,
+            Self::Issuer => &identity.issuer,
+            Self::ClientId => filling.client_id,
+            Self::ClientSecret => filling.client_secret,
+            Self::Claim(name) => {
+                let claim = identity.claims.get(name).filter(|claim| !claim.is_null());
+                return claim.cloned().ok_or(Denial::ClaimMissing);
+            }
+        };
+        Ok(Value::String(text.to_owned()))
+    }
+}
+
+/// As it stands in a form or header.
+pub(super) fn text_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+pub(super) fn to_json(value: &toml::Value) -> Result<Value, TemplateError> {
+    Ok(match value {
+        toml::Value::String(text) => Value::String(text.clone()),
+        toml::Value::Integer(number) => Value::from(*number),
+        toml::Value::Float(number) => Value::from(*number),
+        toml::Value::Boolean(flag) => Value::Bool(*flag),
+        toml::Value::Datetime(_) => return Err(TemplateError::Date),
+        toml::Value::Array(items) => {
+            Value::Array(items.iter().map(to_json).collect::<Result<_, _>>()?)
+        }
+        toml::Value::Table(table) => {
+            let member =
+                |(name, value): (&String, &toml::Value)| Ok((name.clone(), to_json(value)?));
+            Value::Object(table.iter().map(member).collect::<Result<_, _>>()?)
+        }
+    })
+}

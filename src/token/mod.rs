@@ -1,0 +1,288 @@
+//! The KooDrive credential of a caller: cached, exchanged or signed for.
+//!
+//! The front door of the room. [`Tokens::token_for`] looks into the cache, else boards a flight,
+//! whose leader runs one exchange behind the gate. KooDrive's own word comes back through
+//! [`Tokens::accepted`] and [`Tokens::refused`]. Knows nothing of requests, statuses or metrics.
+//!
+//! A token outlives the SSO token that earned it: KooDrive gave it for its own time, and every
+//! call needs a valid SSO token anyway. Only an exchange needs one that is still valid.
+
+mod ahead;
+mod app;
+mod cache;
+mod error;
+mod exchange;
+mod flight;
+mod lead;
+mod pace;
+mod renewal;
+mod report;
+mod store;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::SystemTime;
+
+use http::HeaderValue;
+use moka::future::Cache;
+
+pub use self::app::AppIdentity;
+pub use self::app::AppSetupError;
+pub use self::error::Denial;
+pub use self::error::Outage;
+pub use self::error::TokenError;
+pub use self::error::Unusable;
+pub use self::exchange::ExchangeSetupError;
+pub use self::exchange::KeyError;
+pub use self::exchange::TemplateError;
+pub use self::report::ExchangeOutcome;
+pub use self::report::ExchangeReport;
+pub use self::store::TokenStore;
+
+use self::app::SigningApp;
+use self::cache::CacheKey;
+use self::cache::CachedToken;
+use self::cache::Lifetimes;
+use self::cache::SetupDigest;
+use self::exchange::Exchange;
+use self::pace::Gate;
+use self::pace::GateNumbers;
+use self::store::Shared;
+use crate::accept::Accepted;
+use crate::client::Client;
+use crate::config::TokenConfig;
+use crate::trace_context::SpanContext;
+
+/// Gives callers their KooDrive credential. Immutable per configuration; what it remembers is in
+/// the [`TokenStore`]. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    inner: Arc<Inner>,
+}
+
+/// What a call carries to KooDrive, and how it was had.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    pub credential: Credential,
+    pub source: TokenSource,
+    /// The exchange this call led or joined.
+    pub leader: Option<SpanContext>,
+}
+
+/// What proves the caller to KooDrive.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    Token(AccessToken),
+    /// Signed per attempt, see `forward/sign.rs`.
+    Signature(AppIdentity),
+}
+
+/// One KooDrive access token. Clones are the same token.
+#[derive(Clone)]
+pub struct AccessToken(Arc<CachedToken>);
+
+impl AccessToken {
+    /// The value of `Authorization`, scheme included; marked sensitive.
+    pub fn header(&self) -> &HeaderValue {
+        &self.0.header
+    }
+
+    /// Which of all tokens this process ever had.
+    pub fn generation(&self) -> u64 {
+        self.0.generation
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessToken")
+            .field("generation", &self.0.generation)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a look-up found its token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TokenSource {
+    /// In the cache; also a signature, which needs nothing from outside.
+    Cached,
+    /// Another call's exchange was waited for.
+    Joined,
+    /// This call led an exchange, the first one for its caller.
+    Exchanged,
+    /// This call led an exchange that replaced a token refused or past its time.
+    Refreshed,
+    /// There is none: the caller is denied.
+    Denied,
+}
+
+impl TokenSource {
+    /// As in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cached => "cached",
+            Self::Joined => "joined",
+            Self::Exchanged => "exchanged",
+            Self::Refreshed => "refreshed",
+            Self::Denied => "denied",
+        }
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenSetupError {
+    #[error("the token method cannot be used")]
+    Exchange(#[from] ExchangeSetupError),
+    #[error("app authentication cannot be used")]
+    App(#[from] AppSetupError),
+    #[error("`token.refresh_ahead` must be a number above 0 and at most 1")]
+    RefreshAhead,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    method: Method,
+    setup: SetupDigest,
+    lifetimes: Lifetimes,
+    cache_claims: Vec<String>,
+    timeout: Duration,
+    denied_for: Duration,
+    unavailable_for: Duration,
+    max_entries: usize,
+    cache: Cache<CacheKey, Arc<CachedToken>>,
+    gate: Arc<Gate>,
+}
+
+#[derive(Debug)]
+enum Method {
+    Network(Box<Exchange>),
+    Signature(SigningApp),
+}
+
+impl Tokens {
+    /// Makes `config` the one in force: the store's renewals ahead of need follow it from now on.
+    pub fn new(
+        config: &TokenConfig,
+        store: &TokenStore,
+        client: Client,
+    ) -> Result<Self, TokenSetupError> {
+        let ahead = config.refresh_ahead;
+        if !(0.0 < ahead && ahead <= 1.0) {
+            return Err(TokenSetupError::RefreshAhead);
+        }
+        let method = match Exchange::new(config, client)? {
+            Some(exchange) => Method::Network(Box::new(exchange)),
+            None => Method::Signature(SigningApp::new(&config.app)?),
+        };
+        let shared = Arc::clone(store.shared());
+        let numbers = GateNumbers {
+            endpoint: config.endpoint.as_ref().map_or("", |url| url.as_str()).to_owned(),
+            max_concurrent: config.max_concurrent,
+            max_per_second: config.max_per_second,
+        };
+        let inner = Arc::new(Inner {
+            method,
+            setup: SetupDigest::of(config),
+            lifetimes: Lifetimes {
+                idle: config.idle_lifetime,
+                absolute: config.absolute_lifetime,
+                margin: config.freshness_margin,
+                refresh_ahead: ahead,
+            },
+            cache_claims: config.cache_claims.clone(),
+            timeout: config.timeout,
+            denied_for: config.denied_for,
+            unavailable_for: config.unavailable_for,
+            max_entries: config.max_entries,
+            cache: shared.cache(config.max_entries, config.idle_lifetime),
+            gate: shared.gate(numbers),
+            shared,
+        });
+        inner.shared.set_current(&inner);
+        Ok(Self { inner })
+    }
+
+    /// The credential of `caller`. `span` is the call's; an exchange becomes its child.
+    ///
+    /// Takes at most the time in the queue and one exchange, `timeout` each.
+    pub async fn token_for(
+        &self,
+        caller: &Accepted,
+        now: SystemTime,
+        span: &SpanContext,
+    ) -> Result<Issued, TokenError> {
+        let exchange = match &self.inner.method {
+            Method::Network(exchange) => exchange,
+            Method::Signature(app) => {
+                let identity = app.identity_of(&caller.identity).map_err(TokenError::Denied)?;
+                let credential = Credential::Signature(identity);
+                return Ok(Issued { credential, source: TokenSource::Cached, leader: None });
+            }
+        };
+        let key = self.inner.key_of(exchange, caller);
+        let cached = self.inner.cache.get(&key).await;
+        if let Some(token) = &cached
+            && token.is_fresh(now)
+        {
+            self.inner.used(token, caller, now);
+            return Ok(Issued::of(Arc::clone(token), TokenSource::Cached, None));
+        }
+        // Boxed: nearly every call has left by now, and need not carry the room for the rest.
+        Box::pin(self.inner.fly(key, cached, caller, now, span)).await
+    }
+
+    /// KooDrive accepted a call that carried `token` and was sent at `sent_at`.
+    pub fn accepted(&self, token: &AccessToken, sent_at: SystemTime) {
+        token.0.slide(sent_at);
+    }
+
+    /// KooDrive refused `token`. It is never sent again; its successors are not touched.
+    pub fn refused(&self, token: &AccessToken) {
+        if token.0.refuse() {
+            tracing::debug!(generation = token.0.generation, "access token refused");
+        }
+    }
+
+    /// Tokens in the cache, as of the last housekeeping.
+    pub fn entries(&self) -> u64 {
+        self.inner.cache.entry_count()
+    }
+
+    /// Exchanges under way or queueing.
+    pub fn flights(&self) -> usize {
+        self.inner.shared.flights.count()
+    }
+
+    /// Starts the renewals ahead of need that are due. The store calls it every second.
+    pub fn refresh_due(&self) {
+        self.inner.refresh_due();
+    }
+}
+
+impl Issued {
+    fn of(token: Arc<CachedToken>, source: TokenSource, leader: Option<SpanContext>) -> Self {
+        Self { credential: Credential::Token(AccessToken(token)), source, leader }
+    }
+}
+
+impl Inner {
+    fn key_of(&self, exchange: &Exchange, caller: &Accepted) -> CacheKey {
+        if exchange.is_per_process() {
+            CacheKey::of_process(&self.setup)
+        } else {
+            CacheKey::of_caller(&self.setup, &caller.identity, &self.cache_claims)
+        }
+    }
+
+    fn used(&self, token: &Arc<CachedToken>, caller: &Accepted, now: SystemTime) {
+        if token.touch(caller, now) {
+            self.shared.ahead.schedule(token, token.refresh_at(), self.max_entries);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

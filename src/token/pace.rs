@@ -1,0 +1,242 @@
+//! The gate before the token endpoint: how many exchanges at once, how many a second, and none
+//! while it is down.
+//!
+//! Only leaders of flights come here. Calls with a fresh token never touch any of this, so a
+//! hanging token endpoint costs them nothing.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::error::RETRY_AFTER_MIN;
+use super::error::TokenError;
+use crate::clock::Clock;
+
+/// The gate's numbers. A gate whose numbers did not change survives a reload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct GateNumbers {
+    /// Whose gate it is.
+    pub(super) endpoint: String,
+    pub(super) max_concurrent: usize,
+    pub(super) max_per_second: NonZeroU32,
+}
+
+/// The gate. One per token endpoint.
+#[derive(Debug)]
+pub(super) struct Gate {
+    clock: Clock,
+    numbers: GateNumbers,
+    places: Arc<Semaphore>,
+    background: Arc<Semaphore>,
+    /// Queueing for a place, for telling newcomers how long it takes.
+    waiting: AtomicUsize,
+    /// Times (monotonic) of the exchanges of the last second and of those that have a turn.
+    turns: Mutex<VecDeque<Duration>>,
+    breaker: Mutex<Breaker>,
+}
+
+#[derive(Debug)]
+enum Breaker {
+    Closed,
+    /// Nothing goes out until then (monotonic); everyone gets the failure at once.
+    Open {
+        until: Duration,
+        error: TokenError,
+    },
+    /// One exchange tries whether the endpoint is back; everyone else gets the failure at once.
+    Probing {
+        error: TokenError,
+    },
+}
+
+/// Leave to run one exchange. Dropped without a verdict, it says nothing about the endpoint.
+#[derive(Debug)]
+pub(super) struct Pass {
+    gate: Arc<Gate>,
+    probe: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Gate {
+    pub(super) fn new(clock: Clock, numbers: GateNumbers) -> Self {
+        let places = numbers.max_concurrent.clamp(1, Semaphore::MAX_PERMITS);
+        Self {
+            clock,
+            numbers,
+            places: Arc::new(Semaphore::new(places)),
+            background: Arc::new(Semaphore::new((places / BACKGROUND_SHARE).max(1))),
+            waiting: AtomicUsize::new(0),
+            turns: Mutex::default(),
+            breaker: Mutex::new(Breaker::Closed),
+        }
+    }
+
+    pub(super) fn numbers(&self) -> &GateNumbers {
+        &self.numbers
+    }
+
+    /// Waits its turn, first come first served, at most `timeout`.
+    pub(super) async fn enter(self: &Arc<Self>, timeout: Duration) -> Result<Pass, TokenError> {
+        let deadline = Instant::now() + timeout;
+        self.check()?;
+        let place = self.place(deadline).await?;
+        self.check()?; // the endpoint may have gone down while we waited
+        let now = self.clock.monotonic();
+        let turn = self.turn(now, deadline.saturating_duration_since(Instant::now()))?;
+        if now < turn {
+            tokio::time::sleep(turn.saturating_sub(now)).await;
+        }
+        let probe = self.admit()?;
+        Ok(Pass { gate: Arc::clone(self), probe, _place: place })
+    }
+
+    /// Leave for one renewal ahead of need: a share of the places, and never while the endpoint
+    /// is down, so that renewals cannot crowd out callers who wait.
+    pub(super) fn background(&self) -> Option<OwnedSemaphorePermit> {
+        if matches!(*self.breaker(), Breaker::Closed) {
+            Arc::clone(&self.background).try_acquire_owned().ok()
+        } else {
+            None
+        }
+    }
+
+    /// Renewals ahead of need that may start each second.
+    pub(super) fn background_per_second(&self) -> u32 {
+        self.numbers.max_per_second.get().div_ceil(2)
+    }
+
+    async fn place(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, TokenError> {
+        let waiting = Waiting::begin(&self.waiting);
+        let place = Arc::clone(&self.places).acquire_owned();
+        match tokio::time::timeout_at(deadline, place).await {
+            Ok(place) => Ok(place.expect("the semaphore is never closed")),
+            Err(_) => Err(self.busy(waiting.count)),
+        }
+    }
+
+    /// When the next exchange may go out: at most `max_per_second` in any second.
+    fn turn(&self, now: Duration, patience: Duration) -> Result<Duration, TokenError> {
+        let per_second = self.numbers.max_per_second.get() as usize;
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        while turns.front().is_some_and(|turn| *turn + SECOND <= now) {
+            turns.pop_front();
+        }
+        let turn = match turns.len().checked_sub(per_second) {
+            None => now,
+            Some(before) => (turns[before] + SECOND).max(now),
+        };
+        if patience < turn.saturating_sub(now) {
+            return Err(self.busy(turns.len()));
+        }
+        turns.push_back(turn);
+        Ok(turn)
+    }
+
+    fn busy(&self, ahead: usize) -> TokenError {
+        let seconds = ahead.div_ceil(self.numbers.max_per_second.get() as usize) as u64;
+        let retry_after = Duration::from_secs(seconds).clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX);
+        TokenError::Busy { retry_after }
+    }
+
+    fn check(&self) -> Result<(), TokenError> {
+        match &*self.breaker() {
+            Breaker::Closed => Ok(()),
+            Breaker::Open { until, error } => {
+                let now = self.clock.monotonic();
+                if now < *until {
+                    Err(error.after_waiting(until.saturating_sub(now)))
+                } else {
+                    Ok(())
+                }
+            }
+            Breaker::Probing { error } => Err(error.after_waiting(RETRY_AFTER_MIN)),
+        }
+    }
+
+    /// Like [`Gate::check`], and the first one after an outage becomes the probe.
+    fn admit(&self) -> Result<bool, TokenError> {
+        let mut breaker = self.breaker();
+        match &*breaker {
+            Breaker::Closed => Ok(false),
+            Breaker::Probing { error } => Err(error.after_waiting(RETRY_AFTER_MIN)),
+            Breaker::Open { until, error } => {
+                let now = self.clock.monotonic();
+                if now < *until {
+                    return Err(error.after_waiting(until.saturating_sub(now)));
+                }
+                let error = error.clone();
+                *breaker = Breaker::Probing { error };
+                Ok(true)
+            }
+        }
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pass {
+    /// The endpoint answered: it is up, whatever it said.
+    pub(super) fn up(self) {
+        *self.gate.breaker() = Breaker::Closed;
+    }
+
+    /// The endpoint is down or wants to be left alone for `pause`.
+    pub(super) fn down(self, error: &TokenError, pause: Duration) {
+        let pause = pause.min(RETRY_AFTER_MAX);
+        *self.gate.breaker() = if pause.is_zero() {
+            Breaker::Closed
+        } else {
+            Breaker::Open {
+                until: self.gate.clock.monotonic() + pause,
+                error: error.after_waiting(pause),
+            }
+        };
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        let mut breaker = self.gate.breaker();
+        if self.probe
+            && let Breaker::Probing { error } = &*breaker
+        {
+            let error = error.clone();
+            *breaker = Breaker::Open { until: self.gate.clock.monotonic(), error };
+        }
+    }
+}
+
+struct Waiting<'a> {
+    waiting: &'a AtomicUsize,
+    count: usize,
+}
+
+impl<'a> Waiting<'a> {
+    fn begin(waiting: &'a AtomicUsize) -> Self {
+        Self { waiting, count: waiting.fetch_add(1, Ordering::Relaxed) + 1 }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Longest pause one answer of the token endpoint can impose, and longest we tell callers.
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
+/// Renewals ahead of need get this part of the places.
+const BACKGROUND_SHARE: usize = 4;

@@ -1,0 +1,58 @@
+//! What is told of an exchange once it is over.
+
+use std::time::SystemTime;
+
+use super::error::TokenError;
+use crate::trace_context::SpanContext;
+
+/// One exchange with the token endpoint. Queueing is not part of it.
+#[derive(Clone, Copy, Debug)]
+pub struct ExchangeReport {
+    /// The exchange's own span; the token endpoint saw it as `traceparent`.
+    pub span: SpanContext,
+    /// The call that led it; none when it was a renewal ahead of need.
+    pub parent: Option<SpanContext>,
+    pub started: SystemTime,
+    pub ended: SystemTime,
+    pub outcome: ExchangeOutcome,
+    /// Of the answer, if there was one.
+    pub status: Option<u16>,
+    /// Whether it was a renewal ahead of need.
+    pub background: bool,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ExchangeOutcome {
+    Issued,
+    Denied,
+    AnswerUnusable,
+    Busy,
+    Unavailable,
+    TimedOut,
+}
+
+impl ExchangeOutcome {
+    pub(super) fn of(error: Option<&TokenError>) -> Self {
+        match error {
+            None => Self::Issued,
+            Some(TokenError::Denied(_)) => Self::Denied,
+            Some(TokenError::AnswerUnusable(_)) => Self::AnswerUnusable,
+            Some(TokenError::Busy { .. }) => Self::Busy,
+            Some(TokenError::Unavailable { .. }) => Self::Unavailable,
+            Some(TokenError::TimedOut { .. }) => Self::TimedOut,
+        }
+    }
+
+    /// As in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Issued => "issued",
+            Self::Denied => "denied",
+            Self::AnswerUnusable => "answer_unusable",
+            Self::Busy => "busy",
+            Self::Unavailable => "unavailable",
+            Self::TimedOut => "timed_out",
+        }
+    }
+}

@@ -6,9 +6,6 @@
 mod listen;
 mod page;
 
-#[cfg(test)]
-mod tests;
-
 use std::fmt;
 use std::time::Duration;
 use std::time::SystemTime;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,6 +25,7 @@ use opentelemetry_sdk::trace::SpanData;
 use opentelemetry_sdk::trace::SpanExporter;
 use opentelemetry_sdk::trace::SpanProcessor as _;
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use crate::body::OutboundBody;
 use crate::client::Client;
@@ -101,10 +103,15 @@ impl Export {
     /// Exports what is queued, at most `within` and at most the processor's own five seconds.
     pub(super) async fn flush(&self, within: Duration) {
         let processor = self.processor.clone();
-        // The processor blocks the thread that flushes it.
-        let flushing = tokio::task::spawn_blocking(move || processor.force_flush());
-        let flushed = matches!(tokio::time::timeout(within, flushing).await, Ok(Ok(Ok(()))));
-        if !flushed {
+        let (done, flushed) = oneshot::channel();
+        // The processor blocks the thread that flushes it. Not one of the runtime's: the end of the
+        // runtime would wait for it, beyond `within`.
+        let thread = thread::Builder::new().name("flush".to_owned()).spawn(move || {
+            // Nobody listens any more when `within` is over.
+            done.send(processor.force_flush()).unwrap_or_default();
+        });
+        let flushed = tokio::time::timeout(within, flushed).await;
+        if thread.is_err() || !matches!(flushed, Ok(Ok(Ok(())))) {
             let waiting = self.counts.waiting.load(Ordering::Relaxed);
             tracing::warn!(waiting, "spans not flushed");
         }

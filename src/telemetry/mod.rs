@@ -19,9 +19,6 @@ mod refusals;
 mod trace;
 mod writer;
 
-#[cfg(test)]
-mod tests;
-
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::SystemTime;

@@ -1,1 +1,7 @@
+//! Promises to operators and callers, against the library and real sockets.
 
+mod admin;
+mod open_metrics;
+mod telemetry;
+mod telemetry_export;
+mod telemetry_logs;

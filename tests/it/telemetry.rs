@@ -1,0 +1,380 @@
+//! One request's facts become spans and metrics.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::task::Context;
+use std::task::Poll;
+use std::time::Duration;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http::Method;
+use http::StatusCode;
+use http::Version;
+use http_body::Body;
+use http_body::Frame;
+use http_body_util::BodyExt as _;
+use http_body_util::Full;
+use koodrive_gateway::config::TelemetryConfig;
+use koodrive_gateway::telemetry::Attempt;
+use koodrive_gateway::telemetry::CallName;
+use koodrive_gateway::telemetry::Exchange;
+use koodrive_gateway::telemetry::KeyFetch;
+use koodrive_gateway::telemetry::LogWriter;
+use koodrive_gateway::telemetry::Opened;
+use koodrive_gateway::telemetry::Origin;
+use koodrive_gateway::telemetry::Peer;
+use koodrive_gateway::telemetry::Policy;
+use koodrive_gateway::telemetry::Recorded;
+use koodrive_gateway::telemetry::Refused;
+use koodrive_gateway::telemetry::RequestRecord;
+use koodrive_gateway::telemetry::Stage;
+use koodrive_gateway::telemetry::Telemetry;
+use koodrive_gateway::telemetry::TokenSource;
+use koodrive_gateway::trace_context::SpanContext;
+use opentelemetry::Value;
+use opentelemetry::trace::SpanKind;
+use opentelemetry::trace::Status;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::SpanData;
+use opentelemetry_sdk::trace::SpanExporter;
+
+pub(crate) const PREVERIFY: &str = "/koodrive/ose/v1/users/batchimport/preverify";
+pub(crate) const X_TRACE_ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef1700000000";
+
+/// Keeps what is exported.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept(Arc<Mutex<Vec<SpanData>>>);
+
+impl SpanExporter for Kept {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        self.0.lock().expect("no holder panics").extend(batch);
+        Ok(())
+    }
+}
+
+impl Kept {
+    async fn of(&self, telemetry: &Telemetry) -> Vec<SpanData> {
+        telemetry.flush(Duration::from_secs(5)).await;
+        std::mem::take(&mut *self.0.lock().expect("no holder panics"))
+    }
+}
+
+pub(crate) fn quiet() -> LogWriter {
+    LogWriter::to(std::io::sink()).expect("a thread can be started")
+}
+
+fn telemetry() -> (Telemetry, Kept) {
+    let kept = Kept::default();
+    let config = TelemetryConfig::default();
+    (Telemetry::with_exporter(&config, &|_| None, kept.clone(), quiet()), kept)
+}
+
+pub(crate) fn opened(sampled: bool) -> Opened {
+    Opened {
+        started: UNIX_EPOCH + Duration::from_secs(1_700_000_000),
+        method: Method::POST,
+        path: PREVERIFY.into(),
+        version: Version::HTTP_11,
+        scheme: "http",
+        span: SpanContext::root(sampled),
+        parent: None,
+        x_trace_id: HeaderValue::from_static(X_TRACE_ID),
+        peer: Some([127, 0, 0, 1].into()),
+    }
+}
+
+pub(crate) fn attempt(record: &mut RequestRecord, status: Option<u16>, replay: bool) -> Attempt {
+    let started = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let url = "https://koodrive.example".parse().expect("an address");
+    Attempt {
+        span: record.stage_span(Stage::Forward).child(),
+        started,
+        ended: started + Duration::from_millis(20),
+        status,
+        error: status.is_none().then_some("connection_lost"),
+        replay,
+        server: Arc::new(Peer::of(&url)),
+    }
+}
+
+/// Reads an answer as a connection would.
+pub(crate) async fn read_out(mut answer: Recorded<Full<Bytes>>) {
+    while let Some(frame) = answer.frame().await {
+        frame.expect("a body in memory");
+    }
+}
+
+/// A call that passed all stages, up to its answer.
+pub(crate) fn walked(telemetry: &Telemetry, opened: Opened) -> RequestRecord {
+    let mut record = telemetry.open(opened);
+    record.call(CallName::Preverify, PREVERIFY);
+    for stage in [Stage::Accept, Stage::Limit, Stage::Validate, Stage::Token] {
+        record.begin(stage);
+        record.end(stage);
+    }
+    record.identity("00112233445566778899aabbccddeeff", "https://sso.example".into());
+    record.limited(Policy::Calls, true);
+    record.batch_users(3);
+    record.token(TokenSource::Cached, None);
+    record.begin(Stage::Forward);
+    record
+}
+
+pub(crate) fn refused(stage: Stage) -> Refused {
+    Refused {
+        reason: "limit_calls",
+        status: 429,
+        origin: Origin::Caller,
+        detail: "calls_per_minute".to_owned(),
+        stage: Some(stage),
+    }
+}
+
+fn named<'a>(spans: &'a [SpanData], name: &str) -> &'a SpanData {
+    spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("no span {name}"))
+}
+
+fn attribute(span: &SpanData, key: &str) -> Option<Value> {
+    span.attributes.iter().find(|pair| pair.key.as_str() == key).map(|pair| pair.value.clone())
+}
+
+fn text(span: &SpanData, key: &str) -> String {
+    attribute(span, key).map_or_else(String::new, |value| value.to_string())
+}
+
+fn tree(spans: &[SpanData]) -> Vec<String> {
+    let name_of = |id| spans.iter().find(|span| span.span_context.span_id() == id);
+    let edge = |span: &SpanData| {
+        let parent = name_of(span.parent_span_id).map_or("-", |parent| &parent.name);
+        format!("{} < {parent}", span.name)
+    };
+    spans.iter().map(edge).collect()
+}
+
+#[tokio::test]
+async fn an_accepted_call_is_one_tree() {
+    let (telemetry, kept) = telemetry();
+    let opened = opened(true);
+    let trace_id = opened.span.trace_id;
+    let mut record = walked(&telemetry, opened);
+    let sent = attempt(&mut record, Some(200), false);
+    record.attempt(sent);
+    let answer = record.close_with(StatusCode::OK, Full::new(Bytes::from_static(b"hello")));
+    read_out(answer).await;
+    let spans = kept.of(&telemetry).await;
+    let server = format!("POST {PREVERIFY}");
+    let expected = [
+        format!("{server} < -"),
+        format!("accept < {server}"),
+        format!("limit < {server}"),
+        format!("validate < {server}"),
+        format!("token < {server}"),
+        format!("forward < {server}"),
+        "forward.attempt < forward".to_owned(),
+    ];
+    assert_eq!(tree(&spans), expected);
+    for span in &spans {
+        assert_eq!(span.span_context.trace_id().to_string(), trace_id.to_string());
+        assert!(span.start_time <= span.end_time, "{}", span.name);
+    }
+    let root = &spans[0];
+    assert_eq!((&root.span_kind, &root.status), (&SpanKind::Server, &Status::Unset));
+    for (key, value) in [
+        ("http.request.method", "POST"),
+        ("http.route", PREVERIFY),
+        ("url.path", PREVERIFY),
+        ("url.scheme", "http"),
+        ("http.response.status_code", "200"),
+        ("network.protocol.version", "1.1"),
+        ("client.address", "127.0.0.1"),
+        ("koodrive.traceid", X_TRACE_ID),
+        ("gateway.call", "preverify"),
+    ] {
+        assert_eq!(text(root, key), value, "{key}");
+    }
+    assert_eq!(attribute(root, "gateway.reason"), None);
+    let sent = named(&spans, "forward.attempt");
+    assert_eq!(sent.span_kind, SpanKind::Client);
+    assert_eq!(text(sent, "server.address"), "koodrive.example");
+    assert_eq!(text(sent, "server.port"), "443");
+    assert_eq!(text(sent, "url.full"), format!("https://koodrive.example{PREVERIFY}"));
+}
+
+#[tokio::test]
+async fn a_refusal_shows_its_reason_and_its_stage() {
+    for (status, failed) in [(429, false), (503, true)] {
+        let (telemetry, kept) = telemetry();
+        let mut record = telemetry.open(opened(true));
+        record.call(CallName::Preverify, PREVERIFY);
+        record.begin(Stage::Limit);
+        record.rejected(Refused { status, ..refused(Stage::Limit) });
+        let status = StatusCode::from_u16(status).unwrap();
+        drop(record.close_with(status, Full::<Bytes>::default()));
+        let spans = kept.of(&telemetry).await;
+        assert_eq!(text(&spans[0], "gateway.reason"), "limit_calls");
+        assert_eq!(text(&spans[0], "gateway.stage"), "limit");
+        assert_eq!(spans[0].status != Status::Unset, failed, "only 5xx fails the SERVER span");
+        assert_eq!(text(&spans[0], "error.type"), if failed { "limit_calls" } else { "" });
+        let limit = named(&spans, "limit");
+        assert_eq!(limit.status, Status::error("limit_calls"));
+        assert_eq!(limit.end_time, spans[0].end_time, "a stage left open ends with the request");
+    }
+}
+
+#[tokio::test]
+async fn a_joined_waiter_links_to_the_leaders_exchange() {
+    let (telemetry, kept) = telemetry();
+    let leader = SpanContext::root(true);
+    let mut record = walked(&telemetry, opened(true));
+    record.token(TokenSource::Joined, Some(leader));
+    drop(record.close_with(StatusCode::OK, Full::<Bytes>::default()));
+    let spans = kept.of(&telemetry).await;
+    let links = &named(&spans, "token").links;
+    assert_eq!(links.len(), 1);
+    assert_eq!(links[0].span_context.span_id().to_string(), leader.span_id.to_string());
+    assert_eq!(links[0].span_context.trace_id().to_string(), leader.trace_id.to_string());
+}
+
+#[tokio::test]
+async fn replays_are_attempts_of_their_own() {
+    let (telemetry, kept) = telemetry();
+    let mut record = walked(&telemetry, opened(true));
+    for (status, replay) in [(Some(401), false), (None, true), (Some(200), true)] {
+        let sent = attempt(&mut record, status, replay);
+        record.attempt(sent);
+    }
+    drop(record.close_with(StatusCode::OK, Full::<Bytes>::default()));
+    let spans = kept.of(&telemetry).await;
+    let sent: Vec<_> = spans.iter().filter(|span| span.name == "forward.attempt").collect();
+    let seen: Vec<_> = sent
+        .iter()
+        .map(|span| (text(span, "http.request.resend_count"), text(span, "error.type")))
+        .collect();
+    let expected = [("", "401"), ("1", "connection_lost"), ("2", "")];
+    assert_eq!(seen, expected.map(|(count, error)| (count.to_owned(), error.to_owned())));
+    let metrics = telemetry.encode_metrics();
+    assert!(metrics.contains("koodrive_gateway_upstream_replays_total 2\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn exchanges_and_key_fetches_hang_under_what_caused_them() {
+    let (telemetry, kept) = telemetry();
+    let mut record = walked(&telemetry, opened(true));
+    let (token, accept) = (record.stage_span(Stage::Token), record.stage_span(Stage::Accept));
+    let (started, ended) = (SystemTime::UNIX_EPOCH, UNIX_EPOCH + Duration::from_millis(5));
+    let exchange = Exchange {
+        span: token.child(),
+        parent: Some(token),
+        started,
+        ended,
+        outcome: "unavailable",
+        failed: true,
+        status: Some(503),
+        background: false,
+        server: None,
+    };
+    telemetry.exchange(&exchange);
+    let issuer: Arc<str> = "https://sso.example".into();
+    let fetch = KeyFetch {
+        issuer: issuer.clone(),
+        parent: Some(accept),
+        started,
+        ended,
+        outcome: "fetched",
+        failed: false,
+        status: Some(200),
+        server: None,
+    };
+    telemetry.key_fetch(&fetch);
+    telemetry.key_fetch(&KeyFetch { parent: None, ..fetch });
+    drop(record.close_with(StatusCode::OK, Full::<Bytes>::default()));
+    let spans = kept.of(&telemetry).await;
+    let edges = tree(&spans);
+    assert_eq!(edges[..3], ["token.exchange < token", "jwks.fetch < accept", "jwks.fetch < -"]);
+    assert_eq!(spans[0].status, Status::error("unavailable"));
+    assert_eq!(text(&spans[0], "error.type"), "503");
+    let metrics = telemetry.encode_metrics();
+    for line in [
+        "koodrive_gateway_token_exchanges_total{outcome=\"unavailable\"} 1\n",
+        "koodrive_gateway_jwks_fetches_total{issuer=\"https://sso.example\",outcome=\"fetched\"} 2\n",
+    ] {
+        assert!(metrics.contains(line), "{line}\n{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn an_unsampled_call_exports_nothing_but_is_counted() {
+    let (telemetry, kept) = telemetry();
+    let record = walked(&telemetry, opened(false));
+    drop(record.close_with(StatusCode::OK, Full::<Bytes>::default()));
+    assert!(kept.of(&telemetry).await.is_empty());
+    let metrics = telemetry.encode_metrics();
+    let counted =
+        "koodrive_gateway_requests_total{call=\"preverify\",status=\"200\",origin=\"none\"} 1\n";
+    assert!(metrics.contains(counted), "{metrics}");
+    assert!(!metrics.contains("trace_id="), "exemplars are for sampled calls");
+}
+
+/// Gives more and more, or breaks off.
+enum Odd {
+    Endless,
+    Broken,
+}
+
+impl Body for Odd {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        Poll::Ready(Some(match *self {
+            Self::Endless => Ok(Frame::data(Bytes::from_static(b"more"))),
+            Self::Broken => Err(io::ErrorKind::ConnectionReset.into()),
+        }))
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_reach_its_end_is_seen() {
+    let (telemetry, kept) = telemetry();
+    let mut answer = walked(&telemetry, opened(true)).close_with(StatusCode::OK, Odd::Endless);
+    answer.frame().await.unwrap().unwrap();
+    drop(answer);
+    drop(walked(&telemetry, opened(true)));
+    let head = Opened { method: Method::HEAD, ..opened(true) };
+    drop(walked(&telemetry, head).close_with(StatusCode::OK, Odd::Endless));
+    let mut answer = walked(&telemetry, opened(true)).close_with(StatusCode::OK, Odd::Broken);
+    answer.frame().await.unwrap().unwrap_err();
+    drop(answer);
+    let spans = kept.of(&telemetry).await;
+    let servers: Vec<_> = spans.iter().filter(|span| span.span_kind == SpanKind::Server).collect();
+    let ends: Vec<_> = servers
+        .iter()
+        .map(|span| (text(span, "http.response.status_code"), text(span, "gateway.reason")))
+        .collect();
+    let expected =
+        [("200", "caller_gone"), ("499", "caller_gone"), ("200", ""), ("200", "body_broken")];
+    assert_eq!(ends, expected.map(|(status, reason)| (status.to_owned(), reason.to_owned())));
+    assert_eq!(telemetry.metrics().inflight(), 0);
+}
+
+#[tokio::test]
+async fn the_ring_keeps_the_last_hundred_refusals() {
+    let (telemetry, _) = telemetry();
+    for number in 0..130 {
+        let mut record = telemetry.open(opened(false));
+        record.rejected(Refused { detail: number.to_string(), ..refused(Stage::Limit) });
+        drop(record.close_with(StatusCode::TOO_MANY_REQUESTS, Full::<Bytes>::default()));
+    }
+    let kept = telemetry.refusals();
+    assert_eq!(kept.len(), 100);
+    assert_eq!((kept[0].detail.as_str(), kept[99].detail.as_str()), ("129", "30"));
+    assert_eq!(kept[0].x_trace_id, X_TRACE_ID);
+}

@@ -1,0 +1,231 @@
+//! Spans on the wire, and collectors that do not want them.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::Request;
+use http::Response;
+use http::StatusCode;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use koodrive_gateway::body::InboundBody;
+use koodrive_gateway::body::read_whole;
+use koodrive_gateway::client::Client;
+use koodrive_gateway::client::ClientOptions;
+use koodrive_gateway::config::TelemetryConfig;
+use koodrive_gateway::lifecycle::Tasks;
+use koodrive_gateway::telemetry::Telemetry;
+use koodrive_gateway::trace_context::SpanContext;
+use koodrive_gateway::trace_context::TraceId;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use prost::Message as _;
+use tokio::net::TcpListener;
+
+use crate::telemetry::opened;
+use crate::telemetry::quiet;
+use crate::telemetry::walked;
+
+type Received = Arc<Mutex<Vec<(http::request::Parts, Bytes)>>>;
+
+/// A collector that keeps what it gets and answers with one status.
+async fn collector(status: StatusCode) -> (SocketAddr, Received) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("a bound socket");
+    let received = Received::default();
+    let keep = received.clone();
+    let tasks = Tasks::default();
+    let connections = tasks.clone();
+    let serve = async move {
+        loop {
+            let Ok((stream, _)) = listener.accept().await else { return };
+            let keep = keep.clone();
+            let service = service_fn(move |request: Request<Incoming>| {
+                let keep = keep.clone();
+                async move {
+                    let (head, body) = request.into_parts();
+                    let body = InboundBody::new(body, Duration::from_secs(5));
+                    let body = read_whole(body, 1 << 24).await.expect("a whole body");
+                    keep.lock().expect("no holder panics").push((head, body));
+                    let mut response = Response::new(Full::<Bytes>::default());
+                    *response.status_mut() = status;
+                    Ok::<_, Infallible>(response)
+                }
+            });
+            let http = hyper::server::conn::http1::Builder::new();
+            let connection = http.serve_connection(TokioIo::new(stream), service);
+            connections.spawn("collector-connection", async move {
+                connection.await.unwrap_or_default();
+            });
+        }
+    };
+    tasks.spawn("collector", serve);
+    (address, received)
+}
+
+fn client() -> Client {
+    Client::new(&ClientOptions {
+        connect_timeout: Duration::from_secs(1),
+        pool_idle_timeout: Duration::from_secs(5),
+        pool_max_idle: 1,
+        extra_roots: "",
+        identity: None,
+        http2: false,
+    })
+    .expect("the defaults make a client")
+}
+
+fn exporting_to(
+    address: SocketAddr,
+    environment: impl Fn(&str) -> Option<&'static str>,
+) -> Telemetry {
+    let config = TelemetryConfig {
+        otlp_endpoint: Some(format!("http://{address}/").parse().expect("an address")),
+        ..TelemetryConfig::default()
+    };
+    let environment = |name: &str| environment(name).map(str::to_owned);
+    Telemetry::new(&config, &environment, client(), quiet()).expect("a collector is named")
+}
+
+fn dropped(telemetry: &Telemetry) -> u64 {
+    let metrics = telemetry.encode_metrics();
+    let line =
+        metrics.lines().find(|line| line.starts_with("koodrive_gateway_spans_dropped_total "));
+    let (_, value) = line.and_then(|line| line.split_once(' ')).expect("the series exists");
+    value.parse().expect("a number")
+}
+
+fn close_one(telemetry: &Telemetry) {
+    let answer =
+        walked(telemetry, opened(true)).close_with(StatusCode::OK, Full::<Bytes>::default());
+    drop(answer);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn spans_arrive_as_otlp_protobuf() {
+    let (address, received) = collector(StatusCode::OK).await;
+    let telemetry = exporting_to(address, |name| match name {
+        "OTEL_EXPORTER_OTLP_HEADERS" => Some("x-tenant=tools, x-other=a%20b"),
+        "OTEL_RESOURCE_ATTRIBUTES" => Some("deployment.environment.name=te%73t,service.name=no"),
+        "OTEL_SERVICE_NAME" => Some("gateway-of-tools"),
+        _ => None,
+    });
+    close_one(&telemetry);
+    telemetry.flush(Duration::from_secs(5)).await;
+    let received = received.lock().unwrap();
+    let (head, body) = &received[0];
+    assert_eq!((head.method.as_str(), head.uri.path()), ("POST", "/v1/traces"));
+    assert_eq!(head.headers["content-type"], "application/x-protobuf");
+    assert_eq!(head.headers["x-tenant"], "tools");
+    assert_eq!(head.headers["x-other"], "a b");
+    let request = ExportTraceServiceRequest::decode(body.clone()).unwrap();
+    let resource = request.resource_spans[0].resource.as_ref().unwrap();
+    let attribute = |key: &str| {
+        let pair = resource.attributes.iter().find(|pair| pair.key == key)?;
+        match pair.value.as_ref()?.value.as_ref()? {
+            Value::StringValue(text) => Some(text.as_str()),
+            _ => None,
+        }
+    };
+    assert_eq!(attribute("service.name"), Some("gateway-of-tools"));
+    assert_eq!(attribute("deployment.environment.name"), Some("test"));
+    let spans = &request.resource_spans[0].scope_spans[0].spans;
+    assert_eq!(spans.len(), 6);
+    assert_eq!(dropped(&telemetry), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_collector_that_refuses_costs_spans_only() {
+    let (address, _) = collector(StatusCode::BAD_REQUEST).await;
+    let telemetry = exporting_to(address, |_| None);
+    close_one(&telemetry);
+    telemetry.flush(Duration::from_secs(5)).await;
+    assert_eq!(dropped(&telemetry), 6);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_collector_that_is_away_costs_spans_only() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let telemetry = exporting_to(address, |_| None);
+    close_one(&telemetry);
+    telemetry.flush(Duration::from_secs(5)).await;
+    assert_eq!(dropped(&telemetry), 6);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_collector_that_hangs_blocks_nobody() {
+    // Its backlog takes the connection, and nobody ever reads from it.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let telemetry = exporting_to(listener.local_addr().unwrap(), |name| match name {
+        "OTEL_BSP_MAX_QUEUE_SIZE" => Some("60"),
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE" => Some("6"),
+        _ => None,
+    });
+    let started = Instant::now();
+    for _ in 0..1000 {
+        close_one(&telemetry);
+    }
+    telemetry.flush(Duration::from_millis(100)).await;
+    assert!(started.elapsed() < Duration::from_secs(5), "nobody waited for the collector");
+    let lost = dropped(&telemetry);
+    // 60 fit the queue, and up to two batches have left it for the exporter.
+    assert!((6000 - 60 - 12..=6000 - 60).contains(&lost), "{lost} of 6000 dropped");
+    assert_eq!(lost % 6, 0, "a trace is kept whole or not at all");
+}
+
+#[tokio::test]
+async fn the_callers_sampling_counts_where_it_is_trusted() {
+    let caller = |sampled| Some(SpanContext::root(sampled));
+    let low = TraceId::parse(b"ffffffffffffffff0000000000000001").unwrap();
+    let high = TraceId::parse(b"0000000000000000ffffffffffffffff").unwrap();
+    let middle = TraceId::parse(b"ffffffffffffffff7fffffffffffffff").unwrap();
+    for (ratio, trust, sampler, parent, trace_id, expected) in [
+        (1.0, true, None, None, high, true),
+        (0.0, true, None, None, low, false),
+        (0.5, true, None, None, middle, true),
+        (0.5, true, None, None, high, false),
+        (0.0, true, None, caller(true), high, true),
+        (1.0, true, None, caller(false), low, false),
+        (0.0, false, None, caller(true), low, false),
+        (1.0, false, None, caller(false), high, true),
+        (1.0, true, Some("always_off"), caller(true), low, false),
+        (1.0, true, Some("parentbased_always_off"), caller(true), low, true),
+        (1.0, true, Some("parentbased_traceidratio"), None, middle, true),
+        (1.0, true, Some("traceidratio"), caller(true), high, false),
+        (0.0, true, Some("always_on"), None, low, false),
+        (1.0, true, Some("unheard_of"), None, high, true),
+    ] {
+        let config = TelemetryConfig {
+            sample_ratio: ratio,
+            trust_caller_sampling: trust,
+            ..TelemetryConfig::default()
+        };
+        let environment = |name: &str| match name {
+            "OTEL_TRACES_SAMPLER" => sampler.map(str::to_owned),
+            "OTEL_TRACES_SAMPLER_ARG" => Some("0.5".to_owned()),
+            _ => None,
+        };
+        let kept = crate::telemetry::Kept::default();
+        let telemetry = Telemetry::with_exporter(&config, &environment, kept, quiet());
+        let sampled = telemetry.sample(parent.as_ref(), trace_id);
+        assert_eq!(sampled, expected, "{ratio} {trust} {sampler:?} {parent:?} {trace_id}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_collector_the_callers_flag_is_passed_on() {
+    let config = TelemetryConfig::default();
+    let telemetry = Telemetry::new(&config, &|_| None, client(), quiet()).unwrap();
+    let parent = SpanContext::root(true);
+    assert!(telemetry.sample(Some(&parent), parent.trace_id));
+    assert!(!telemetry.sample(None, parent.trace_id));
+}

@@ -156,7 +156,7 @@ dl,ol{margin:0;padding:0;list-style:none}
 dl div,ol li{border-top:1px solid var(--line);padding:.4rem 0}
 dl div{display:flex;flex-wrap:wrap;gap:0 1rem;justify-content:space-between}
 dd{margin:0}dt,dd,li p,code{overflow-wrap:anywhere}
-li p{margin:.1rem 0}code{font-size:.85em}time{opacity:.7;font-size:.85em}
+li p{margin:.1rem 0}code{font-size:.85em}time{opacity:.7;font-size:.85em;white-space:nowrap}
 nav{margin:1.5rem 0;display:flex;flex-wrap:wrap;gap:1rem}
 </style>
 <body>";

@@ -2,6 +2,7 @@
 
 mod admin;
 mod open_metrics;
+mod support;
 mod telemetry;
 mod telemetry_export;
 mod telemetry_logs;

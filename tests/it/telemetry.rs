@@ -3,7 +3,6 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
@@ -11,27 +10,18 @@ use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
-use http::HeaderValue;
 use http::Method;
 use http::StatusCode;
-use http::Version;
 use http_body::Body;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 use http_body_util::Full;
 use koodrive_gateway::config::TelemetryConfig;
-use koodrive_gateway::telemetry::Attempt;
 use koodrive_gateway::telemetry::CallName;
 use koodrive_gateway::telemetry::Exchange;
 use koodrive_gateway::telemetry::KeyFetch;
-use koodrive_gateway::telemetry::LogWriter;
 use koodrive_gateway::telemetry::Opened;
-use koodrive_gateway::telemetry::Origin;
-use koodrive_gateway::telemetry::Peer;
-use koodrive_gateway::telemetry::Policy;
-use koodrive_gateway::telemetry::Recorded;
 use koodrive_gateway::telemetry::Refused;
-use koodrive_gateway::telemetry::RequestRecord;
 use koodrive_gateway::telemetry::Stage;
 use koodrive_gateway::telemetry::Telemetry;
 use koodrive_gateway::telemetry::TokenSource;
@@ -39,100 +29,22 @@ use koodrive_gateway::trace_context::SpanContext;
 use opentelemetry::Value;
 use opentelemetry::trace::SpanKind;
 use opentelemetry::trace::Status;
-use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::SpanData;
-use opentelemetry_sdk::trace::SpanExporter;
 
-pub(crate) const PREVERIFY: &str = "/koodrive/ose/v1/users/batchimport/preverify";
-pub(crate) const X_TRACE_ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef1700000000";
-
-/// Keeps what is exported.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Kept(Arc<Mutex<Vec<SpanData>>>);
-
-impl SpanExporter for Kept {
-    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        self.0.lock().expect("no holder panics").extend(batch);
-        Ok(())
-    }
-}
-
-impl Kept {
-    async fn of(&self, telemetry: &Telemetry) -> Vec<SpanData> {
-        telemetry.flush(Duration::from_secs(5)).await;
-        std::mem::take(&mut *self.0.lock().expect("no holder panics"))
-    }
-}
-
-pub(crate) fn quiet() -> LogWriter {
-    LogWriter::to(std::io::sink()).expect("a thread can be started")
-}
+use crate::support::telemetry::Kept;
+use crate::support::telemetry::PREVERIFY;
+use crate::support::telemetry::X_TRACE_ID;
+use crate::support::telemetry::attempt;
+use crate::support::telemetry::opened;
+use crate::support::telemetry::quiet;
+use crate::support::telemetry::read_out;
+use crate::support::telemetry::refused;
+use crate::support::telemetry::walked;
 
 fn telemetry() -> (Telemetry, Kept) {
     let kept = Kept::default();
     let config = TelemetryConfig::default();
     (Telemetry::with_exporter(&config, &|_| None, kept.clone(), quiet()), kept)
-}
-
-pub(crate) fn opened(sampled: bool) -> Opened {
-    Opened {
-        started: UNIX_EPOCH + Duration::from_secs(1_700_000_000),
-        method: Method::POST,
-        path: PREVERIFY.into(),
-        version: Version::HTTP_11,
-        scheme: "http",
-        span: SpanContext::root(sampled),
-        parent: None,
-        x_trace_id: HeaderValue::from_static(X_TRACE_ID),
-        peer: Some([127, 0, 0, 1].into()),
-    }
-}
-
-pub(crate) fn attempt(record: &mut RequestRecord, status: Option<u16>, replay: bool) -> Attempt {
-    let started = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    let url = "https://koodrive.example".parse().expect("an address");
-    Attempt {
-        span: record.stage_span(Stage::Forward).child(),
-        started,
-        ended: started + Duration::from_millis(20),
-        status,
-        error: status.is_none().then_some("connection_lost"),
-        replay,
-        server: Arc::new(Peer::of(&url)),
-    }
-}
-
-/// Reads an answer as a connection would.
-pub(crate) async fn read_out(mut answer: Recorded<Full<Bytes>>) {
-    while let Some(frame) = answer.frame().await {
-        frame.expect("a body in memory");
-    }
-}
-
-/// A call that passed all stages, up to its answer.
-pub(crate) fn walked(telemetry: &Telemetry, opened: Opened) -> RequestRecord {
-    let mut record = telemetry.open(opened);
-    record.call(CallName::Preverify, PREVERIFY);
-    for stage in [Stage::Accept, Stage::Limit, Stage::Validate, Stage::Token] {
-        record.begin(stage);
-        record.end(stage);
-    }
-    record.identity("00112233445566778899aabbccddeeff", "https://sso.example".into());
-    record.limited(Policy::Calls, true);
-    record.batch_users(3);
-    record.token(TokenSource::Cached, None);
-    record.begin(Stage::Forward);
-    record
-}
-
-pub(crate) fn refused(stage: Stage) -> Refused {
-    Refused {
-        reason: "limit_calls",
-        status: 429,
-        origin: Origin::Caller,
-        detail: "calls_per_minute".to_owned(),
-        stage: Some(stage),
-    }
 }
 
 fn named<'a>(spans: &'a [SpanData], name: &str) -> &'a SpanData {

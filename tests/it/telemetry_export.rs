@@ -29,9 +29,9 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use prost::Message as _;
 use tokio::net::TcpListener;
 
-use crate::telemetry::opened;
-use crate::telemetry::quiet;
-use crate::telemetry::walked;
+use crate::support::telemetry::opened;
+use crate::support::telemetry::quiet;
+use crate::support::telemetry::walked;
 
 type Received = Arc<Mutex<Vec<(http::request::Parts, Bytes)>>>;
 
@@ -214,7 +214,7 @@ async fn the_callers_sampling_counts_where_it_is_trusted() {
             "OTEL_TRACES_SAMPLER_ARG" => Some("0.5".to_owned()),
             _ => None,
         };
-        let kept = crate::telemetry::Kept::default();
+        let kept = crate::support::telemetry::Kept::default();
         let telemetry = Telemetry::with_exporter(&config, &environment, kept, quiet());
         let sampled = telemetry.sample(parent.as_ref(), trace_id);
         assert_eq!(sampled, expected, "{ratio} {trust} {sampler:?} {parent:?} {trace_id}");

@@ -31,14 +31,14 @@ use koodrive_gateway::trace_context::SpanId;
 use koodrive_gateway::trace_context::TraceId;
 use serde_json::Value;
 
-use crate::telemetry::Kept;
-use crate::telemetry::PREVERIFY;
-use crate::telemetry::X_TRACE_ID;
-use crate::telemetry::attempt;
-use crate::telemetry::opened;
-use crate::telemetry::read_out;
-use crate::telemetry::refused;
-use crate::telemetry::walked;
+use crate::support::telemetry::Kept;
+use crate::support::telemetry::PREVERIFY;
+use crate::support::telemetry::X_TRACE_ID;
+use crate::support::telemetry::attempt;
+use crate::support::telemetry::opened;
+use crate::support::telemetry::read_out;
+use crate::support::telemetry::refused;
+use crate::support::telemetry::walked;
 
 /// What was written so far.
 #[derive(Clone, Default)]

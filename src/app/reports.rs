@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::accept::KeyFetch;
 use crate::accept::KeyFetchOutcome;
 use crate::telemetry;
+use crate::telemetry::SkewedPeer;
 use crate::telemetry::Telemetry;
 use crate::token::ExchangeOutcome;
 use crate::token::ExchangeReport;
@@ -12,7 +13,7 @@ use crate::token::ExchangeReport;
 pub(super) fn of_key_fetches(telemetry: Telemetry) -> Arc<dyn Fn(KeyFetch) + Send + Sync> {
     Arc::new(move |fetch| {
         if let Some(seconds) = fetch.skew_seconds {
-            telemetry.clock_skew("sso", seconds);
+            telemetry.clock_skew(SkewedPeer::Sso, seconds);
         }
         telemetry.key_fetch(&telemetry::KeyFetch {
             issuer: fetch.issuer,

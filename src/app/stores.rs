@@ -67,6 +67,7 @@ impl Stores {
             })
             .map_err(SetupError::Client)
         };
+        let upstream = upstream_client(&config.forward).map_err(SetupError::Client)?;
         let telemetry = Telemetry::new(&config.telemetry, environment, client(1)?, logs)?;
         let key_reports = reports::of_key_fetches(telemetry.clone());
         let exchange_reports = reports::of_exchanges(telemetry.clone());
@@ -76,7 +77,7 @@ impl Stores {
             limits: LimitStores::new(&config.limit, clock.clone()),
             tokens: TokenStore::new(clock.clone(), tasks, exchange_reports),
             token_client: client(config.token.max_concurrent)?,
-            upstream: Mutex::new((config.forward.clone(), upstream_client(&config.forward)?)),
+            upstream: Mutex::new((config.forward.clone(), upstream)),
             in_flight: Arc::new(Semaphore::new(config.listen.max_in_flight)),
             budget: Budget::new(config.listen.max_buffered),
             clock,

@@ -2,15 +2,22 @@
 //!
 //! The only place that spawns.
 
+mod drain;
 mod readiness;
+mod signal;
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use drain::Drain;
+pub use drain::DrainWatch;
+pub use drain::Phase;
 pub use readiness::Readiness;
 pub use readiness::ReadyGuard;
+pub use signal::Event;
+pub use signal::Signals;
 
 /// Background work of the process: named, stopped and awaited together. Clones share the set.
 #[derive(Clone, Debug, Default)]

@@ -6,6 +6,7 @@ mod framing;
 mod guard;
 mod tls;
 
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
@@ -54,12 +55,17 @@ use crate::pipeline::CurrentPipeline;
 use crate::pipeline::ResponseBody;
 
 /// Accepts callers until the process drains.
-#[derive(Debug)]
 pub struct Server {
     listener: Listener,
     tls: Option<TlsAcceptor>,
     connections: Arc<Semaphore>,
     door: Door,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("listener", &self.listener).finish_non_exhaustive()
+    }
 }
 
 /// What every connection needs to know.

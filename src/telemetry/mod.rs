@@ -16,6 +16,7 @@ mod otel_env;
 mod record;
 mod recorded;
 mod refusals;
+mod skew;
 mod trace;
 mod writer;
 
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::SystemTime;
 
+use http::HeaderValue;
 use opentelemetry::InstrumentationScope;
 use opentelemetry_sdk::trace::SpanExporter;
 
@@ -54,6 +56,7 @@ pub use otel_env::Environment;
 pub use record::RequestRecord;
 pub use recorded::Recorded;
 pub use refusals::Refusal;
+pub use skew::SkewedPeer;
 
 use access_log::AccessLog;
 use export::Export;
@@ -61,6 +64,7 @@ use otel_env::ExportSettings;
 use otel_env::Sampler;
 use record::Closed;
 use refusals::Refusals;
+use skew::Skews;
 
 /// Where facts become visible. Clones share everything.
 #[derive(Clone, Debug)]
@@ -74,6 +78,7 @@ struct Inner {
     metrics: Arc<Metrics>,
     access_log: Option<AccessLog>,
     refusals: Refusals,
+    skews: Skews,
 }
 
 /// Why telemetry cannot start.
@@ -135,6 +140,7 @@ impl Telemetry {
             metrics,
             access_log: config.access_log.then(|| AccessLog::new(logs, config.log_format)),
             refusals: Refusals::default(),
+            skews: Skews::default(),
         }))
     }
 
@@ -182,6 +188,18 @@ impl Telemetry {
         self.0.metrics.exchanged(exchange);
         if let Some(export) = self.exporting(exchange.span) {
             export.offer(vec![trace::of_exchange(exchange, &self.0.scope)]);
+        }
+    }
+
+    /// How many seconds the clock of `peer` is ahead of ours.
+    pub fn clock_skew(&self, peer: SkewedPeer, seconds: i64) {
+        self.0.skews.note(peer, seconds, &self.0.metrics);
+    }
+
+    /// An answer of the upstream carried `date` and came at `now`.
+    pub fn upstream_date(&self, date: &HeaderValue, now: SystemTime) {
+        if let Some(seconds) = self.0.skews.of_upstream(date, now) {
+            self.clock_skew(SkewedPeer::Upstream, seconds);
         }
     }
 
@@ -233,4 +251,16 @@ impl Telemetry {
     fn exporting(&self, span: SpanContext) -> Option<&Export> {
         self.0.export.as_ref().filter(|_| span.sampled)
     }
+}
+
+/// An error with its causes, for a log line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

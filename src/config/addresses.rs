@@ -221,3 +221,72 @@ macro_rules! written_as_text {
 }
 
 written_as_text!(ListenAddress, HttpUrl, HeaderField, LimitStore);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        let cases = [
+            ("http://127.0.0.1:9400", true),
+            ("http://127.9.9.9/", true),
+            ("http://localhost/x", true),
+            ("http://LOCALHOST", true),
+            ("http://[::1]:80/", true),
+            ("http://127.0.0.1.example.com", false),
+            ("http://localhost.example.com", false),
+            ("http://0.0.0.0", false),
+            ("http://10.0.0.1", false),
+        ];
+        for (url, expected) in cases {
+            assert_eq!(url.parse::<HttpUrl>().map(|url| url.is_loopback()), Ok(expected), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in [
+            "host",
+            "/path",
+            "ftp://host",
+            "https://",
+            "https:///path",
+            "https://user@host",
+            "https://user:password@host",
+            "https://host/#fragment",
+            "https://host/a b",
+            "",
+        ] {
+            assert!(text.parse::<HttpUrl>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_base_path_has_no_slash_at_its_end() {
+        let cases = [
+            ("https://host", ""),
+            ("https://host/", ""),
+            ("https://host/base", "/base"),
+            ("https://host/base/", "/base"),
+        ];
+        for (url, expected) in cases {
+            assert_eq!(url.parse::<HttpUrl>().unwrap().base_path(), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_password_of_a_store_is_not_shown() {
+        let cases = [
+            ("redis://host:6379/1", "redis://host:6379/1"),
+            ("redis://:hunter2@host", "redis://:***@host"),
+            ("redis://user:hunter2@host", "redis://user:***@host"),
+            ("redis://user:hun@ter:2@host", "redis://user:***@host"),
+        ];
+        for (address, expected) in cases {
+            let store: LimitStore = address.parse().unwrap();
+            assert_eq!(store.to_string(), expected);
+            assert_eq!(format!("{store:?}"), format!("LimitStore({expected})"));
+        }
+    }
+}

@@ -34,7 +34,8 @@ impl Page<'_> {
             if is_plain(shape) || value.as_array().is_some_and(Vec::is_empty) {
                 let value = shown(&key, value);
                 let origin = self.origin(&key);
-                self.text += &format!("{name} = {value}  # {origin}\n");
+                let line = format!("{name} = {value}  # {origin}\n");
+                self.text += &line;
             }
         }
         for Key { name, shape } in known {

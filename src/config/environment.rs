@@ -113,7 +113,7 @@ impl Variable<'_> {
                 written
             }
             (Shape::List(element), Segment::Index(index)) => {
-                key.push_str(&format!("[{index}]"));
+                key.extend(["[", &index.to_string(), "]"]);
                 let Written::List(elements) = &mut node.value else {
                     return Ok(());
                 };
@@ -217,11 +217,11 @@ fn key_named<'k>(
     };
     let mut name = ENVIRONMENT_PREFIX.to_owned();
     for level in table.split(['.', '[']).filter(|level| !level.is_empty()) {
-        name += &format!("{}__", level.trim_end_matches(']'));
+        name.extend([level.trim_end_matches(']'), "__"]);
     }
     name += hint;
     for level in rest {
-        name += &format!("__{level}");
+        name.extend(["__", level]);
     }
     Err(format!("unknown key; did you mean `{}`?", name.to_ascii_uppercase()))
 }

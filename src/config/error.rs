@@ -120,3 +120,25 @@ fn distance(left: &str, right: &str) -> usize {
     }
     rows[left.len()][right.len()]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn the_nearest_name_is_found_and_a_distant_one_is_not() {
+        let names = ["calls_per_minute", "calls_burst", "mode", "store"];
+        let cases = [
+            ("calls_per_minut", Some("calls_per_minute")),
+            ("callsPerMinute", Some("calls_per_minute")),
+            ("CALLS_BURST", Some("calls_burst")),
+            ("mdoe", Some("mode")),
+            ("stores", Some("store")),
+            ("frobnicate", None),
+            ("x", None),
+        ];
+        for (written, expected) in cases {
+            assert_eq!(nearest(written, names.into_iter()), expected, "{written}");
+        }
+    }
+}

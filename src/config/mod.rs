@@ -9,6 +9,7 @@
 //! Each step adds what is wrong to one list, so an operator sees all mistakes at once.
 
 mod addresses;
+mod ask;
 mod check;
 mod document;
 mod effective;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::ask::Step;
+use super::ask::takes;
 use super::document::Node;
 use super::document::Written;
 use super::error::Origin;
@@ -10,7 +12,6 @@ use super::error::nearest;
 use super::keys;
 use super::keys::Key;
 use super::keys::Shape;
-use super::keys::Step;
 
 /// What a tree says, without what is wrong in it.
 pub(super) struct Reading {
@@ -89,7 +90,7 @@ impl Reader<'_> {
                 Some(toml::Value::Table(table))
             }
             (Shape::Any, _) => Some(node.to_value()),
-            (_, Written::Scalar(value)) => match keys::takes(path, value) {
+            (_, Written::Scalar(value)) => match takes(path, value) {
                 Ok(()) => Some(value.clone()),
                 Err(reason) => {
                     self.problem(&node.at, key, refused(node, shape, value, reason));

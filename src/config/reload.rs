@@ -73,12 +73,9 @@ pub fn restart_only(old: &Config, new: &Config) -> Vec<&'static str> {
     let (Ok(old), Ok(new)) = (toml::Table::try_from(old), toml::Table::try_from(new)) else {
         return Vec::new(); // every section has a written form
     };
-    fn value<'t>(table: &'t toml::Table, (section, name): (&str, &str)) -> Option<&'t toml::Value> {
-        table.get(section)?.get(name)
-    }
     restart_only_keys()
         .iter()
-        .filter(|(section, name, _)| value(&old, (section, name)) != value(&new, (section, name)))
+        .filter(|(section, name, _)| old[*section].get(name) != new[*section].get(name))
         .map(|(_, _, key)| key.as_str())
         .collect()
 }

@@ -105,7 +105,7 @@ fn descriptions() -> BTreeMap<String, String> {
         }
         let key = if line.starts_with('[') {
             let name = line.trim_start_matches('[').split(']').next().unwrap_or_default();
-            table = name.to_owned();
+            name.clone_into(&mut table);
             Some(table.clone())
         } else {
             line.split_once(" = ").map(|(name, _)| joined(&table, name))

@@ -174,3 +174,66 @@ fn split_number(text: &str) -> Option<(u64, &str)> {
     let (number, rest) = text.split_at(digits);
     Some((number.parse().ok()?, rest))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn durations_are_read_in_their_units() {
+        let cases = [
+            ("250ms", Some(250)),
+            ("30s", Some(30_000)),
+            ("20m", Some(1_200_000)),
+            ("1h30m", Some(5_400_000)),
+            ("1d", Some(86_400_000)),
+            ("0s", Some(0)),
+            ("", None),
+            ("10", None),
+            ("s", None),
+            ("10 s", None),
+            ("-1s", None),
+            ("1.5s", None),
+            ("1y", None),
+            ("1µs", None),
+            ("36500d", Some(36_500 * 86_400_000)),
+            ("36501d", None),
+            ("99999999999999999999s", None),
+            ("18446744073709551615d", None),
+        ];
+        for (text, expected_ms) in cases {
+            assert_eq!(parse_duration(text), expected_ms.map(Duration::from_millis), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_in_their_units() {
+        let cases = [
+            ("512B", Some(512)),
+            ("64KiB", Some(65_536)),
+            ("1MiB", Some(1_048_576)),
+            ("2GiB", Some(2_147_483_648)),
+            ("1MB", None),
+            ("1", None),
+            ("KiB", None),
+            ("1.5MiB", None),
+            ("18446744073709551615GiB", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse_size(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_printed_is_read_again() {
+        for ms in [0, 1, 999, 1000, 1500, 60_000, 90_000, 3_600_000, 86_400_000] {
+            let duration = Duration::from_millis(ms);
+            assert_eq!(parse_duration(&print_duration(duration)), Some(duration));
+        }
+        for bytes in [1, 512, 1024, 1536, MIB, MIB + 1, 1024 * MIB] {
+            assert_eq!(parse_size(&print_size(bytes)), Some(bytes));
+        }
+    }
+}

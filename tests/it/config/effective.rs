@@ -1,0 +1,95 @@
+//! The configuration in force, printed.
+
+use koodrive_gateway::config::effective;
+use koodrive_gateway::config::keys;
+
+use super::Folder;
+use super::GOOD;
+use super::leaves;
+use super::parse;
+use super::write_files;
+
+#[test]
+fn what_is_printed_is_the_configuration_again() {
+    let folder = Folder::new();
+    write_files(&folder);
+    let document = GOOD.replace(
+        "[forward]",
+        "client_id = \"gateway\"\nclient_secret_file = \"secret\"\ntimeout = \"1500ms\"\n\
+         method = \"custom\"\n[token.custom]\n\
+         body = { \"a b\" = [1, { c = \"{sso_token}\\n\" }], d = 1.5 }\n\
+         success = { \"/code\" = [0, \"0\"] }\n\
+         [[accept.issuers]]\nissuer = \"tools\"\naudiences = [\"a\", \"b\"]\n\
+         jwks_file = \"keys.json\"\nrequired_claims = { groups = \"users\" }\n\
+         [forward]\nrefused_codes = []",
+    );
+    let loaded = parse(&document, folder.path(), &[]).unwrap();
+    let printed = effective(&loaded);
+    let again = parse(&printed, folder.path(), &[]).unwrap();
+    assert_eq!(again.config, loaded.config, "{printed}");
+}
+
+#[test]
+fn every_key_is_printed_with_where_its_value_comes_from() {
+    let variables = [
+        ("KOODRIVE_GATEWAY__LIMIT__CALLS_BURST".to_owned(), "17".to_owned()),
+        ("KOODRIVE_GATEWAY__FORWARD__REFUSED_STATUSES__0".to_owned(), "403".to_owned()),
+        ("KOODRIVE_GATEWAY__TOKEN__CUSTOM__HEADERS".to_owned(), "{ a = \"b\" }".to_owned()),
+    ];
+    let printed = effective(&parse(GOOD, "".as_ref(), &variables).unwrap());
+    for line in [
+        "issuer = \"https://sso.example.com/realms/tools\"  # gateway.toml:2",
+        "audiences = [\"koodrive-gateway\"]  # gateway.toml:3",
+        "algorithms = [\"RS256\", \"ES256\"]  # default",
+        "required_claims = {}  # default",
+        "upstream = \"https://koodrive.example.com\"  # gateway.toml:9",
+        "calls_burst = 17  # KOODRIVE_GATEWAY__LIMIT__CALLS_BURST",
+        "refused_statuses = [403]  # KOODRIVE_GATEWAY__FORWARD__REFUSED_STATUSES__0",
+        "headers = { a = \"b\" }  # KOODRIVE_GATEWAY__TOKEN__CUSTOM__HEADERS",
+        "header_timeout = \"10s\"  # default",
+        "max_body = \"1MiB\"  # default",
+        "sample_ratio = 1.0  # default",
+    ] {
+        assert!(printed.lines().any(|printed| printed == line), "{line} is not in:\n{printed}");
+    }
+    let mut table = String::new();
+    let mut written = Vec::new();
+    for line in printed.lines().filter(|line| !line.is_empty()) {
+        match line.split_once(" = ") {
+            _ if line.starts_with('[') => table = line.replace(['[', ']'], ""),
+            Some((name, _)) => written.push(format!("{table}.{name}")),
+            None => panic!("{line}"),
+        }
+    }
+    let known: Vec<_> = leaves(keys()).into_iter().map(|(key, _)| key.replace("[0]", "")).collect();
+    assert_eq!(written, known);
+}
+
+#[test]
+fn no_secret_is_printed() {
+    let folder = Folder::new();
+    write_files(&folder);
+    let document = GOOD.replace(
+        "[forward]",
+        "client_id = \"gateway\"\nclient_secret_file = \"secret\"\nmethod = \"custom\"\n\
+         [token.custom]\nheaders = { X-Api-Key = \"hunter2\", Accept = \"text/plain\" }\n\
+         body = { token = \"{sso_token}\", login = { password = \"hunter2\" }, pwd = \"{client_secret}\" }\n\
+         [limit]\nstore = \"redis://gateway:hunter2@cache:6379/1\"\n[forward]",
+    );
+    let loaded = parse(&document, folder.path(), &[]).unwrap();
+    let printed = effective(&loaded);
+    for secret in ["hunter2", "a-client-secret"] {
+        assert!(!printed.contains(secret), "{printed}");
+        assert!(!format!("{loaded:?}").contains("a-client-secret"));
+    }
+    assert!(!format!("{:?}", loaded.config.limit).contains("hunter2"));
+    for shown in [
+        "store = \"redis://gateway:***@cache:6379/1\"",
+        "Accept = \"text/plain\"",
+        "pwd = \"{client_secret}\"",
+        "token = \"{sso_token}\"",
+        "client_secret_file = \"secret\"",
+    ] {
+        assert!(printed.contains(shown), "{shown} is not in:\n{printed}");
+    }
+}

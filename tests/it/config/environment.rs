@@ -1,0 +1,190 @@
+//! Every key can be set from the environment.
+
+use koodrive_gateway::config::Origin;
+use koodrive_gateway::config::Shape;
+use koodrive_gateway::config::keys;
+
+use super::Folder;
+use super::GOOD;
+use super::leaves;
+use super::parse;
+use super::value_at;
+use super::write_files;
+
+/// Keys that want others beside them.
+const COMPANIONS: &[(&str, &[(&str, &str)])] = &[
+    ("listen.tls_certificate_file", &[("listen.tls_key_file", "one.key")]),
+    ("listen.tls_key_file", &[("listen.tls_certificate_file", "one.pem")]),
+    (
+        "listen.client_ca_file",
+        &[("listen.tls_key_file", "one.key"), ("listen.tls_certificate_file", "one.pem")],
+    ),
+    ("forward.client_certificate_file", &[("forward.client_key_file", "one.key")]),
+    ("forward.client_key_file", &[("forward.client_certificate_file", "one.pem")]),
+    ("token.client_id", &[("token.client_secret_file", "secret")]),
+    ("token.client_secret_file", &[("token.client_id", "gateway")]),
+];
+
+/// Values where the shape alone does not tell a good one.
+const VALUES: &[(&str, &str)] = &[
+    ("accept.issuers[0].issuer", "https://other.example.com"),
+    ("accept.issuers[0].jwks_file", "keys.json"),
+    ("listen.tls_certificate_file", "one.pem"),
+    ("listen.client_ca_file", "one.pem"),
+    ("forward.ca_file", "one.pem"),
+    ("forward.client_certificate_file", "one.pem"),
+    ("listen.tls_key_file", "one.key"),
+    ("forward.client_key_file", "one.key"),
+    ("token.private_key_file", "one.key"),
+    ("token.app.user_map_file", "users.toml"),
+    ("token.absolute_lifetime", "13h"),
+    ("token.freshness_margin", "17s"),
+    ("token.custom.token", "/other"),
+    ("token.custom.expires_in", "/other"),
+    ("forward.prefix", "/other/"),
+    ("telemetry.log_level", "debug"),
+];
+
+#[test]
+fn every_key_can_be_set_from_the_environment() {
+    let folder = Folder::new();
+    write_files(&folder);
+    let base = parse(GOOD, folder.path(), &[]).unwrap();
+    let all = leaves(keys());
+    assert!(100 < all.len(), "{} keys", all.len());
+    for (key, shape) in all {
+        let before = value_at(&base.config, &key);
+        let text = sample(&key, shape, &before);
+        let mut variables = vec![(variable(&key), text.clone())];
+        let companions = COMPANIONS.iter().filter(|(with, _)| *with == key);
+        for (companion, value) in companions.flat_map(|(_, companions)| *companions) {
+            variables.push((variable(companion), (*value).to_owned()));
+        }
+        let loaded = parse(GOOD, folder.path(), &variables)
+            .unwrap_or_else(|error| panic!("{key} = {text}: {error}"));
+        let after = value_at(&loaded.config, &key);
+        assert_ne!(after, before, "{key}");
+        let expected = match shape {
+            Shape::Text(_) | Shape::Choice(_) => toml::Value::String(text),
+            _ => toml::from_str::<toml::Table>(&format!("x = {text}")).unwrap()["x"].clone(),
+        };
+        assert_eq!(after, expected, "{key}");
+        assert_eq!(*loaded.origin(&key), Origin::Environment(variable(&key).into()), "{key}");
+    }
+}
+
+#[test]
+fn lists_can_be_set_element_by_element() {
+    let folder = Folder::new();
+    let document = GOOD.replace("[forward]", "[forward]\nrefused_codes = [\"A\", \"B\"]");
+    let set = |name: &str, value: &str| (format!("KOODRIVE_GATEWAY__{name}"), value.to_owned());
+    let loaded = parse(
+        &document,
+        folder.path(),
+        &[
+            set("FORWARD__REFUSED_CODES__1", "C"),
+            set("FORWARD__REFUSED_CODES__2", "D"),
+            set("FORWARD__REFUSED_STATUSES__0", "403"),
+            set("ACCEPT__ISSUERS__1__ISSUER", "https://other.example.com"),
+            set("ACCEPT__ISSUERS__1__AUDIENCES__0", "tools"),
+            set("ACCEPT__ISSUERS__1__AUDIENCES__1", "more"),
+        ],
+    )
+    .unwrap();
+    // over the file's elements; a list that nobody wrote starts empty, not at its default
+    assert_eq!(loaded.config.forward.refused_codes, ["A", "C", "D"]);
+    assert_eq!(loaded.config.forward.refused_statuses, [403]);
+    assert_eq!(loaded.config.accept.issuers.len(), 2);
+    assert_eq!(loaded.config.accept.issuers[1].audiences, ["tools", "more"]);
+}
+
+#[test]
+fn elements_are_written_over_a_list_that_is_set_whole() {
+    let set = |name: &str, value: &str| (format!("KOODRIVE_GATEWAY__{name}"), value.to_owned());
+    let loaded = parse(
+        GOOD,
+        "".as_ref(),
+        &[
+            set("FORWARD__REFUSED_STATUSES__10", "410"),
+            set("FORWARD__REFUSED_STATUSES__9", "409"),
+            set("FORWARD__REFUSED_STATUSES", "[400, 401, 402, 403, 404, 405, 406, 407, 408]"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(loaded.config.forward.refused_statuses, (400..=410).collect::<Vec<u16>>());
+}
+
+#[test]
+fn a_whole_configuration_can_come_from_the_environment() {
+    let set = |name: &str, value: &str| (format!("KOODRIVE_GATEWAY__{name}"), value.to_owned());
+    let loaded = parse(
+        "",
+        "".as_ref(),
+        &[
+            set("ACCEPT__ISSUERS", r#"[{issuer = "https://sso.example.com", audiences = ["a"]}]"#),
+            set("TOKEN__ENDPOINT", "https://sso.example.com/token"),
+            set("FORWARD__UPSTREAM", "https://koodrive.example.com"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(loaded.config.accept.issuers[0].audiences, ["a"]);
+}
+
+#[test]
+fn names_with_a_single_underscore_set_no_key() {
+    let environment = [
+        ("KOODRIVE_GATEWAY_CONFIG".to_owned(), "x".to_owned()),
+        ("KOODRIVE_GATEWAY_LIMIT".to_owned(), "x".to_owned()),
+        ("KOODRIVE_GATEWAYS__LIMIT".to_owned(), "x".to_owned()),
+    ];
+    assert!(parse(GOOD, "".as_ref(), &environment).is_ok());
+}
+
+fn variable(key: &str) -> String {
+    let levels = key.replace(['.', '['], "__").replace(']', "");
+    format!("KOODRIVE_GATEWAY__{}", levels.to_ascii_uppercase())
+}
+
+/// A legal value, other than the one before.
+fn sample(key: &str, shape: &Shape, before: &toml::Value) -> String {
+    if let Some((_, value)) = VALUES.iter().find(|(of, _)| *of == key) {
+        return (*value).to_owned();
+    }
+    if key.ends_with("_file") {
+        return "secret".to_owned();
+    }
+    match shape {
+        Shape::Flag => (!before.as_bool().expect("a flag")).to_string(),
+        Shape::Integer { .. } => (before.as_integer().expect("an integer") + 1).to_string(),
+        Shape::Number => "0.5".to_owned(),
+        Shape::Choice(words) => {
+            let other = words.iter().find(|word| before.as_str() != Some(word));
+            (*other.expect("a choice has two words or more")).to_owned()
+        }
+        Shape::Text(None) => "other".to_owned(),
+        Shape::Text(Some(expected)) => by_expectation(expected).to_owned(),
+        Shape::List(element) => match &**element {
+            Shape::Integer { .. } => "[418]".to_owned(),
+            Shape::Choice(words) => format!("[\"{}\"]", words[1]),
+            _ => "[\"other\", \"more\"]".to_owned(),
+        },
+        Shape::Map(entry) => match **entry {
+            Shape::List(_) => "{\"/code\" = [0, \"0\"]}".to_owned(),
+            _ => "{name = \"value\"}".to_owned(),
+        },
+        Shape::Table(_) | Shape::Any => panic!("{key} has no value of its own"),
+    }
+}
+
+fn by_expectation(expected: &str) -> &'static str {
+    let samples = [
+        ("expected a duration", "17m"),
+        ("expected a size", "17MiB"),
+        ("expected an address", "https://other.example.com"),
+        ("expected an IP address", "127.0.0.1:7777"),
+        ("expected a header name", "x-sso-token"),
+        ("expected \"local\"", "redis://cache:6379"),
+    ];
+    let sample = samples.iter().find(|(start, _)| expected.starts_with(start));
+    sample.unwrap_or_else(|| panic!("no sample for {expected}")).1
+}

@@ -1,8 +1,5 @@
-//! The walk of a request, and the rooms it goes through. (map follows)
-
+//! skeleton
 pub mod accept;
-pub mod admin;
-pub mod app;
 pub mod body;
 pub mod call;
 pub mod client;
@@ -10,12 +7,6 @@ pub mod clock;
 pub mod config;
 pub mod forward;
 pub mod lifecycle;
-pub mod limit;
-pub mod listener;
-pub mod pipeline;
-pub mod rejection;
-pub mod server;
-pub mod telemetry;
 pub mod token;
 pub mod trace_context;
 pub mod trace_id;

@@ -1,3 +1,21 @@
-//! What several tests need.
+//! The world around the gateway, on real sockets: an SSO, KooDrive, an OTLP collector, callers.
+//!
+//! Everything but [`gateway`] is shared with the demo, so nothing here knows a test framework.
+//! Nothing sleeps: whoever waits, waits for a fact, up to a deadline.
 
-pub(crate) mod telemetry;
+pub mod caller;
+pub mod collector;
+pub mod connection;
+pub mod faults;
+pub mod koodrive;
+pub mod raw;
+pub mod recording;
+pub mod scratch;
+pub mod server;
+pub mod sessions;
+pub mod sso;
+pub mod time;
+pub mod tls;
+
+#[cfg(test)]
+mod tests;

@@ -1,63 +1,246 @@
-//! Accept the SSO token: who calls, proved.
+//! Accept a call: the SSO token in its headers → who calls, proved.
+//!
+//! Works on headers alone, with keys that are already here; the one exception is a token of an
+//! unknown key, which may wait up to two seconds for a fetch. Does not know what the call is, what
+//! it may do, or how a refusal looks.
+//!
+//! The order of the checks is the order of trust: form, then the issuer (from the unverified
+//! `iss`, against the configuration alone), algorithm, key, signature, and only then the claims,
+//! so that nobody without a key learns what a valid token must say.
 
-use std::fmt;
+mod algorithms;
+mod bearer;
+mod claims;
+mod error;
+mod explain;
+mod fetch;
+mod identity;
+mod json;
+mod jwks;
+mod keys;
+mod missing;
+mod refresh;
+mod roca;
+mod stores;
+mod token;
+mod verified;
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use secrecy::ExposeSecret as _;
-use secrecy::SecretString;
+use http::HeaderMap;
+use http::HeaderName;
+use serde_json::Map;
+use serde_json::Value;
 
-/// Digest of length-prefixed issuer and subject.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CallerId([u8; 16]);
+pub use error::AcceptError;
+pub use error::ClaimFault;
+pub use error::MalformedToken;
+pub use error::Shown;
+pub use error::SkewHint;
+pub use explain::ExplainLine;
+pub use explain::Verdict;
+pub use identity::Accepted;
+pub use identity::CallerId;
+pub use identity::Identity;
+pub use identity::SsoToken;
+pub use keys::SkipReason;
+pub use keys::Skipped;
+pub use stores::KeyFetch;
+pub use stores::KeyFetchCause;
+pub use stores::KeyFetchOutcome;
+pub use stores::KeyStores;
+pub use verified::VerifiedTokens;
 
-impl CallerId {
-    pub fn of(issuer: &str, subject: &str) -> Self {
-        let mut digest = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-        for field in [issuer, subject] {
-            digest.update(&(field.len() as u64).to_be_bytes());
-            digest.update(field.as_bytes());
+use self::algorithms::Algorithms;
+use self::claims::ClaimRules;
+use self::identity::digest_of;
+use self::jwks::IssuerKeys;
+use self::jwks::KeyFault;
+use self::jwks::KeySettings;
+use self::keys::Fingerprint;
+use self::keys::VerifyKey;
+use self::token::Jws;
+use self::verified::TokenDigest;
+use self::verified::Verified;
+use crate::clock::Clock;
+use crate::config::AcceptConfig;
+use crate::config::IssuerConfig;
+use crate::config::SignatureAlgorithm;
+
+/// Accepts calls under one configuration.
+#[derive(Clone)]
+pub struct Acceptor {
+    header: HeaderName,
+    issuers: Arc<[Issuer]>,
+    verified: VerifiedTokens,
+}
+
+/// One configured issuer.
+struct Issuer {
+    name: Arc<str>,
+    algorithms: Algorithms,
+    rules: ClaimRules,
+    /// Differs whenever the configuration of this issuer does.
+    rules_digest: Fingerprint,
+    keys: Arc<IssuerKeys>,
+}
+
+impl Acceptor {
+    /// `keys` must follow `config` ([`KeyStores::apply`]); an issuer it lacks has no keys.
+    pub fn new(config: &AcceptConfig, keys: &KeyStores, verified: &VerifiedTokens) -> Self {
+        let issuers = config.issuers.iter().map(|issuer| Issuer::new(config, issuer, keys));
+        Self {
+            header: config.header.name().clone(),
+            issuers: issuers.collect(),
+            verified: verified.clone(),
         }
-        let mut id = [0; 16];
-        id.copy_from_slice(&digest.finish().as_ref()[..16]);
-        Self(id)
+    }
+
+    /// Who calls.
+    pub async fn accept(
+        &self,
+        headers: &HeaderMap,
+        now: SystemTime,
+    ) -> Result<Accepted, AcceptError> {
+        let token = bearer::token(headers, &self.header)?;
+        let digest = TokenDigest::of(token);
+        if let Some(verified) = self.verified.find(&digest, now).await
+            && self.still_holds(&verified)
+        {
+            return Ok(Accepted {
+                identity: Arc::clone(&verified.identity),
+                sso_token: Arc::clone(&verified.sso_token),
+                remembered: true,
+            });
+        }
+        let (identity, key, rules) = self.verify(token, now).await?;
+        let lives_for = identity.expires_at.duration_since(now).unwrap_or_default();
+        let identity = Arc::new(identity);
+        let sso_token = Arc::new(SsoToken::new(token));
+        if !lives_for.is_zero() {
+            let verified = Verified {
+                identity: Arc::clone(&identity),
+                sso_token: Arc::clone(&sso_token),
+                key: key.fingerprint,
+                rules,
+                lives_for,
+            };
+            self.verified.keep(digest, verified).await;
+        }
+        Ok(Accepted { identity, sso_token, remembered: false })
+    }
+
+    fn still_holds(&self, verified: &Verified) -> bool {
+        self.issuers
+            .iter()
+            .any(|issuer| issuer.rules_digest == verified.rules && issuer.keys.holds(&verified.key))
+    }
+
+    async fn verify(
+        &self,
+        token: &str,
+        now: SystemTime,
+    ) -> Result<(Identity, Arc<VerifyKey>, Fingerprint), AcceptError> {
+        let jws = Jws::parse(token)?;
+        let claims = jws.claims()?;
+        let issuer = self.issuer_of(&claims)?;
+        let algorithm = issuer.algorithm_of(&jws)?;
+        let key = match issuer.keys.find(jws.kid.as_deref(), algorithm).await {
+            Ok(key) => key,
+            Err(fault) => return Err(issuer.no_key(fault, &jws)),
+        };
+        issuer.check_signature(&key, algorithm, &jws)?;
+        let checked = match issuer.rules.check(&claims, now) {
+            Ok(checked) => checked,
+            Err(error) => return Err(error.with_skew(issuer.keys.book().skew)),
+        };
+        let identity = Identity {
+            issuer: Arc::clone(&issuer.name),
+            subject: checked.subject.into(),
+            expires_at: checked.expires_at,
+            caller: CallerId::of(&issuer.name, checked.subject),
+            claims: Arc::new(claims),
+        };
+        Ok((identity, key, issuer.rules_digest))
+    }
+
+    /// The configured issuer a token claims to be of; `iss` must be one string, exactly.
+    fn issuer_of(&self, claims: &Map<String, Value>) -> Result<&Issuer, AcceptError> {
+        let found = match claims.get("iss") {
+            Some(Value::String(iss)) => {
+                match self.issuers.iter().find(|issuer| *issuer.name == **iss) {
+                    Some(issuer) => return Ok(issuer),
+                    None => Shown::new(iss),
+                }
+            }
+            Some(_) => Shown::plain("(iss of the wrong type)"),
+            None => Shown::plain("(no iss)"),
+        };
+        Err(AcceptError::IssuerUnknown { found })
     }
 }
 
-impl fmt::Display for CallerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+impl Issuer {
+    fn new(accept: &AcceptConfig, config: &IssuerConfig, keys: &KeyStores) -> Self {
+        let keys = keys.of(&config.issuer).unwrap_or_else(|| {
+            let settings = KeySettings::new(accept, config);
+            Arc::new(IssuerKeys::new(config.issuer.as_str().into(), settings, Clock::system()))
+        });
+        let written = serde_json::to_vec(config).expect("the configuration can be written");
+        Self {
+            name: Arc::clone(&keys.issuer),
+            algorithms: config.algorithms.iter().copied().collect(),
+            rules: ClaimRules::new(Arc::clone(&keys.issuer), config),
+            rules_digest: digest_of([&written]),
+            keys,
+        }
+    }
+
+    /// The algorithm a token's header names, if it is configured for this issuer.
+    fn algorithm_of(&self, jws: &Jws<'_>) -> Result<SignatureAlgorithm, AcceptError> {
+        algorithms::named(&jws.alg)
+            .filter(|algorithm| self.algorithms.contains(*algorithm))
+            .ok_or_else(|| self.algorithm_refused(jws))
+    }
+
+    fn algorithm_refused(&self, jws: &Jws<'_>) -> AcceptError {
+        AcceptError::AlgorithmRefused {
+            issuer: Arc::clone(&self.name),
+            algorithm: Shown::new(&jws.alg),
+            kid: Shown::kid(jws.kid.as_deref()),
+        }
+    }
+
+    fn check_signature(
+        &self,
+        key: &VerifyKey,
+        algorithm: SignatureAlgorithm,
+        jws: &Jws<'_>,
+    ) -> Result<(), AcceptError> {
+        if key.verifies(algorithm, jws.signing_input, jws.signature) {
+            return Ok(());
+        }
+        Err(AcceptError::SignatureInvalid {
+            issuer: Arc::clone(&self.name),
+            kid: Shown::kid(jws.kid.as_deref()),
+            algorithm: algorithms::name(algorithm),
+        })
+    }
+
+    fn no_key(&self, fault: KeyFault, jws: &Jws<'_>) -> AcceptError {
+        let issuer = Arc::clone(&self.name);
+        match fault {
+            KeyFault::Unknown => {
+                AcceptError::KeyUnknown { issuer, kid: Shown::kid(jws.kid.as_deref()) }
+            }
+            KeyFault::WrongAlgorithm => self.algorithm_refused(jws),
+            KeyFault::Unavailable { retry_after } => {
+                AcceptError::KeysUnavailable { issuer, retry_after }
+            }
+        }
     }
 }
 
-/// What `accept` proves.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    pub issuer: Arc<str>,
-    pub subject: Arc<str>,
-    pub claims: Arc<serde_json::Map<String, serde_json::Value>>,
-    pub expires_at: SystemTime,
-    pub caller: CallerId,
-}
-
-/// The JWT the caller presented.
-#[derive(Debug)]
-pub struct SsoToken(SecretString);
-
-impl SsoToken {
-    pub fn new(token: impl Into<SecretString>) -> Self {
-        Self(token.into())
-    }
-
-    pub fn expose(&self) -> &str {
-        self.0.expose_secret()
-    }
-}
-
-/// An accepted caller.
-#[derive(Clone, Debug)]
-pub struct Accepted {
-    pub identity: Arc<Identity>,
-    pub sso_token: Arc<SsoToken>,
-    pub remembered: bool,
-}
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,324 @@
-//! Send it on, streaming both ways.
+//! Sends a call on to KooDrive and brings the answer back, streaming both ways.
+//!
+//! Swaps the credentials, keeps everything else. Knows nothing of why a call may pass.
 
-pub mod answer;
-pub mod sign;
+mod answer;
+mod headers;
+mod peek;
+mod sign;
+
+use std::net::IpAddr;
+use std::time::Duration;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::HeaderName;
+use http::HeaderValue;
+use http::Method;
+use http::Request;
+use http::Uri;
+use http::header;
+use http::request;
+use http::response;
+use http::uri::PathAndQuery;
+use http_body::Body as _;
+
+pub use self::answer::Judgement;
+use self::answer::AnswerRules;
+use self::sign::SignedHeaders;
+use self::sign::Unsigned;
+use crate::body::BodyError;
+use crate::body::InboundBody;
+use crate::body::OutboundBody;
+use crate::client::Client;
+use crate::client::ClientError;
+use crate::config::ForwardConfig;
+use crate::config::Forwarded;
+use crate::config::Propagate;
+use crate::token::Credential;
+use crate::trace_context::SpanContext;
+use crate::trace_context::TRACEPARENT;
+use crate::trace_context::TRACESTATE;
+use crate::trace_id::X_TRACEID;
+use crate::trace_id::XTraceId;
+
+/// The way to KooDrive under one configuration.
+#[derive(Clone, Debug)]
+pub struct Forwarder {
+    client: Client,
+    origin: Uri,
+    base_path: String,
+    response_timeout: Duration,
+    idle_timeout: Duration,
+    propagate: Propagate,
+    forwarded: Forwarded,
+    sso_header: HeaderName,
+    rules: AnswerRules,
+}
+
+/// A call as it goes upstream, but for its credential and its body.
+#[derive(Clone, Debug)]
+pub struct OutboundCall {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    trace_headers: TraceHeaders,
+}
+
+/// The caller's own trace context beyond `traceparent`.
+#[derive(Clone, Debug, Default)]
+struct TraceHeaders {
+    tracestate: Option<HeaderValue>,
+    baggage: Option<HeaderValue>,
+}
+
+/// What is known of a caller's connection.
+#[derive(Clone, Copy, Debug)]
+pub struct CallerAddress {
+    pub ip: Option<IpAddr>,
+    pub tls: bool,
+}
+
+/// KooDrive's answer, ready to go back.
+#[derive(Debug)]
+pub struct Answer {
+    pub head: response::Parts,
+    pub body: OutboundBody,
+    pub judgement: Judgement,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ForwardError {
+    #[error("KooDrive cannot be reached")]
+    Unreachable(#[source] ClientError),
+    #[error("the connection to KooDrive broke before its answer")]
+    Broken(#[source] ClientError),
+    #[error("KooDrive did not answer within {0:?}")]
+    TimedOut(Duration),
+    #[error("the caller's body did not arrive")]
+    CallerBody(#[source] ClientError),
+}
+
+impl Forwarder {
+    /// `sso_header` is where SSO tokens arrive.
+    pub fn new(config: &ForwardConfig, sso_header: HeaderName, client: Client) -> Self {
+        let upstream = config.upstream.as_ref().expect("a checked configuration has an upstream");
+        Self {
+            client,
+            origin: upstream.uri().clone(),
+            base_path: upstream.base_path().to_owned(),
+            response_timeout: config.response_timeout,
+            idle_timeout: config.idle_timeout,
+            propagate: config.propagate,
+            forwarded: config.forwarded,
+            sso_header,
+            rules: AnswerRules::new(config),
+        }
+    }
+
+    /// The host calls go to.
+    pub fn host(&self) -> &str {
+        self.origin.host().unwrap_or_default()
+    }
+
+    /// Everything about the upstream request that is the same for each attempt. `path` replaces
+    /// the caller's spelling of the path; the query stays.
+    pub fn prepare(
+        &self,
+        inbound: &request::Parts,
+        path: Option<&str>,
+        x_trace_id: &XTraceId,
+        caller: CallerAddress,
+        default_language: Option<&HeaderValue>,
+    ) -> OutboundCall {
+        let mut headers = headers::for_upstream(&inbound.headers, &self.sso_header);
+        headers.insert(X_TRACEID, x_trace_id.as_header().clone());
+        headers.insert(header::VIA, VIA);
+        if let Some(language) = default_language {
+            headers.entry(LANGUAGE).or_insert_with(|| language.clone());
+        }
+        if self.forwarded == Forwarded::Append {
+            append_forwarded(&mut headers, inbound, caller);
+        }
+        let trace_headers = match self.propagate {
+            Propagate::Full => TraceHeaders::of(&inbound.headers),
+            Propagate::None | Propagate::Traceparent => TraceHeaders::default(),
+        };
+        OutboundCall {
+            method: inbound.method.clone(),
+            uri: self.uri_for(&inbound.uri, path),
+            headers,
+            trace_headers,
+        }
+    }
+
+    fn uri_for(&self, inbound: &Uri, path: Option<&str>) -> Uri {
+        let mut target = self.base_path.clone();
+        target.push_str(path.unwrap_or(inbound.path()));
+        if let Some(query) = inbound.query() {
+            target.push('?');
+            target.push_str(query);
+        }
+        let mut parts = self.origin.clone().into_parts();
+        let target = PathAndQuery::try_from(target).expect("made of parts that were parsed");
+        parts.path_and_query = Some(target);
+        Uri::from_parts(parts).expect("made of parts that were parsed")
+    }
+
+    /// One attempt. `span` is the attempt's own span, the parent of what KooDrive does.
+    pub async fn attempt(
+        &self,
+        call: &OutboundCall,
+        body: OutboundBody,
+        credential: &Credential,
+        span: SpanContext,
+        now: SystemTime,
+    ) -> Result<Answer, ForwardError> {
+        let request = self.request(call, body, credential, span, now);
+        let sent = self.client.send(request, self.response_timeout).await;
+        let response = sent.map_err(|error| self.failure(error))?;
+        let (mut head, body) = response.into_parts();
+        headers::for_caller(&mut head.headers);
+        let body = InboundBody::new(body, self.idle_timeout);
+        let (judgement, body) = peek::judge(&self.rules, &head, body).await;
+        Ok(Answer { head, body, judgement })
+    }
+
+    fn request(
+        &self,
+        call: &OutboundCall,
+        body: OutboundBody,
+        credential: &Credential,
+        span: SpanContext,
+        now: SystemTime,
+    ) -> Request<OutboundBody> {
+        let mut headers = call.headers.clone();
+        match credential {
+            Credential::Token(token) => {
+                headers.insert(header::AUTHORIZATION, token.header().clone());
+            }
+            Credential::Signature(identity) => {
+                let whole = match &body {
+                    OutboundBody::Whole(bytes) => bytes.as_deref().unwrap_or_default(),
+                    _ => &[],
+                };
+                let unsigned = Unsigned {
+                    method: &call.method,
+                    path: call.uri.path(),
+                    query: call.uri.query(),
+                    host: &host_header(&call.uri),
+                    body: whole,
+                };
+                SignedHeaders::sign(identity, &unsigned, now).apply(&mut headers);
+            }
+        }
+        if self.propagate != Propagate::None {
+            headers.insert(TRACEPARENT, span.to_traceparent());
+        }
+        if let Some(tracestate) = &call.trace_headers.tracestate {
+            headers.insert(TRACESTATE, tracestate.clone());
+        }
+        if let Some(baggage) = &call.trace_headers.baggage {
+            headers.insert(BAGGAGE, baggage.clone());
+        }
+        // hyper drops a body of unknown length from GET and HEAD unless told to send it chunked.
+        let sized = body.size_hint().exact().is_some();
+        if !sized && matches!(call.method, Method::GET | Method::HEAD) {
+            headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        let mut request = Request::new(body);
+        *request.method_mut() = call.method.clone();
+        *request.uri_mut() = call.uri.clone();
+        *request.headers_mut() = headers;
+        request
+    }
+
+    fn failure(&self, error: ClientError) -> ForwardError {
+        match error {
+            ClientError::TimedOut(_) => ForwardError::TimedOut(self.response_timeout),
+            ClientError::Connect(_) => ForwardError::Unreachable(error),
+            _ if error.body_error().is_some() => ForwardError::CallerBody(error),
+            _ => ForwardError::Broken(error),
+        }
+    }
+}
+
+impl ForwardError {
+    /// Whether the call was lost on a connection that had been used before, which KooDrive may
+    /// have been closing at that moment.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::Broken(ClientError::Broken { reused: true, .. }))
+    }
+
+    /// Why the caller's own body failed, if that was it.
+    pub fn caller_body(&self) -> Option<&BodyError> {
+        match self {
+            Self::CallerBody(error) => error.body_error(),
+            Self::Unreachable(_) | Self::Broken(_) | Self::TimedOut(_) => None,
+        }
+    }
+}
+
+impl TraceHeaders {
+    fn of(inbound: &HeaderMap) -> Self {
+        // `tracestate` only means something beside a valid `traceparent` (W3C, section 3.3).
+        let tracestate = SpanContext::from_headers(inbound)
+            .and_then(|_| joined(inbound, &TRACESTATE))
+            .filter(|value| !value.is_empty());
+        Self { tracestate, baggage: joined(inbound, &BAGGAGE) }
+    }
+}
+
+/// Several lines of one list-valued field as one (RFC 9110 section 5.3).
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next()?;
+    let mut whole = first.as_bytes().to_vec();
+    for value in values {
+        whole.extend_from_slice(b",");
+        whole.extend_from_slice(value.as_bytes());
+    }
+    HeaderValue::from_maybe_shared(Bytes::from(whole)).ok()
+}
+
+/// The value of `Host` as the client will send it: without a port that goes without saying.
+fn host_header(uri: &Uri) -> String {
+    let host = uri.host().unwrap_or_default();
+    match (uri.port_u16(), uri.scheme_str()) {
+        (None, _) | (Some(443), Some("https")) | (Some(80), Some("http")) => host.to_owned(),
+        (Some(port), _) => format!("{host}:{port}"),
+    }
+}
+
+fn append_forwarded(headers: &mut HeaderMap, inbound: &request::Parts, caller: CallerAddress) {
+    let mut chain: Vec<String> = inbound
+        .headers
+        .get_all(X_FORWARDED_FOR)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .map(str::to_owned)
+        .collect();
+    chain.push(caller.ip.map_or_else(|| "unknown".to_owned(), |ip| ip.to_string()));
+    if let Ok(value) = HeaderValue::try_from(chain.join(", ")) {
+        headers.insert(X_FORWARDED_FOR, value);
+    }
+    let proto = if caller.tls { "https" } else { "http" };
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
+    let host = inbound.headers.get(header::HOST).cloned().or_else(|| {
+        inbound.uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok())
+    });
+    if let Some(host) = host {
+        headers.insert(X_FORWARDED_HOST, host);
+    }
+}
+
+/// KooDrive's own header for the language of messages; not `Accept-Language`.
+pub const LANGUAGE: HeaderName = HeaderName::from_static("language");
+
+const VIA: HeaderValue = HeaderValue::from_static("1.1 koodrive-gateway");
+const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");

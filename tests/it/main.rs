@@ -1,1 +1,7 @@
-pub mod support;
+mod admin;
+mod config;
+mod open_metrics;
+mod support;
+mod telemetry;
+mod telemetry_export;
+mod telemetry_logs;

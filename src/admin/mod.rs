@@ -3,6 +3,7 @@
 //! For operators and probes, on loopback by default. Knows nothing of requests to KooDrive; what it
 //! shows is handed in by `app` as [`Pages`]. Nothing a visitor sends is ever shown back.
 
+mod ask;
 mod listen;
 mod page;
 
@@ -28,6 +29,7 @@ use crate::body::OutboundBody;
 use crate::clock::push_rfc3339;
 use crate::lifecycle::Readiness;
 
+pub use self::ask::ask_readiness;
 pub use self::listen::serve;
 
 type Source<T> = Box<dyn Fn() -> T + Send + Sync>;

@@ -1,0 +1,96 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use clap::Subcommand;
+use clap::ValueEnum;
+use koodrive_gateway::config::ListenAddress;
+
+/// Lets internal tools call Huawei Cloud KooDrive with their company SSO token.
+#[derive(Debug, Parser)]
+#[command(name = "koodrive-gateway", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve until SIGTERM.
+    Run {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Check the configuration and print what would be in effect, secrets redacted.
+    CheckConfig {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Also fetch the SSO's keys and reach the token endpoint and KooDrive.
+        #[arg(long)]
+        online: bool,
+    },
+    /// Apply the preverify rules to a batch before anyone sends it.
+    CheckBatch {
+        /// The batch; `-` reads standard input.
+        #[arg(default_value = "-")]
+        file: PathBuf,
+        /// Rules other than the defaults.
+        #[arg(long)]
+        config: Option<PathBuf>,
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+        /// `zh` for Chinese findings.
+        #[arg(long, default_value = "en")]
+        language: String,
+    },
+    /// Walk one call through the stages offline and say what each decides, and why.
+    Explain {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// A file that holds the SSO token.
+        #[arg(long)]
+        token_file: PathBuf,
+        /// Method and path, for example 'POST /koodrive/ose/v1/users/batchimport/preverify'.
+        call: String,
+        /// The request body.
+        #[arg(long)]
+        body: Option<PathBuf>,
+    },
+    /// Wait until a gateway is ready.
+    WaitReady {
+        /// Its admin address; by default that of the configuration, else 127.0.0.1:9901.
+        #[arg(long)]
+        admin: Option<ListenAddress>,
+        /// How long to wait; `0s` asks once.
+        #[arg(long, default_value = "30s", value_parser = duration)]
+        timeout: Duration,
+    },
+    /// Print the JSON Schema of the configuration.
+    ConfigSchema,
+}
+
+/// Which configuration file.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConfigFile {
+    /// The configuration file.
+    #[arg(
+        long = "config",
+        value_name = "FILE",
+        env = "KOODRIVE_GATEWAY_CONFIG",
+        default_value = "config/gateway.toml"
+    )]
+    pub(crate) path: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    koodrive_gateway::config::parse_duration(text)
+        .ok_or("expected a duration such as \"0s\", \"250ms\" or \"30s\"")
+}

@@ -1,0 +1,34 @@
+//! `check-config`: what would be in effect, or what is wrong.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use koodrive_gateway::app;
+use koodrive_gateway::config;
+
+use super::NO;
+use super::failed;
+use super::load;
+
+pub(super) fn run(path: &Path, online: bool) -> ExitCode {
+    let loaded = match load(path) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    print!("{}", config::effective(&loaded));
+    if !online {
+        return ExitCode::SUCCESS;
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    let findings = runtime.block_on(app::try_out(&loaded.config));
+    let mut well = true;
+    println!();
+    for finding in findings {
+        println!("# {finding}");
+        well &= finding.well;
+    }
+    if well { ExitCode::SUCCESS } else { NO }
+}

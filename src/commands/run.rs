@@ -1,0 +1,84 @@
+//! `run`: serve until SIGTERM.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use koodrive_gateway::app;
+use koodrive_gateway::app::AppOptions;
+use koodrive_gateway::app::ConfigSource;
+use koodrive_gateway::clock::Clock;
+use koodrive_gateway::config;
+use koodrive_gateway::config::Loaded;
+use koodrive_gateway::config::Watcher;
+use koodrive_gateway::lifecycle::Event;
+use koodrive_gateway::lifecycle::Signals;
+use koodrive_gateway::telemetry;
+use koodrive_gateway::telemetry::LogWriter;
+use tokio::sync::mpsc;
+
+use super::failed;
+use super::load;
+
+pub(super) fn run(path: &Path) -> ExitCode {
+    let loaded = match load(path) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    let logs = match LogWriter::stdout() {
+        Ok(logs) => logs,
+        Err(error) => return failed(&error),
+    };
+    let clock = Clock::system();
+    if let Err(error) = telemetry::install(&loaded.config.telemetry, clock.clone(), logs.clone()) {
+        return failed(&error);
+    }
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if loaded.config.listen.workers != 0 {
+        runtime.worker_threads(loaded.config.listen.workers);
+    }
+    let runtime = match runtime.enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    let code = runtime.block_on(serve(path, &loaded, clock, logs.clone()));
+    runtime.shutdown_background();
+    logs.flush(LOG_PATIENCE);
+    code
+}
+
+async fn serve(path: &Path, loaded: &Loaded, clock: Clock, logs: LogWriter) -> ExitCode {
+    // Before anything else: a signal during start must stop us like any other.
+    let mut signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => return failed(&error),
+    };
+    let environment = |name: &str| std::env::var(name).ok();
+    let options = AppOptions { clock, logs, environment: &environment };
+    let bound = match app::bind(loaded, options).await {
+        Ok(bound) => bound,
+        Err(error) => return failed(&error),
+    };
+    let (events, received) = mpsc::channel(EVENTS_MAX);
+    let watcher = Watcher::new(path, config::environment(), loaded);
+    let source = source(watcher);
+    let forwarded = async {
+        loop {
+            let event: Event = signals.next().await;
+            if events.send(event).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        _all_finished = bound.run(received, Some(source)) => ExitCode::SUCCESS,
+        () = forwarded => unreachable!("signals are listened to for ever"),
+    }
+}
+
+fn source(mut watcher: Watcher) -> ConfigSource {
+    Box::new(move || watcher.poll())
+}
+
+const EVENTS_MAX: usize = 16;
+const LOG_PATIENCE: Duration = Duration::from_secs(1);

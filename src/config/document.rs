@@ -70,7 +70,10 @@ pub(super) fn parse(text: &str, file_name: &str) -> (Node, Vec<Problem>) {
                     let key = text.get(span.clone()).unwrap_or_default().to_owned();
                     (key, "stands here a second time; keep one".to_owned())
                 }
-                fault => (String::new(), format!("not TOML: {fault}")),
+                fault => {
+                    let fault = fault.trim_end_matches(", expected nothing");
+                    (String::new(), format!("not TOML: {fault}"))
+                }
             };
             Problem { origin: places.at(&span), key, reason }
         })

@@ -1,6 +1,6 @@
 //! Files the configuration names: secrets, certificates, key sets.
 //!
-//! The document holds only their paths. [`super::load`] reads them all in the same pass, so a
+//! The document holds only their paths. [`super::load()`] reads them all in the same pass, so a
 //! configuration and its files change together or not at all, and two configurations compare
 //! equal only when the contents of their files do.
 

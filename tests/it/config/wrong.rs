@@ -106,6 +106,7 @@ log_format = \"xml\""),
     // syntax
     ("a line that is no TOML", Add("[limit]\nmode = enforce")),
     ("a key twice", Add("[limit]\nmode = \"off\"\nmode = \"observe\"")),
+    ("two lines that are no TOML", Add("[limit]\nmode = = \"off\"\ncalls_burst")),
     ("a string that does not end", Add("[limit]\nmode = \"off")),
     ("a number beyond 64 bits", Add("[validate]\nmax_capacity = 99999999999999999999")),
     // required keys

@@ -7,6 +7,7 @@ mod overview;
 mod reload;
 mod reports;
 mod stores;
+mod try_out;
 
 use std::io;
 use std::path::Path;
@@ -18,6 +19,8 @@ use tokio::sync::mpsc;
 pub use self::reload::ConfigSource;
 use self::reload::Reloader;
 use self::stores::Stores;
+pub use self::try_out::Finding;
+pub use self::try_out::try_out;
 use crate::admin;
 use crate::client::ClientSetupError;
 use crate::clock::Clock;

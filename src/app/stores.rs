@@ -56,17 +56,7 @@ impl Stores {
         tasks: Tasks,
     ) -> Result<Self, StartError> {
         let AppOptions { clock, logs, environment } = options;
-        let client = |pool_max_idle| {
-            Client::new(&ClientOptions {
-                connect_timeout: CONNECT_TIMEOUT,
-                pool_idle_timeout: POOL_IDLE_TIMEOUT,
-                pool_max_idle,
-                extra_roots: "",
-                identity: None,
-                http2: false,
-            })
-            .map_err(SetupError::Client)
-        };
+        let client = |pool_max_idle| network_client(pool_max_idle).map_err(SetupError::Client);
         let upstream = upstream_client(&config.forward).map_err(SetupError::Client)?;
         let telemetry = Telemetry::new(&config.telemetry, environment, client(1)?, logs)?;
         let key_reports = reports::of_key_fetches(telemetry.clone());
@@ -128,7 +118,19 @@ impl Stores {
     }
 }
 
-fn upstream_client(config: &ForwardConfig) -> Result<Client, ClientSetupError> {
+/// To the SSO, the token endpoint and the collector: one pool each.
+pub(super) fn network_client(pool_max_idle: usize) -> Result<Client, ClientSetupError> {
+    Client::new(&ClientOptions {
+        connect_timeout: CONNECT_TIMEOUT,
+        pool_idle_timeout: POOL_IDLE_TIMEOUT,
+        pool_max_idle,
+        extra_roots: "",
+        identity: None,
+        http2: false,
+    })
+}
+
+pub(super) fn upstream_client(config: &ForwardConfig) -> Result<Client, ClientSetupError> {
     let identity = config.client_certificate_file.is_set().then(|| {
         (
             config.client_certificate_file.text(),

@@ -42,8 +42,11 @@ pub(super) fn run(file: &Path, config: Option<&Path>, format: Format, language: 
         width: TERMINAL_COLUMNS,
     };
     match format {
-        Format::Text => print!("{}", report.text()),
-        Format::Json => println!("{}", report.json()),
+        Format::Text => print!("{report}"),
+        Format::Json => match serde_json::to_string_pretty(&report) {
+            Ok(json) => println!("{json}"),
+            Err(error) => return failed(&error),
+        },
     }
     if verdict.is_ok() { ExitCode::SUCCESS } else { NO }
 }

@@ -46,3 +46,4 @@ pub use reload::keeping_restart_only;
 pub use reload::restart_only;
 pub use schema::schema;
 pub use sections::*;
+pub use units::parse_duration;

@@ -126,7 +126,8 @@ pub(super) mod optional_url {
 const DURATION_UNITS: [(&str, u64); 5] =
     [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
-fn parse_duration(text: &str) -> Option<std::time::Duration> {
+/// `"250ms"`, `"20m"`, `"1h30m"`; `None` for anything else.
+pub fn parse_duration(text: &str) -> Option<std::time::Duration> {
     let mut rest = text.trim();
     if rest.is_empty() {
         return None;

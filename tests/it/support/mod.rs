@@ -14,6 +14,7 @@ pub mod scratch;
 pub mod server;
 pub mod sessions;
 pub mod sso;
+pub mod telemetry;
 pub mod time;
 pub mod tls;
 

@@ -1,0 +1,111 @@
+//! Asks the servers a configuration names whether they answer: `check-config --online`.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use http::Request;
+use tokio::sync::mpsc;
+
+use super::stores::network_client;
+use super::stores::upstream_client;
+use crate::accept::KeyFetch;
+use crate::accept::KeyFetchOutcome;
+use crate::accept::KeyStores;
+use crate::body::OutboundBody;
+use crate::client::Client;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::config::HttpUrl;
+use crate::lifecycle::Tasks;
+use crate::telemetry::chain;
+
+/// What one server said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub well: bool,
+    text: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", if self.well { "ok    " } else { "FAILED" }, self.text)
+    }
+}
+
+/// Fetches the keys of every issuer, and asks the token endpoint and KooDrive for any answer.
+pub async fn try_out(config: &Config) -> Vec<Finding> {
+    let mut findings = try_keys(config).await;
+    if let Some(endpoint) = &config.token.endpoint {
+        findings.push(match network_client(1) {
+            Ok(client) => reach("token endpoint", endpoint, &client).await,
+            Err(error) => failed(format!("token endpoint: {}", chain(&error))),
+        });
+    }
+    if let Some(upstream) = &config.forward.upstream {
+        findings.push(match upstream_client(&config.forward) {
+            Ok(client) => reach("KooDrive", upstream, &client).await,
+            Err(error) => failed(format!("KooDrive: {}", chain(&error))),
+        });
+    }
+    findings
+}
+
+async fn try_keys(config: &Config) -> Vec<Finding> {
+    let client = match network_client(1) {
+        Ok(client) => client,
+        Err(error) => return vec![failed(format!("keys: {}", chain(&error)))],
+    };
+    let (told, mut fetches) = mpsc::unbounded_channel();
+    let report = Arc::new(move |fetch: KeyFetch| {
+        // Nobody listens any more once every issuer has answered.
+        drop(told.send(fetch));
+    });
+    let tasks = Tasks::default();
+    let keys = KeyStores::new(client, Clock::system(), tasks.clone(), report);
+    keys.apply(&config.accept);
+    let mut waiting: Vec<&str> =
+        config.accept.issuers.iter().map(|issuer| issuer.issuer.as_str()).collect();
+    let mut findings = Vec::new();
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !waiting.is_empty() {
+        let Ok(Some(fetch)) = tokio::time::timeout_at(deadline, fetches.recv()).await else { break };
+        if waiting.iter().any(|issuer| **issuer == *fetch.issuer) {
+            waiting.retain(|issuer| **issuer != *fetch.issuer);
+            findings.push(Finding {
+                well: fetch.outcome == KeyFetchOutcome::Fetched,
+                text: format!(
+                    "keys of {}: {}, {} usable",
+                    fetch.issuer,
+                    fetch.outcome.label(),
+                    fetch.keys
+                ),
+            });
+        }
+    }
+    findings.extend(waiting.iter().map(|issuer| failed(format!("keys of {issuer}: no answer"))));
+    tasks.stop(Duration::from_secs(1)).await;
+    findings
+}
+
+/// Any HTTP answer will do: without a token there is nothing more to ask.
+async fn reach(name: &str, url: &HttpUrl, client: &Client) -> Finding {
+    let mut request = Request::new(OutboundBody::empty());
+    *request.method_mut() = Method::HEAD;
+    *request.uri_mut() = url.uri().clone();
+    match client.send_small(request, ANSWER_BYTES_MAX, PATIENCE).await {
+        Ok(answer) => Finding {
+            well: true,
+            text: format!("{name} {url}: reached, status {}", answer.status.as_u16()),
+        },
+        Err(error) => failed(format!("{name} {url}: {}", chain(&error))),
+    }
+}
+
+fn failed(text: String) -> Finding {
+    Finding { well: false, text }
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_BYTES_MAX: usize = 64 * 1024;

@@ -1,22 +1,59 @@
-//! The walk of a request, and the rooms it goes through. (map follows)
+//! A reverse proxy that runs beside internal tools and stands in front of Huawei Cloud KooDrive:
+//! it accepts the company's SSO token, trades it for the caller's KooDrive access token, guards
+//! the preverify call, and shows every call in Jaeger.
+//!
+//! # The life of a request
+//! ```text
+//!  caller ── TCP ──▶ server ──▶ pipeline.handle ────────────────────────────────────────────────┐
+//!                                │ record opened                                                │
+//!    1 trace_id   take or make X-Traceid          first: every log line and refusal carries it  │
+//!    2 call       plan_for → CallPlan             pure; says which stages apply                 │
+//!    3 accept     SSO JWT → Identity              401/503  headers only, keys already here      │
+//!    4 limit      preverify                       429      before any body is read              │
+//!    5 validate   preverify                       400/413  before any upstream call             │
+//!    6 token      Identity → Credential           403/50x  cache → flight → exchange            │
+//!    7 forward    swap credentials, stream ─────▶ KooDrive ─────▶ answer streams back ◀─────────┘
+//!                 │ the answer refuses the token → renewed once, sent once more if the body allows
+//!                                ├ any Err(Rejection) ends the walk; rejection → response
+//!                                └ record closes when the response body ends: log, metrics, spans
+//! ```
+//! Cheap before costly, headers before bodies, local before network; nothing is spent upstream on
+//! a call that will be refused.
+//!
+//! # What is never so
+//! - A stage knows nothing of statuses, metrics or shutdown: it returns facts or its own error.
+//! - Nothing but `lifecycle` spawns, nothing but `clock` reads the time, nothing but `client`
+//!   builds an HTTP client, nothing but `telemetry` knows OpenTelemetry. (The exporter sends the
+//!   last spans after all tasks have stopped, so it alone spawns on the runtime itself.)
+//! - No request sees two configurations: it keeps the [`pipeline::Pipeline`] it started with.
+//! - No token, secret, body or query value reaches a log, span, metric or error.
+//!
+//! The rooms, in reading order; `tests/it/architecture.rs` holds them to their arrows.
 
-pub mod accept;
-pub mod admin;
+// The spine: composition, connections, one request.
 pub mod app;
-pub mod body;
+pub mod pipeline;
+pub mod server;
+
+// The stages, in the order a request meets them.
+pub mod trace_id;
 pub mod call;
+pub mod accept;
+pub mod limit;
+pub mod validate;
+pub mod token;
+pub mod forward;
+
+// How a refusal looks.
+pub mod rejection;
+
+// Shared ground: knows nothing of the above.
+pub mod admin;
+pub mod body;
 pub mod client;
 pub mod clock;
 pub mod config;
-pub mod forward;
 pub mod lifecycle;
-pub mod limit;
 pub mod listener;
-pub mod pipeline;
-pub mod rejection;
-pub mod server;
 pub mod telemetry;
-pub mod token;
 pub mod trace_context;
-pub mod trace_id;
-pub mod validate;

@@ -110,31 +110,24 @@ pub async fn bind(loaded: &Loaded, options: AppOptions<'_>) -> Result<Bound, Sta
         drain.watch(),
     )?;
     let keys = stores.keys.clone();
-    readiness.watch(move || {
-        keys.missing().iter().map(|issuer| format!("keys:{issuer}")).collect()
-    });
+    readiness.watch(move || keys.missing().iter().map(|issuer| format!("keys:{issuer}")).collect());
     let reloader = Reloader::new(loaded, Arc::clone(&stores), pipeline, certificate);
     let pages = overview::pages(&stores, &reloader, readiness.clone(), drain.watch());
     let serving = admin::serve(admin_listener, Arc::new(pages), tasks.clone());
     tasks.spawn("admin", serving);
     tasks.spawn("housekeeping", housekeeping(Arc::clone(&stores)));
     let telemetry = stores.telemetry.clone();
-    Ok(Bound {
-        address,
-        admin_address,
-        readiness,
-        server,
-        drain,
-        tasks,
-        telemetry,
-        reloader,
-    })
+    Ok(Bound { address, admin_address, readiness, server, drain, tasks, telemetry, reloader })
 }
 
 impl Bound {
     /// Serves until told to stop, then drains. `source` is where changed configurations come from.
     /// Returns whether every call in flight could finish.
-    pub async fn run(self, mut events: mpsc::Receiver<Event>, source: Option<ConfigSource>) -> bool {
+    pub async fn run(
+        self,
+        mut events: mpsc::Receiver<Event>,
+        source: Option<ConfigSource>,
+    ) -> bool {
         let Self { server, drain, tasks, telemetry, mut reloader, readiness, .. } = self;
         tracing::info!(address = %self.address, admin = %self.admin_address, "listening");
         tasks.spawn("server", server.run());

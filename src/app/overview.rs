@@ -32,9 +32,7 @@ pub(super) fn pages(
         notes: Box::new(move || noted.notes()),
         metrics: Box::new(move || metrics(&scraped, &for_metrics, &drain)),
         config: Box::new(move || config::effective(&shown.loaded())),
-        refusals: Box::new(move || {
-            refused.telemetry.refusals().into_iter().map(row).collect()
-        }),
+        refusals: Box::new(move || refused.telemetry.refusals().into_iter().map(row).collect()),
         overview: Box::new(move || overview(&seen, &for_overview, &watch)),
         jaeger_ui: jaeger_ui.map(|url| url.as_str().to_owned()),
     }

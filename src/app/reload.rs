@@ -155,7 +155,9 @@ impl Reloader {
     fn refuse(&self, error: &dyn std::error::Error) {
         let error = crate::telemetry::chain(error);
         tracing::warn!(error, "configuration refused, keeping the old one");
-        self.in_force.notes.store(Arc::new(vec![format!("a changed configuration was refused: {error}")]));
+        self.in_force
+            .notes
+            .store(Arc::new(vec![format!("a changed configuration was refused: {error}")]));
         self.stores.telemetry.metrics().config_reloaded(ReloadOutcome::Refused);
     }
 }

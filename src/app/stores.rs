@@ -132,10 +132,7 @@ pub(super) fn network_client(pool_max_idle: usize) -> Result<Client, ClientSetup
 
 pub(super) fn upstream_client(config: &ForwardConfig) -> Result<Client, ClientSetupError> {
     let identity = config.client_certificate_file.is_set().then(|| {
-        (
-            config.client_certificate_file.text(),
-            config.client_key_file.secret().expose_secret(),
-        )
+        (config.client_certificate_file.text(), config.client_key_file.secret().expose_secret())
     });
     Client::new(&ClientOptions {
         connect_timeout: config.connect_timeout,

@@ -70,7 +70,9 @@ async fn try_keys(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while !waiting.is_empty() {
-        let Ok(Some(fetch)) = tokio::time::timeout_at(deadline, fetches.recv()).await else { break };
+        let Ok(Some(fetch)) = tokio::time::timeout_at(deadline, fetches.recv()).await else {
+            break;
+        };
         if waiting.iter().any(|issuer| **issuer == *fetch.issuer) {
             waiting.retain(|issuer| **issuer != *fetch.issuer);
             findings.push(Finding {

@@ -127,13 +127,8 @@ fn explain_validate(config: &Config, body: Option<&[u8]>) -> bool {
         return config.validate.mode == GuardMode::Observe;
     }
     let verdict = rules.check(body);
-    let report = Report {
-        name: "body",
-        body,
-        verdict: &verdict,
-        language: Language::English,
-        width: 100,
-    };
+    let report =
+        Report { name: "body", body, verdict: &verdict, language: Language::English, width: 100 };
     for line in report.to_string().lines() {
         println!("  {line}");
     }

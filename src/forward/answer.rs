@@ -22,7 +22,7 @@ use serde_json::Value;
 use crate::config::ForwardConfig;
 
 /// Largest answer whose envelope is read, in bytes.
-pub const ENVELOPE_BYTES_MAX: usize = 64 * 1024;
+pub(super) const ENVELOPE_BYTES_MAX: usize = 64 * 1024;
 
 /// What an answer means for the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +37,13 @@ pub enum Judgement {
 
 /// By what KooDrive refuses a token.
 #[derive(Clone, Debug)]
-pub struct AnswerRules {
+pub(super) struct AnswerRules {
     refused_statuses: Vec<u16>,
     refused_codes: HashSet<String>,
 }
 
 impl AnswerRules {
-    pub fn new(config: &ForwardConfig) -> Self {
+    pub(super) fn new(config: &ForwardConfig) -> Self {
         Self {
             refused_statuses: config.refused_statuses.clone(),
             refused_codes: config.refused_codes.iter().cloned().collect(),
@@ -53,7 +53,7 @@ impl AnswerRules {
     /// Whether the body can change the judgement, so that its head is worth holding back until it
     /// is complete: JSON, not compressed, and either announced to be small or of unknown length
     /// (then the reader stops holding back after [`ENVELOPE_BYTES_MAX`]).
-    pub fn worth_reading(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+    pub(super) fn worth_reading(&self, status: StatusCode, headers: &HeaderMap) -> bool {
         if self.refused_codes.is_empty() || self.refused_statuses.contains(&status.as_u16()) {
             return false;
         }
@@ -71,7 +71,7 @@ impl AnswerRules {
 
     /// Judges an answer. `body` is the complete body when it is at most [`ENVELOPE_BYTES_MAX`],
     /// else anything; an incomplete one is judged by its status alone.
-    pub fn judge(
+    pub(super) fn judge(
         &self,
         status: StatusCode,
         content_type: Option<&HeaderValue>,

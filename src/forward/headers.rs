@@ -203,8 +203,13 @@ mod tests {
     #[test]
     fn names_listed_in_connection_are_dropped() {
         let sent = for_upstream(
-            &headers(&[("Connection", "close, X-Hop"), ("Connection", "x-two"), ("X-Hop", "1"),
-                ("X-Two", "2"), ("X-Stay", "3")]),
+            &headers(&[
+                ("Connection", "close, X-Hop"),
+                ("Connection", "x-two"),
+                ("X-Hop", "1"),
+                ("X-Two", "2"),
+                ("X-Stay", "3"),
+            ]),
             &header::AUTHORIZATION,
         );
         assert_eq!(sent, headers(&[("x-stay", "3")]));
@@ -218,8 +223,7 @@ mod tests {
 
     #[test]
     fn trailers_are_asked_for_when_the_caller_wants_them() {
-        let sent =
-            for_upstream(&headers(&[("TE", "gzip, trailers")]), &header::AUTHORIZATION);
+        let sent = for_upstream(&headers(&[("TE", "gzip, trailers")]), &header::AUTHORIZATION);
         assert_eq!(sent, headers(&[("te", "trailers")]));
     }
 

@@ -24,8 +24,8 @@ use http::response;
 use http::uri::PathAndQuery;
 use http_body::Body as _;
 
-pub use self::answer::Judgement;
 use self::answer::AnswerRules;
+pub use self::answer::Judgement;
 use self::sign::SignedHeaders;
 use self::sign::Unsigned;
 use crate::body::BodyError;

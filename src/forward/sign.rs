@@ -24,7 +24,7 @@ use crate::token::AppIdentity;
 
 /// A request as it will be sent.
 #[derive(Clone, Copy, Debug)]
-pub struct Unsigned<'a> {
+pub(super) struct Unsigned<'a> {
     pub method: &'a Method,
     /// As written in the request line.
     pub path: &'a str,
@@ -37,7 +37,7 @@ pub struct Unsigned<'a> {
 
 /// The three headers a signed attempt carries.
 #[derive(Clone, Debug)]
-pub struct SignedHeaders {
+pub(super) struct SignedHeaders {
     pub authorization: HeaderValue,
     pub date: HeaderValue,
     pub user_id: HeaderValue,
@@ -45,7 +45,7 @@ pub struct SignedHeaders {
 
 impl SignedHeaders {
     /// Signs `request` for an attempt at `now`.
-    pub fn sign(identity: &AppIdentity, request: &Unsigned<'_>, now: SystemTime) -> Self {
+    pub(super) fn sign(identity: &AppIdentity, request: &Unsigned<'_>, now: SystemTime) -> Self {
         let date = basic_iso_8601(now.checked_sub(BACKDATED_BY).unwrap_or(UNIX_EPOCH));
         let canonical = canonical_request(request, &date, identity.user_id.as_bytes());
         let to_sign = format!("{ALGORITHM}\n{}", hex(digest::digest(&digest::SHA256, &canonical)));
@@ -64,15 +64,15 @@ impl SignedHeaders {
     }
 
     /// Puts them into the request, in place of any that are there.
-    pub fn apply(self, headers: &mut HeaderMap) {
+    pub(super) fn apply(self, headers: &mut HeaderMap) {
         headers.insert(AUTHORIZATION, self.authorization);
         headers.insert(X_DATE, self.date);
         headers.insert(X_USER_ID, self.user_id);
     }
 }
 
-pub const X_DATE: HeaderName = HeaderName::from_static("x-date");
-pub const X_USER_ID: HeaderName = HeaderName::from_static("x-user-id");
+pub(super) const X_DATE: HeaderName = HeaderName::from_static("x-date");
+pub(super) const X_USER_ID: HeaderName = HeaderName::from_static("x-user-id");
 
 /// Six parts, joined by line ends.
 fn canonical_request(request: &Unsigned<'_>, date: &str, user_id: &[u8]) -> Vec<u8> {

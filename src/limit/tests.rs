@@ -57,8 +57,7 @@ fn a_greedy_caller_costs_another_one_nothing() {
 #[test]
 fn the_whole_process_has_a_limit_of_its_own() {
     let (limiter, _, _) = limiter(|config| config.total_burst = number(3));
-    let passed: u32 =
-        (0..10).map(|n| admitted(&limiter, caller(&format!("caller {n}")), 1)).sum();
+    let passed: u32 = (0..10).map(|n| admitted(&limiter, caller(&format!("caller {n}")), 1)).sum();
     assert_eq!(passed, 3);
     let refused = limiter.admit_call(caller("one more")).unwrap_err();
     assert_eq!(refused.policy, Policy::Total);
@@ -115,8 +114,7 @@ fn beyond_the_bound_newcomers_share_one_bucket_and_regain_nothing() {
     });
     assert_eq!(admitted(&limiter, caller("first"), 20), 10);
     assert_eq!(admitted(&limiter, caller("second"), 20), 10);
-    let shared: u32 =
-        (0..100).map(|n| admitted(&limiter, caller(&format!("late {n}")), 1)).sum();
+    let shared: u32 = (0..100).map(|n| admitted(&limiter, caller(&format!("late {n}")), 1)).sum();
     assert_eq!(shared, 10);
     assert_eq!(stores.tracked_callers(), 2);
     assert_eq!(admitted(&limiter, caller("first"), 1), 0);
@@ -157,12 +155,6 @@ fn the_standing_says_what_is_left() {
     limiter.admit_call(caller("alice")).unwrap();
     limiter.admit_users(caller("alice"), 1000).unwrap();
     let standing = limiter.standing(caller("alice")).unwrap();
-    assert_eq!(
-        standing.policy,
-        "\"calls\";q=10;w=10, \"users\";q=5000;w=15, \"total\";q=50;w=1"
-    );
-    assert_eq!(
-        standing.limits,
-        "\"calls\";r=9;t=1, \"users\";r=4000;t=3, \"total\";r=49;t=1"
-    );
+    assert_eq!(standing.policy, "\"calls\";q=10;w=10, \"users\";q=5000;w=15, \"total\";q=50;w=1");
+    assert_eq!(standing.limits, "\"calls\";r=9;t=1, \"users\";r=4000;t=3, \"total\";r=49;t=1");
 }

@@ -141,8 +141,9 @@ impl Pipeline {
         if walk.arrival.draining {
             return Err(Rejection::Draining);
         }
-        walk.held.in_flight =
-            Some(Arc::clone(&self.in_flight).try_acquire_owned().map_err(|_| Rejection::Overloaded)?);
+        walk.held.in_flight = Some(
+            Arc::clone(&self.in_flight).try_acquire_owned().map_err(|_| Rejection::Overloaded)?,
+        );
 
         walk.record.begin(Stage::Accept);
         let accepted = self.acceptor.accept(&walk.parts.headers, walk.now).await?;
@@ -203,7 +204,11 @@ impl Pipeline {
             Err(malformed) if enforce => return Err(Rejection::Batch(malformed)),
             Err(malformed) => {
                 let findings = malformed.findings.len() + malformed.more;
-                tracing::info!(traceid = walk.x_trace_id.as_str(), findings, "batch would be refused");
+                tracing::info!(
+                    traceid = walk.x_trace_id.as_str(),
+                    findings,
+                    "batch would be refused"
+                );
                 None
             }
         };

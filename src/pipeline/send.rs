@@ -67,7 +67,8 @@ impl Pipeline {
         mut body: CallBody,
     ) -> Result<Response<OutboundBody>, Rejection> {
         let mut issued = self.issue(walk, accepted).await?;
-        if let (Credential::Signature(_), CallBody::Stream(stream)) = (&issued.credential, &mut body)
+        if let (Credential::Signature(_), CallBody::Stream(stream)) =
+            (&issued.credential, &mut body)
         {
             // The signature covers a digest of the body, so it must be known first.
             let stream = stream.take().expect("nothing was sent yet");

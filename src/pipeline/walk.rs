@@ -56,12 +56,7 @@ pub(super) struct Held {
 
 impl Pipeline {
     /// First of all the ids: every log line and refusal carries them.
-    pub(super) fn open(
-        &self,
-        parts: request::Parts,
-        body: InboundBody,
-        arrival: Arrival,
-    ) -> Walk {
+    pub(super) fn open(&self, parts: request::Parts, body: InboundBody, arrival: Arrival) -> Walk {
         let now = self.clock.now();
         let (given, illegal_trace_id) = match XTraceId::from_headers(&parts.headers) {
             Ok(given) => (given, None),

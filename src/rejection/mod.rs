@@ -157,11 +157,7 @@ impl Rejection {
     }
 
     /// The answer to the caller.
-    pub fn to_response(
-        &self,
-        language: Language,
-        x_trace_id: &XTraceId,
-    ) -> Response<OutboundBody> {
+    pub fn to_response(&self, language: Language, x_trace_id: &XTraceId) -> Response<OutboundBody> {
         let row = self.row();
         let retry_after = self.retry_after().map(whole_seconds);
         let problem = Problem {
@@ -196,7 +192,9 @@ impl Rejection {
         if row.status() == StatusCode::UNAUTHORIZED {
             let challenge = match self {
                 Self::Accept(AcceptError::TokenMissing) => "Bearer".to_owned(),
-                _ => format!("Bearer error=\"invalid_token\", error_description=\"{}\"", row.reason),
+                _ => {
+                    format!("Bearer error=\"invalid_token\", error_description=\"{}\"", row.reason)
+                }
             };
             let challenge = HeaderValue::try_from(challenge).expect("reasons are ASCII words");
             headers.insert(header::WWW_AUTHENTICATE, challenge);
@@ -271,9 +269,7 @@ fn body_row(error: &BodyError) -> Row {
 fn token_row(error: &TokenError) -> Row {
     match error {
         TokenError::Denied(_) => row(403_001, "caller_denied", Origin::TokenEndpoint),
-        TokenError::AnswerUnusable(_) => {
-            row(502_003, "token_answer_unusable", Origin::Gateway)
-        }
+        TokenError::AnswerUnusable(_) => row(502_003, "token_answer_unusable", Origin::Gateway),
         TokenError::Busy { .. } => row(503_005, "token_endpoint_busy", Origin::TokenEndpoint),
         TokenError::Unavailable { .. } => {
             row(503_002, "token_endpoint_unavailable", Origin::TokenEndpoint)

@@ -78,13 +78,17 @@ fn sentences(rejection: &Rejection) -> (&'static str, &'static str) {
         }
         Rejection::Accept(error) => accept(error),
         Rejection::Limit(exceeded) => match exceeded.policy {
-            Policy::Calls => ("too many preverify calls of this caller", "该用户的预校验调用过于频繁"),
+            Policy::Calls => {
+                ("too many preverify calls of this caller", "该用户的预校验调用过于频繁")
+            }
             Policy::Users => (
                 "too many users in the preverify batches of this caller",
                 "该用户提交的预校验用户数过多",
             ),
             Policy::Total => ("too many preverify calls in total", "预校验调用总量过大"),
-            Policy::Concurrent => ("too many preverify calls at the same time", "同时进行的预校验调用过多"),
+            Policy::Concurrent => {
+                ("too many preverify calls at the same time", "同时进行的预校验调用过多")
+            }
         },
         Rejection::Content(_) => (
             "the batch must be sent as application/json in UTF-8 without content encoding",
@@ -201,9 +205,10 @@ fn forward(rejection: &Rejection) -> (&'static str, &'static str) {
         "upstream_unreachable" => {
             ("KooDrive cannot be reached; try again later", "无法连接 KooDrive，请稍后重试")
         }
-        "upstream_timeout" => {
-            ("KooDrive did not answer in time; it may still have acted", "KooDrive 响应超时；操作可能已生效")
-        }
+        "upstream_timeout" => (
+            "KooDrive did not answer in time; it may still have acted",
+            "KooDrive 响应超时；操作可能已生效",
+        ),
         _ => (
             "the connection to KooDrive broke before its answer; it may still have acted",
             "KooDrive 在应答前断开连接；操作可能已生效",

@@ -146,12 +146,7 @@ impl Server {
 }
 
 impl Door {
-    async fn welcome(
-        self,
-        socket: Socket,
-        tls: Option<TlsAcceptor>,
-        caller: Caller,
-    ) {
+    async fn welcome(self, socket: Socket, tls: Option<TlsAcceptor>, caller: Caller) {
         let deadline = Instant::now() + self.header_timeout;
         let Some(tls) = tls else {
             match tokio::time::timeout_at(deadline, detect(socket)).await {
@@ -286,7 +281,9 @@ impl Door {
 
     fn note_end(&self, error: &hyper::Error) {
         if error.is_parse_too_large() {
-            self.pipeline.load().unparsable("headers_too_large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+            self.pipeline
+                .load()
+                .unparsable("headers_too_large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
         } else if error.is_parse() {
             self.pipeline.load().unparsable("framing_illegal", StatusCode::BAD_REQUEST);
         } else {

@@ -68,14 +68,11 @@ pub(super) fn acceptor(
     let builder = if config.client_ca_file.is_set() {
         let mut roots = RootCertStore::empty();
         for root in CertificateDer::pem_slice_iter(config.client_ca_file.text().as_bytes()) {
-            roots
-                .add(root.map_err(TlsSetupError::Pem)?)
-                .map_err(TlsSetupError::ClientRoots)?;
+            roots.add(root.map_err(TlsSetupError::Pem)?).map_err(TlsSetupError::ClientRoots)?;
         }
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-                .build()
-                .map_err(TlsSetupError::ClientVerifier)?;
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+            .build()
+            .map_err(TlsSetupError::ClientVerifier)?;
         builder.with_client_cert_verifier(verifier)
     } else {
         builder.with_no_client_auth()

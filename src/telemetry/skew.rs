@@ -49,7 +49,11 @@ impl Skews {
         let before = self.warned[peer as usize].swap(wrong, Ordering::Relaxed);
         match (before, wrong) {
             (false, true) => {
-                tracing::warn!(peer = peer.as_str(), seconds, "clocks differ; check time synchronization");
+                tracing::warn!(
+                    peer = peer.as_str(),
+                    seconds,
+                    "clocks differ; check time synchronization"
+                );
             }
             (true, false) => tracing::info!(peer = peer.as_str(), seconds, "clocks agree again"),
             _ => {}

@@ -1,4 +1,5 @@
 mod admin;
+mod architecture;
 mod config;
 mod open_metrics;
 mod support;

@@ -164,6 +164,7 @@ fn syntax(syntax: Syntax) -> String {
         Cure::NoComments => "请删除，JSON 没有注释",
         Cure::MissingComma => "其前缺少逗号",
         Cure::TrailingComma => "请删除其前的逗号",
+        Cure::ExtraComma => "请删除此逗号",
         Cure::MissingValue => "其前缺少值",
         Cure::QuoteName => "请用双引号括起名称",
         Cure::QuoteWord => "文本请用双引号括起；true、false、null 须小写",

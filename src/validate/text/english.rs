@@ -176,6 +176,7 @@ fn syntax(syntax: Syntax) -> String {
         Cure::NoComments => "remove it, JSON has no comments",
         Cure::MissingComma => "a comma is missing before it",
         Cure::TrailingComma => "remove the comma before it",
+        Cure::ExtraComma => "remove this comma",
         Cure::MissingValue => "a value is missing before it",
         Cure::QuoteName => "put the name in double quotes",
         Cure::QuoteWord => "put text in double quotes; true, false and null are lower case",

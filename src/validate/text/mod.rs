@@ -27,6 +27,7 @@ enum Cure {
     NoComments,
     MissingComma,
     TrailingComma,
+    ExtraComma,
     MissingValue,
     QuoteName,
     QuoteWord,
@@ -49,12 +50,17 @@ impl Cure {
             (_, Found::Comment) => Self::NoComments,
             (
                 Expected::CommaOrBrace | Expected::CommaOrBracket,
-                Found::String | Found::Number | Found::Word | Found::Sign('{' | '['),
-            ) => Self::MissingComma,
+                Found::String | Found::Sign('{' | '['),
+            )
+            | (Expected::CommaOrBracket, Found::Number) => Self::MissingComma,
             (Expected::Name, Found::Sign('}')) | (Expected::Element, Found::Sign(']')) => {
                 Self::TrailingComma
             }
             (Expected::Name | Expected::NameOrEnd, Found::Word | Found::Number) => Self::QuoteName,
+            (
+                Expected::Name | Expected::NameOrEnd | Expected::Element | Expected::ElementOrEnd,
+                Found::Sign(','),
+            ) => Self::ExtraComma,
             (Expected::Value, Found::Sign('}' | ',')) => Self::MissingValue,
             (
                 Expected::Value | Expected::Element | Expected::ElementOrEnd | Expected::Literal,

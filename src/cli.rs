@@ -60,9 +60,14 @@ pub(crate) enum Command {
     },
     /// Wait until a gateway is ready.
     WaitReady {
-        /// Its admin address; by default that of the configuration, else 127.0.0.1:9901.
-        #[arg(long)]
-        admin: Option<ListenAddress>,
+        /// Its admin address: `host:port` or `unix:/path`.
+        #[arg(
+            long,
+            value_name = "ADDR",
+            env = "KOODRIVE_GATEWAY__ADMIN__ADDRESS",
+            default_value = "127.0.0.1:9901"
+        )]
+        admin: ListenAddress,
         /// How long to wait; `0s` asks once.
         #[arg(long, default_value = "30s", value_parser = duration)]
         timeout: Duration,

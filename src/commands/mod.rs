@@ -30,7 +30,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Explain { config, token_file, call, body } => {
             explain::run(&config.path, &token_file, &call, body.as_deref())
         }
-        Command::WaitReady { admin, timeout } => wait_ready::run(admin, timeout),
+        Command::WaitReady { admin, timeout } => wait_ready::run(&admin, timeout),
         Command::ConfigSchema => {
             println!("{:#}", config::schema());
             ExitCode::SUCCESS

@@ -5,14 +5,12 @@ use std::time::Duration;
 use std::time::Instant;
 
 use koodrive_gateway::admin;
-use koodrive_gateway::config::AdminConfig;
 use koodrive_gateway::config::ListenAddress;
 
 use super::NO;
 use super::failed;
 
-pub(super) fn run(admin: Option<ListenAddress>, timeout: Duration) -> ExitCode {
-    let address = admin.unwrap_or_else(|| AdminConfig::default().address);
+pub(super) fn run(admin: &ListenAddress, timeout: Duration) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
@@ -20,7 +18,7 @@ pub(super) fn run(admin: Option<ListenAddress>, timeout: Duration) -> ExitCode {
     runtime.block_on(async {
         let deadline = Instant::now() + timeout;
         loop {
-            let reason = match admin::ask_readiness(&address, ASK_TIMEOUT).await {
+            let reason = match admin::ask_readiness(admin, ASK_TIMEOUT).await {
                 Ok(readiness) if readiness.ready => return ExitCode::SUCCESS,
                 Ok(readiness) => readiness.answer,
                 Err(error) => error.to_string(),

@@ -6,4 +6,5 @@ mod support;
 mod telemetry;
 mod telemetry_export;
 mod telemetry_logs;
+mod trace_id;
 mod validate;

@@ -28,6 +28,7 @@ use crate::lifecycle::Tasks;
 use crate::limit::LimitStores;
 use crate::limit::Limiter;
 use crate::pipeline::Pipeline;
+use crate::rejection;
 use crate::telemetry::Peer;
 use crate::telemetry::Telemetry;
 use crate::token::TokenStore;
@@ -59,6 +60,7 @@ impl Stores {
         let client = |pool_max_idle| network_client(pool_max_idle).map_err(SetupError::Client);
         let upstream = upstream_client(&config.forward).map_err(SetupError::Client)?;
         let telemetry = Telemetry::new(&config.telemetry, environment, client(1)?, logs)?;
+        telemetry.metrics().expect_reasons(rejection::reasons());
         let key_reports = reports::of_key_fetches(telemetry.clone());
         let exchange_reports = reports::of_exchanges(telemetry.clone());
         Ok(Self {

@@ -115,7 +115,9 @@ impl Pipeline {
         arrival: Arrival,
     ) -> (Response<ResponseBody>, Option<InboundBody>) {
         let mut walk = self.open(parts, body, arrival);
-        let response = match self.run(&mut walk).await {
+        let (x_trace_id, trace_id) = (walk.x_trace_id.as_header().clone(), walk.trace_id);
+        let run = telemetry::within(x_trace_id, trace_id, self.run(&mut walk));
+        let response = match run.await {
             Ok(response) => response,
             Err(rejection) => walk.refuse(&rejection),
         };
@@ -196,7 +198,7 @@ impl Pipeline {
             if enforce {
                 return Err(refused.into());
             }
-            tracing::info!(traceid = walk.x_trace_id.as_str(), error = %refused, "batch would be refused");
+            tracing::info!(error = %refused, "batch would be refused");
         }
         let whole = self.read_whole(walk).await?;
         let users = match self.rules.check(&whole.bytes) {
@@ -204,11 +206,7 @@ impl Pipeline {
             Err(malformed) if enforce => return Err(Rejection::Batch(malformed)),
             Err(malformed) => {
                 let findings = malformed.findings.len() + malformed.more;
-                tracing::info!(
-                    traceid = walk.x_trace_id.as_str(),
-                    findings,
-                    "batch would be refused"
-                );
+                tracing::info!(findings, "batch would be refused");
                 None
             }
         };

@@ -27,6 +27,7 @@ use crate::telemetry::RequestRecord;
 use crate::telemetry::Stage;
 use crate::trace_context::SpanContext;
 use crate::trace_context::SpanId;
+use crate::trace_context::TraceId;
 use crate::trace_id::IllegalTraceId;
 use crate::trace_id::X_TRACEID;
 use crate::trace_id::XTraceId;
@@ -38,6 +39,7 @@ pub(super) struct Walk {
     pub(super) parts: request::Parts,
     pub(super) arrival: Arrival,
     pub(super) x_trace_id: XTraceId,
+    pub(super) trace_id: TraceId,
     pub(super) illegal_trace_id: Option<IllegalTraceId>,
     pub(super) record: RequestRecord,
     pub(super) held: Held,
@@ -99,6 +101,7 @@ impl Pipeline {
             parts,
             arrival,
             x_trace_id,
+            trace_id: span.trace_id,
             illegal_trace_id,
             record,
             held: Held::default(),

@@ -63,6 +63,11 @@ pub enum Rejection {
     Draining,
 }
 
+/// Every reason of the table.
+pub fn reasons() -> impl Iterator<Item = &'static str> {
+    text::TITLES.iter().map(|(reason, _)| *reason)
+}
+
 /// Who must act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {

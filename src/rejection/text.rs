@@ -216,7 +216,7 @@ fn forward(rejection: &Rejection) -> (&'static str, &'static str) {
     }
 }
 
-const TITLES: [(&str, &str); 35] = [
+pub(super) const TITLES: [(&str, &str); 35] = [
     ("batch_not_json", "The batch is not JSON"),
     ("batch_malformed", "The batch breaks the preverify rules"),
     ("trace_id_illegal", "Illegal X-Traceid"),

@@ -261,6 +261,8 @@ impl Door {
             (response, None)
         });
         if !h1 {
+            // HTTP/2 has no such header (RFC 9113 section 8.2.2); a stream ends by itself.
+            response.headers_mut().remove(CONNECTION);
             return response;
         }
         // A caller that is still sending its body must be able to read the refusal; so the rest

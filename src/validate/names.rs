@@ -43,8 +43,8 @@ impl Trail<'_> {
     }
 }
 
-/// Writes a pointer. Names are the caller's choice, so each is cut after [`NAME_CHARS_MAX`]
-/// characters and the whole after [`POINTER_CHARS_MAX`]; `…` marks a cut.
+/// Writes a pointer. Names are the caller's choice, so each is cut after `NAME_CHARS_MAX`
+/// characters and the whole after `POINTER_CHARS_MAX`; `…` marks a cut.
 pub(super) fn pointer(bytes: &[u8], steps: impl Iterator<Item = Step>) -> String {
     const NAME_CHARS_MAX: usize = 64;
     const POINTER_CHARS_MAX: usize = 512;

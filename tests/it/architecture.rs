@@ -12,6 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "server",
             "admin",
             "pipeline",
+            "rejection",
             "accept",
             "limit",
             "validate",

@@ -58,6 +58,17 @@ pub enum NoReply {
     Body(#[source] hyper::Error),
 }
 
+impl NoReply {
+    /// The innermost cause, in words.
+    pub fn cause(&self) -> String {
+        let mut cause: &dyn std::error::Error = self;
+        while let Some(next) = cause.source() {
+            cause = next;
+        }
+        cause.to_string()
+    }
+}
+
 impl Http {
     /// Believes `root_pem` (empty: nobody) over TLS; speaks HTTP/2 only when asked to.
     pub fn new(root_pem: &str, http2: bool) -> Self {

@@ -1,7 +1,6 @@
 //! An OTLP collector: takes spans over HTTP/protobuf and keeps them in a form tests can read.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -32,7 +31,7 @@ use crate::support::recording::hex;
 use crate::support::recording::read;
 use crate::support::server::Answer;
 use crate::support::server::Cut;
-use crate::support::server::Listen;
+use crate::support::server::Listener;
 use crate::support::server::Server;
 use crate::support::server::json_answer;
 use crate::support::server::whole;
@@ -128,10 +127,9 @@ pub struct State {
 }
 
 impl Collector {
-    pub fn start(listen: Listen) -> io::Result<Self> {
-        let listener = listen.bind()?;
+    pub fn start(listener: Listener) -> Self {
         let state = Arc::new(State {
-            url: format!("http://{}", listener.address()),
+            url: listener.url(),
             clock: listener.clock(),
             spans: Mutex::default(),
             changed: Notify::new(),
@@ -142,7 +140,7 @@ impl Collector {
         let handler = move |request, connection| -> BoxFuture<'static, Result<Answer, Cut>> {
             Box::pin(handling.clone().handle(request, connection))
         };
-        Ok(Self { server: listener.start(Arc::new(handler)), state })
+        Self { server: listener.start(Arc::new(handler)), state }
     }
 }
 

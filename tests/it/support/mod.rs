@@ -7,7 +7,9 @@ pub mod caller;
 pub mod collector;
 pub mod connection;
 pub mod faults;
+pub mod gateway;
 pub mod koodrive;
+pub mod logs;
 pub mod raw;
 pub mod recording;
 pub mod scratch;
@@ -17,6 +19,7 @@ pub mod sso;
 pub mod telemetry;
 pub mod time;
 pub mod tls;
+pub mod world;
 
 #[cfg(test)]
 mod tests;

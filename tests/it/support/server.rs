@@ -109,6 +109,12 @@ impl Listener {
         self.address
     }
 
+    /// `http://127.0.0.1:<port>`, or https.
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
     pub fn clock(&self) -> OwnClock {
         self.clock.clone()
     }

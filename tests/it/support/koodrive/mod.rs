@@ -8,7 +8,6 @@ pub mod carrier;
 pub mod content;
 pub mod preverify;
 
-use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -41,7 +40,7 @@ use crate::support::recording::random_hex;
 use crate::support::recording::read;
 use crate::support::server::Answer;
 use crate::support::server::Cut;
-use crate::support::server::Listen;
+use crate::support::server::Listener;
 use crate::support::server::Server;
 use crate::support::server::json_answer;
 use crate::support::sessions::Sessions;
@@ -101,11 +100,9 @@ pub enum Refusal {
 }
 
 impl KooDrive {
-    pub fn start(listen: Listen, sessions: &Sessions) -> io::Result<Self> {
-        let scheme = if listen.tls.is_some() { "https" } else { "http" };
-        let listener = listen.bind()?;
+    pub fn start(listener: Listener, sessions: &Sessions) -> Self {
         let state = Arc::new(State {
-            url: format!("{scheme}://{}", listener.address()),
+            url: listener.url(),
             clock: listener.clock(),
             edition: Mutex::default(),
             verified: AtomicU64::new(0),
@@ -117,7 +114,7 @@ impl KooDrive {
         let handler = move |request, connection| -> BoxFuture<'static, Result<Answer, Cut>> {
             Box::pin(handling.clone().handle(request, connection))
         };
-        Ok(Self { server: listener.start(Arc::new(handler)), state })
+        Self { server: listener.start(Arc::new(handler)), state }
     }
 }
 

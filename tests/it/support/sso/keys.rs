@@ -1,5 +1,7 @@
 //! Signing keys of the SSO, made and used without the library the gateway verifies with.
 
+use std::sync::Arc;
+
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa;
@@ -15,6 +17,8 @@ use base64::engine::general_purpose::STANDARD;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use serde_json::json;
+
+use crate::support::recording::random_hex;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyKind {
@@ -52,6 +56,11 @@ impl SigningKey {
         };
         let private = private.expect("keys of these kinds can be made");
         Self { kid: kid.to_owned(), kind, private }
+    }
+
+    /// A key nobody knows yet, with a key id of its own.
+    pub fn fresh(kind: KeyKind) -> Arc<Self> {
+        Arc::new(Self::generate(kind, &random_hex(8)))
     }
 
     pub fn kid(&self) -> &str {

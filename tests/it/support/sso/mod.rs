@@ -10,7 +10,6 @@ pub mod mint;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -28,7 +27,7 @@ use crate::support::recording::Recorder;
 use crate::support::recording::random_hex;
 use crate::support::server::Answer;
 use crate::support::server::Cut;
-use crate::support::server::Listen;
+use crate::support::server::Listener;
 use crate::support::server::Server;
 use crate::support::sessions::Sessions;
 use crate::support::sso::keys::KeyKind;
@@ -38,7 +37,6 @@ use crate::support::time::OwnClock;
 
 /// What an SSO is told at its start.
 pub struct SsoOptions {
-    pub listen: Listen,
     /// The issuer is `http://host:port/realms/<realm>`.
     pub realm: String,
     pub audience: String,
@@ -52,10 +50,9 @@ pub struct SsoOptions {
     pub demo_tokens: bool,
 }
 
-impl SsoOptions {
-    pub fn new(listen: Listen) -> Self {
+impl Default for SsoOptions {
+    fn default() -> Self {
         Self {
-            listen,
             realm: "tools".to_owned(),
             audience: "koodrive-gateway".to_owned(),
             client_id: "koodrive-gateway".to_owned(),
@@ -124,7 +121,7 @@ struct Wording {
 }
 
 impl Sso {
-    pub fn start(options: SsoOptions, sessions: &Sessions) -> io::Result<Self> {
+    pub fn start(listener: Listener, options: SsoOptions, sessions: &Sessions) -> Self {
         let made = options.keys.iter().enumerate();
         let made = made.map(|(number, kind)| {
             let kid = format!("key-{number}-{}", random_hex(4));
@@ -133,11 +130,8 @@ impl Sso {
         let published: Vec<_> = made.collect();
         let signing = published.first().expect("an SSO has a key").clone();
         let keys = Keys { signing, published, extra: Vec::new(), cache_control: None };
-        let scheme = if options.listen.tls.is_some() { "https" } else { "http" };
-        // The address is known only once the server runs, and the server needs the state.
-        let listener = options.listen.bind()?;
         let state = Arc::new(State {
-            base: format!("{scheme}://{}", listener.address()),
+            base: listener.url(),
             realm: options.realm,
             audience: options.audience,
             client_id: options.client_id,
@@ -159,7 +153,7 @@ impl Sso {
         let handler = move |request, connection| -> BoxFuture<'static, Result<Answer, Cut>> {
             Box::pin(handling.clone().handle(request, connection))
         };
-        Ok(Self { server: listener.start(Arc::new(handler)), state })
+        Self { server: listener.start(Arc::new(handler)), state }
     }
 }
 
@@ -224,11 +218,6 @@ impl State {
         key.expect("a key of this kind is published").clone()
     }
 
-    /// A key nobody knows yet.
-    pub fn new_key(&self, kind: KeyKind) -> Arc<SigningKey> {
-        Arc::new(SigningKey::generate(kind, &random_hex(8)))
-    }
-
     /// Puts a key into the key set.
     pub fn publish(&self, key: &Arc<SigningKey>) {
         self.lock_keys().published.push(key.clone());
@@ -251,7 +240,7 @@ impl State {
 
     /// A new key instead of the old one, which leaves the key set at once.
     pub fn rotate(&self, kind: KeyKind) -> Arc<SigningKey> {
-        let key = self.new_key(kind);
+        let key = SigningKey::fresh(kind);
         let mut keys = self.lock_keys();
         let old = std::mem::replace(&mut keys.signing, key.clone());
         keys.published.retain(|published| published.kid() != old.kid());

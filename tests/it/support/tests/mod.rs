@@ -3,6 +3,7 @@
 mod koodrive;
 mod server;
 mod sso;
+mod world;
 
 use std::time::Duration;
 
@@ -36,8 +37,9 @@ impl Town {
     pub(super) fn start() -> Self {
         let clock = Clock::system();
         let sessions = Sessions::new(&clock);
-        let sso = Sso::start(SsoOptions::new(Listen::loopback(&clock)), &sessions).unwrap();
-        let koodrive = KooDrive::start(Listen::loopback(&clock), &sessions).unwrap();
+        let listener = || Listen::loopback(&clock).bind().unwrap();
+        let sso = Sso::start(listener(), SsoOptions::default(), &sessions);
+        let koodrive = KooDrive::start(listener(), &sessions);
         Self { clock, sso, koodrive, http: Http::new("", false) }
     }
 

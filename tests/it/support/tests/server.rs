@@ -103,7 +103,7 @@ async fn tls_speaks_what_alpn_agreed_on() {
     for http2 in [false, true] {
         let tls = authority.server_config(TlsServer { http2, client_certificates: false }).unwrap();
         let listen = Listen { tls: Some(tls), ..Listen::loopback(&clock) };
-        let koodrive = KooDrive::start(listen, &sessions).unwrap();
+        let koodrive = KooDrive::start(listen.bind().unwrap(), &sessions);
         let http = Http::new(&authority.root_pem(), http2);
         let alice = Caller::new(&http, koodrive.url(), Some(sessions.issue("alice")));
         let reply = alice.preverify(GOOD).await;

@@ -10,6 +10,7 @@ use crate::support::sso::grants::CLIENT_ASSERTION;
 use crate::support::sso::grants::JWT_BEARER;
 use crate::support::sso::grants::TOKEN_EXCHANGE;
 use crate::support::sso::keys::KeyKind;
+use crate::support::sso::keys::SigningKey;
 use crate::support::sso::mint::forged;
 use crate::support::tests::GOOD;
 use crate::support::tests::Town;
@@ -34,7 +35,7 @@ async fn subject_tokens_are_verified() {
     let town = Town::start();
     let sso = &town.sso;
     let good = sso.token_for("alice");
-    let stranger = sso.new_key(KeyKind::P256);
+    let stranger = SigningKey::fresh(KeyKind::P256);
     let cases = [
         ("expired", sso.mint("alice").expires_in(-1).sign()),
         ("forged", forged(&good, "sub", "bob")),
@@ -67,7 +68,7 @@ async fn clients_of_the_token_endpoint_are_verified() {
     let wrong = format!("Basic {}", STANDARD.encode("koodrive-gateway:wrong"));
     let unescaped = format!("Basic {}", STANDARD.encode(format!("{}:{}", id.1, secret.1)));
     let assertion = |audience: &str, subject: &str| {
-        let key = town.sso.new_key(KeyKind::P256);
+        let key = SigningKey::fresh(KeyKind::P256);
         let mint = town.sso.mint(subject).claim("iss", subject).claim("aud", audience);
         (mint.clone().key(&key).sign(), mint.key(town.sso.client_key()).sign())
     };

@@ -2,7 +2,7 @@ mod admin;
 mod architecture;
 mod config;
 mod open_metrics;
-pub mod support;
+mod support;
 mod telemetry;
 mod telemetry_export;
 mod telemetry_logs;

@@ -48,14 +48,14 @@ async fn everything(options: &Options, show: Show) -> Result<ExitCode, StartFail
     tour.walk().await;
     let all_well = tour.summary();
     if !all_well {
-        town.log.print();
+        town.print_log();
     }
     if options.once {
         town.stop().await;
         return Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     tour.farewell();
-    town.log.open();
+    town.open_log();
     town::interrupted().await;
     town.stop().await;
     Ok(ExitCode::SUCCESS)

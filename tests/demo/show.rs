@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
+use std::path::Path;
 
 use crate::options::Options;
 use crate::simulators::Simulators;
@@ -86,10 +87,16 @@ pub fn simulators(simulators: &Simulators, options: &Options) {
         println!("KooDrive  {} (simulator)", koodrive.url());
     }
     println!("\nNow start the gateway yourself:");
-    println!("  cargo run --release -- run --config {}", options.config.display());
+    println!("  cargo run --release -- run --config {}", relative(&options.config).display());
     println!("and send it a token:");
     println!("  curl -s '{}/demo-token?subject=alice'", sso.issuer());
     println!("\nCtrl-C stops.");
+}
+
+/// A path as one would type it here.
+fn relative(path: &Path) -> &Path {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here).unwrap_or(path)
 }
 
 /// JSON with one line per member and list element near the top; anything else as it is.

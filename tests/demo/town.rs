@@ -30,6 +30,7 @@ use crate::support::sso::Sso;
 
 /// Longest wait for the gateway to fetch its keys.
 const PATIENCE: Duration = Duration::from_secs(10);
+const LOG_PATIENCE: Duration = Duration::from_secs(1);
 
 pub struct Town {
     /// `http://127.0.0.1:8080`
@@ -38,7 +39,8 @@ pub struct Town {
     pub admin: String,
     pub http: Http,
     pub config: Config,
-    pub log: Log,
+    log: Log,
+    logs: LogWriter,
     pub sso: Sso,
     pub koodrive: KooDrive,
     events: mpsc::Sender<Event>,
@@ -62,11 +64,12 @@ impl Town {
         if koodrive.server.address() != settings.koodrive {
             changed.push(("FORWARD__UPSTREAM", koodrive.url().to_owned()));
         }
-        let (bound, config) = match bind(options, &changed, &log).await {
+        let logs = LogWriter::to(log.clone()).map_err(StartFailed::Scratch)?;
+        let (bound, config) = match bind(options, &changed, &logs).await {
             Err(StartFailed::Gateway(StartError::Listen { .. })) if options.once => {
                 changed.push(("LISTEN__ADDRESS", "127.0.0.1:0".to_owned()));
                 changed.push(("ADMIN__ADDRESS", "127.0.0.1:0".to_owned()));
-                bind(options, &changed, &log).await?
+                bind(options, &changed, &logs).await?
             }
             bound => bound?,
         };
@@ -81,11 +84,24 @@ impl Town {
             http: Http::new("", false),
             config,
             log,
+            logs,
             sso,
             koodrive,
             events,
             ended,
         })
+    }
+
+    /// Shows what the gateway wrote during the tour.
+    pub fn print_log(&self) {
+        self.logs.flush(LOG_PATIENCE);
+        self.log.print();
+    }
+
+    /// From now on shows what the gateway writes.
+    pub fn open_log(&self) {
+        self.logs.flush(LOG_PATIENCE); // what belongs to the tour stays there
+        self.log.open();
     }
 
     /// Lets what is in flight finish, then ends.
@@ -100,7 +116,7 @@ impl Town {
 async fn bind(
     options: &Options,
     changed: &[(&str, String)],
-    log: &Log,
+    logs: &LogWriter,
 ) -> Result<(Bound, Config), StartFailed> {
     let changed = changed.iter();
     let changed =
@@ -108,11 +124,10 @@ async fn bind(
     let environment = config::environment().chain(changed);
     let loaded = config::load(&options.config, environment).map_err(StartFailed::Config)?;
     let clock = Clock::system();
-    let logs = LogWriter::to(log.clone()).map_err(StartFailed::Scratch)?;
     // A second attempt finds the log of the first in place.
     telemetry::install(&loaded.config.telemetry, clock.clone(), logs.clone()).unwrap_or(());
     let environment = |name: &str| std::env::var(name).ok();
-    let options = AppOptions { clock, logs, environment: &environment };
+    let options = AppOptions { clock, logs: logs.clone(), environment: &environment };
     let bound = app::bind(&loaded, options).await.map_err(StartFailed::Gateway)?;
     Ok((bound, loaded.config))
 }

@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 pub type Environment = BTreeMap<String, String>;
 
-/// A running gateway. Dropping it stops it at once.
+/// A running gateway. Dropping it stops it: a child at once, one in this process as SIGTERM would.
 pub struct Gateway {
     /// Port 0 when it listens on a Unix socket.
     pub address: SocketAddr,
@@ -208,8 +208,8 @@ impl Drop for Gateway {
 /// Ends what still runs, without ceremony.
 fn kill(running: &Mutex<Option<Running>>) {
     match running.lock().expect("no holder panics").take() {
-        // The second stop is the one that does not wait.
-        Some(Running::Here { ended, .. }) => ended.abort(),
+        // A channel that is full or closed has been told before.
+        Some(Running::Here { events, .. }) => events.try_send(Event::Stop).unwrap_or(()),
         Some(Running::Child(mut child)) => {
             child.kill().unwrap_or(()); // it may have ended by itself
             let _ended = child.wait();

@@ -29,6 +29,7 @@ struct Shared {
 struct Lines {
     whole: Vec<String>,
     begun: Vec<u8>,
+    ended: bool,
 }
 
 impl Logs {
@@ -42,13 +43,18 @@ impl Logs {
         self.lines().iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    /// Waits for the first line that is JSON and fits; `None` when none comes in time.
+    /// Waits for the first line that is JSON and fits; `None` when none comes in time, or at all.
     pub async fn wait_for(
         &self,
         within: Duration,
         mut fits: impl FnMut(&Value) -> bool,
     ) -> Option<Value> {
-        until(&self.0.changed, within, || self.json().into_iter().find(&mut fits)).await
+        let found = until(&self.0.changed, within, || {
+            let ended = self.lock().ended;
+            let found = self.json().into_iter().find(&mut fits);
+            (found.is_some() || ended).then_some(found)
+        });
+        found.await.flatten()
     }
 
     /// Waits for the access-log line of the call with this X-Traceid.
@@ -67,6 +73,8 @@ impl Logs {
                 logs.write_all(&line).expect("memory takes every line");
                 line.clear();
             }
+            logs.lock().ended = true;
+            logs.0.changed.notify_waiters();
         });
     }
 

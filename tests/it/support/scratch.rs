@@ -1,6 +1,8 @@
 //! A directory that goes away with its owner.
 
+use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -12,7 +14,7 @@ pub struct Scratch(PathBuf);
 impl Scratch {
     pub fn new() -> io::Result<Self> {
         let path = std::env::temp_dir().join(format!("koodrive-{}", random_hex(6)));
-        std::fs::create_dir(&path)?;
+        DirBuilder::new().mode(0o700).create(&path)?; // tokens may lie in it
         Ok(Self(path))
     }
 

@@ -1,6 +1,7 @@
 //! Everything a test of the whole gateway needs, started in one line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use koodrive_gateway::clock::Clock;
 use toml::Table;
@@ -19,6 +20,9 @@ use crate::support::sso::Sso;
 use crate::support::sso::SsoOptions;
 use crate::support::tls::Authority;
 use crate::support::tls::TlsServer;
+
+/// Longest wait for a reload.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A batch every rule agrees with: a department beyond 2^53 and odd white space.
 pub const GOOD_BATCH: &str = "{ \"curDeptId\" :1575416580416769793,\r\n\t\"users\": [\n  \
@@ -87,15 +91,38 @@ impl World {
         format!("{}://{}", if tls { "https" } else { "http" }, self.gateway.address)
     }
 
-    /// Changes the configuration file, as an operator would, and has it read.
+    /// Changes the configuration file, as an operator would, and has it read; whether the gateway
+    /// took it over.
     ///
     /// # Panics
-    /// When the text is not TOML.
-    pub async fn reconfigure(&mut self, changes: &str) {
+    /// When the text is not TOML, or the gateway says nothing about it.
+    pub async fn reconfigure(&mut self, changes: &str) -> bool {
+        let before = self.reloads().await;
         merge(&mut self.config, changes.parse().expect("TOML"));
         let text = self.config.to_string();
         self.scratch.write("gateway.toml", text).expect("the scratch directory can be written");
         self.gateway.reload().await;
+        let mut pause = tokio::time::interval(Duration::from_millis(5));
+        let reloaded = async {
+            loop {
+                pause.tick().await;
+                let now = self.reloads().await;
+                if before.iter().zip(&now).any(|(before, now)| before < now) {
+                    return before[0] < now[0];
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, reloaded).await.expect("the reload is counted")
+    }
+
+    /// Reloads so far: applied, refused, unchanged.
+    async fn reloads(&self) -> [f64; 3] {
+        let mut counts = [0.0; 3];
+        for (count, outcome) in counts.iter_mut().zip(["applied", "refused", "unchanged"]) {
+            let name = format!("koodrive_gateway_config_reloads_total{{outcome=\"{outcome}\"}}");
+            *count = self.metric(&name).await.unwrap_or(0.0);
+        }
+        counts
     }
 
     pub fn config_file(&self) -> &PathBuf {

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::support::koodrive::parameters_wrong;
-use crate::support::koodrive::success;
+use crate::support::koodrive::envelopes::parameters_wrong;
+use crate::support::koodrive::envelopes::success;
 use crate::support::recording::Received;
 use crate::support::recording::random_hex;
 use crate::support::server::Answer;

@@ -6,6 +6,7 @@
 pub mod auth;
 pub mod carrier;
 pub mod content;
+pub mod envelopes;
 pub mod preverify;
 
 use std::ops::Deref;
@@ -33,10 +34,13 @@ use crate::support::koodrive::auth::NotBelieved;
 use crate::support::koodrive::auth::Who;
 use crate::support::koodrive::auth::authenticate;
 use crate::support::koodrive::carrier::Carrier;
+use crate::support::koodrive::envelopes::api_gateway;
+use crate::support::koodrive::envelopes::no_such_api;
+use crate::support::koodrive::envelopes::parameters_wrong;
+use crate::support::koodrive::envelopes::success;
 use crate::support::recording::Received;
 use crate::support::recording::Recorder;
 use crate::support::recording::Seen;
-use crate::support::recording::random_hex;
 use crate::support::recording::read;
 use crate::support::server::Answer;
 use crate::support::server::Cut;
@@ -47,8 +51,6 @@ use crate::support::sessions::Sessions;
 use crate::support::time::OwnClock;
 
 pub const PREVERIFY: &str = "/koodrive/ose/v1/users/batchimport/preverify";
-/// "Verify parameters failed."
-pub const PARAMETERS_WRONG: u32 = 13_000_102;
 
 /// A running KooDrive. Dropping it closes all its connections.
 pub struct KooDrive {
@@ -279,33 +281,6 @@ impl State {
     fn edition(&self) -> MutexGuard<'_, Edition> {
         self.edition.lock().expect("no holder panics")
     }
-}
-
-fn no_such_api() -> Answer {
-    api_gateway(404, "APIGW.0101", "The API does not exist or has not been published")
-}
-
-/// KooDrive's envelope for a yes.
-fn success(headers: &HeaderMap, data: &Value) -> Answer {
-    let msg = if chinese(headers) { "成功" } else { "Successful" };
-    json_answer(200, &json!({ "code": 0, "msg": msg, "data": data }))
-}
-
-fn parameters_wrong(headers: &HeaderMap) -> Answer {
-    let msg = if chinese(headers) { "参数校验失败" } else { "Verify parameters failed." };
-    json_answer(400, &json!({ "code": PARAMETERS_WRONG, "msg": msg }))
-}
-
-/// The shape of the API gateway in front of KooDrive.
-fn api_gateway(status: u16, code: &str, message: &str) -> Answer {
-    let request_id = random_hex(16);
-    let body = json!({ "error_msg": message, "error_code": code, "request_id": request_id });
-    json_answer(status, &body)
-}
-
-/// Nothing sent means English (batchImportUserPreVerify).
-fn chinese(headers: &HeaderMap) -> bool {
-    headers.get("language").is_some_and(|value| value.as_bytes().starts_with(b"zh"))
 }
 
 /// Optional; if there, exactly one of exactly 58 characters.

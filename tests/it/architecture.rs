@@ -144,7 +144,7 @@ fn sources_of(room: &str) -> Vec<(PathBuf, String)> {
     let mut folders = vec![src().join(room)];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).into_iter().flatten() {
-            let path = entry.unwrap().path();
+            let path = entry.expect("the sources can be listed").path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs")
@@ -155,7 +155,11 @@ fn sources_of(room: &str) -> Vec<(PathBuf, String)> {
         }
     }
     assert!(!found.is_empty(), "no source of room `{room}`");
-    found.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+    found.into_iter().map(|path| (path.clone(), read(&path))).collect()
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).expect("the sources can be read")
 }
 
 /// `use crate::token::AccessToken;` and `crate::token::x()` → `token`

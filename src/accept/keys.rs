@@ -225,8 +225,13 @@ fn rsa(jwk: &Jwk) -> Result<Read, SkipReason> {
     n.drain(..zeros);
     let bits = n.first().map_or(0, |first| n.len() * 8 - first.leading_zeros() as usize);
     let exponent_is_one = e.iter().rev().skip(1).all(|byte| *byte == 0) && e.last() == Some(&1);
+    // Not looked at by the library until a signature is verified, and then only in part.
+    let odd = |number: &[u8]| number.last().is_some_and(|byte| byte % 2 == 1);
     if !(2048..=8192).contains(&bits) || exponent_is_one || roca::has_fingerprint(&n) {
         return Err(SkipReason::WeakOrOversized);
+    }
+    if !odd(&n) || !odd(&e) {
+        return Err(SkipReason::BadMaterial);
     }
     RsaPublicKeyComponents { n: &n, e: &e }
         .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)

@@ -1,4 +1,4 @@
-pub mod support;
+mod accept;
 mod admin;
 mod architecture;
 mod config;

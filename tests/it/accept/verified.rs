@@ -1,0 +1,157 @@
+//! Tokens that were verified before.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use koodrive_gateway::accept::Acceptor;
+use koodrive_gateway::config::AcceptConfig;
+use serde_json::json;
+
+use super::HOUR;
+use super::bearer;
+use super::gate_with;
+use super::header;
+use super::merged;
+use super::mint::P256;
+use super::mint::RSA;
+use super::mint::p256;
+use super::published;
+use super::sound_claims;
+use super::sound_token;
+use super::sso::Gate;
+use super::unix;
+use super::verdict;
+
+#[tokio::test]
+async fn a_token_is_verified_once() {
+    let (_sso, gate) = gate_with(|_| {}).await;
+    let token = sound_token(gate.clock.now());
+    let first = gate.present(&token).await.unwrap();
+    let second = gate.present(&token).await.unwrap();
+    assert_eq!((first.remembered, second.remembered), (false, true));
+    assert!(Arc::ptr_eq(&first.identity, &second.identity));
+    assert!(Arc::ptr_eq(&first.sso_token, &second.sso_token));
+}
+
+#[tokio::test]
+async fn only_this_very_token_is_remembered() {
+    let (_sso, gate) = gate_with(|_| {}).await;
+    let token = sound_token(gate.clock.now());
+    assert_eq!(verdict(&gate.present(&token).await), "accepted");
+    let (input, _) = token.rsplit_once('.').unwrap();
+    let result = gate.present(&format!("{input}.AAAA")).await;
+    assert_eq!(verdict(&result), "token_signature_invalid");
+}
+
+#[tokio::test]
+async fn remembering_ends_with_exp_and_leaves_the_leeway_to_the_rules() {
+    let (_sso, gate) = gate_with(|_| {}).await;
+    let token = sound_token(gate.clock.now());
+    let start = gate.clock.now();
+    gate.present(&token).await.unwrap();
+    for (after, expected) in [(298, Some(true)), (310, Some(false)), (331, None)] {
+        let now = start + Duration::from_secs(after);
+        let result = gate.acceptor.accept(&bearer(&token), now).await;
+        let remembered = result.as_ref().ok().map(|accepted| accepted.remembered);
+        assert_eq!(remembered, expected, "after {after} s: {result:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_fetch_that_brings_the_same_keys_forgets_nothing() {
+    let (_sso, gate) = gate_with(|_| {}).await;
+    let claims =
+        merged(sound_claims(gate.clock.now()), &json!({"exp": unix(gate.clock.now()) + 7200}));
+    let token = RSA.token(&header("RS256", "rsa-1"), &claims);
+    gate.present(&token).await.unwrap();
+    gate.clock.advance(Duration::from_mins(11));
+    assert!(gate.present(&token).await.unwrap().remembered);
+    gate.fetched(2).await;
+    assert!(gate.present(&token).await.unwrap().remembered);
+}
+
+#[tokio::test]
+async fn a_key_that_goes_takes_its_tokens_along_and_no_others() {
+    let (sso, gate) = gate_with(|_| {}).await;
+    let claims =
+        merged(sound_claims(gate.clock.now()), &json!({"exp": unix(gate.clock.now()) + 7200}));
+    let gone = P256.token(&header("ES256", "ec-1"), &claims);
+    let stays = RSA.token(&header("RS256", "rsa-1"), &claims);
+    for token in [&gone, &stays] {
+        gate.present(token).await.unwrap();
+        assert!(gate.present(token).await.unwrap().remembered);
+    }
+    // The id stays, the key behind it changes.
+    let mut keys = published();
+    keys[2] = p256().jwk("ec-1");
+    sso.publish(&keys);
+    gate.clock.advance(Duration::from_mins(11));
+    gate.present(&stays).await.unwrap();
+    gate.fetched(2).await;
+    let result = gate.present(&gone).await;
+    assert_eq!(verdict(&result), "token_signature_invalid", "{result:?}");
+    assert!(gate.present(&stays).await.unwrap().remembered);
+}
+
+#[tokio::test]
+async fn stale_keys_vouch_for_no_remembered_token_either() {
+    let (sso, gate) = gate_with(|issuer| {
+        issuer.jwks_max_stale = HOUR;
+        issuer.max_lifetime = 24 * HOUR;
+    })
+    .await;
+    let claims =
+        merged(sound_claims(gate.clock.now()), &json!({"exp": unix(gate.clock.now()) + 7200}));
+    let token = RSA.token(&header("RS256", "rsa-1"), &claims);
+    gate.present(&token).await.unwrap();
+    sso.set_down(true);
+    gate.clock.advance(HOUR + Duration::from_secs(1));
+    assert_eq!(verdict(&gate.present(&token).await), "keys_unavailable");
+}
+
+#[tokio::test]
+async fn changed_rules_judge_remembered_tokens_anew() {
+    let (sso, gate) = gate_with(|_| {}).await;
+    let token = sound_token(gate.clock.now());
+    gate.present(&token).await.unwrap();
+    let under = |issuer| {
+        let config = AcceptConfig { issuers: vec![issuer], ..AcceptConfig::default() };
+        gate.stores.apply(&config);
+        Acceptor::new(&config, &gate.stores, &gate.verified)
+    };
+    let mut issuer = sso.issuer();
+    issuer.audiences = vec!["another".to_owned()];
+    let result = under(issuer).accept(&bearer(&token), gate.clock.now()).await;
+    assert_eq!(verdict(&result), "token_audience_mismatch");
+    // Back under the old rules the old verdict holds.
+    let result = under(sso.issuer()).accept(&bearer(&token), gate.clock.now()).await;
+    assert!(result.unwrap().remembered);
+}
+
+#[tokio::test]
+async fn refusals_are_never_remembered() {
+    let (sso, gate) = gate_with(|_| {}).await;
+    let new = p256();
+    let token = new.token(&header("ES256", "new"), &sound_claims(gate.clock.now()));
+    assert_eq!(verdict(&gate.present(&token).await), "token_key_unknown");
+    sso.publish(&[new.jwk("new")]);
+    gate.clock.advance(Duration::from_secs(11));
+    assert_eq!(verdict(&gate.present(&token).await), "accepted");
+    assert!(gate.present(&token).await.unwrap().remembered);
+}
+
+#[tokio::test]
+async fn a_gate_without_its_issuer_forgets_its_tokens() {
+    let (sso, gate) = gate_with(|_| {}).await;
+    let token = sound_token(gate.clock.now());
+    gate.present(&token).await.unwrap();
+    let mut other = sso.issuer();
+    other.issuer = "https://other.example.com".to_owned();
+    let config = AcceptConfig { issuers: vec![other], ..AcceptConfig::default() };
+    gate.stores.apply(&config);
+    let acceptor = Acceptor::new(&config, &gate.stores, &gate.verified);
+    let result = acceptor.accept(&bearer(&token), gate.clock.now()).await;
+    assert_eq!(verdict(&result), "token_issuer_unknown");
+    let Gate { stores, .. } = gate;
+    assert_eq!(&*stores.missing()[0], "https://other.example.com");
+}

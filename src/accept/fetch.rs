@@ -119,7 +119,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// `max-age` less `Age` (RFC 9111, section 4.2). Answers that say `no-store`, `no-cache` or
 /// `max-age=0` do so by a framework's habit and mean nothing by it: none.
-fn fresh_for(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn fresh_for(headers: &HeaderMap) -> Option<Duration> {
     let mut max_age = None;
     for value in headers.get_all(CACHE_CONTROL) {
         for directive in value.to_str().ok()?.split(',') {

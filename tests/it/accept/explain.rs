@@ -59,7 +59,8 @@ async fn explain_agrees_with_the_real_walk() {
         let real = gate.acceptor.accept(&super::bearer(&token), now).await;
         let told = refusals(&lines).first().map(|(_, reason)| *reason);
         assert_eq!(told, real.as_ref().err().map(reason), "{header_changes} {claim_changes}");
-        let shown: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let shown: Vec<String> = lines.iter().map(ExplainLine::to_string).collect();
+        let shown = shown.join("\n");
         for part in token.split('.') {
             assert!(!shown.contains(part) && !shown.contains("alice"), "{shown}");
         }

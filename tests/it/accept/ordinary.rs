@@ -1,6 +1,7 @@
 //! Tokens that must pass.
 
 use std::time::Duration;
+use std::time::UNIX_EPOCH;
 
 use http::HeaderMap;
 use http::HeaderValue;
@@ -60,6 +61,7 @@ async fn every_sound_form_of_header_and_claims_passes() {
     })
     .await;
     let now = unix(gate.clock.now());
+    let seconds = now_in_seconds(&gate);
     let none = json!({});
     #[rustfmt::skip]
     let rows: [(&str, Value, Value); 27] = [
@@ -75,8 +77,8 @@ async fn every_sound_form_of_header_and_claims_passes() {
         ("jku, not followed", json!({"jku": "http://127.0.0.1:1/"}), none.clone()),
         ("aud list of one", none.clone(), json!({"aud": [AUDIENCE]})),
         ("aud list of several", none.clone(), json!({"aud": ["a", AUDIENCE, "b"]})),
-        ("exp with a fraction", none.clone(), json!({"exp": now as f64 + 0.5 + 60.0})),
-        ("exp in exponent form", none.clone(), json!({"exp": (now + 60) as f64})),
+        ("exp with a fraction", none.clone(), json!({"exp": seconds + 60.5})),
+        ("exp in exponent form", none.clone(), json!({"exp": seconds + 60.0})),
         ("exp past, within the leeway", none.clone(), json!({"exp": now - 20})),
         ("nbf past", none.clone(), json!({"nbf": now - 100})),
         ("nbf ahead, within the leeway", none.clone(), json!({"nbf": now + 20})),
@@ -97,6 +99,20 @@ async fn every_sound_form_of_header_and_claims_passes() {
         let accepted = gate.present(&RSA.token(&header, &claims)).await;
         assert_eq!(verdict(&accepted), "accepted", "{name}: {accepted:?}");
     }
+}
+
+#[tokio::test]
+async fn white_space_in_header_and_claims_is_json() {
+    let (_sso, gate) = gate_with(|_| {}).await;
+    let claims = serde_json::to_string_pretty(&sound_claims(gate.clock.now())).unwrap();
+    for header in [" {\"alg\" : \"RS256\",\r\n\t\"kid\":\"rsa-1\"}\n", r#"{"\u0061lg":"RS256"}"#] {
+        let accepted = gate.present(&RSA.token_of(header, &claims)).await;
+        assert_eq!(verdict(&accepted), "accepted", "{header}: {accepted:?}");
+    }
+}
+
+fn now_in_seconds(gate: &Gate) -> f64 {
+    gate.clock.now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64().floor()
 }
 
 #[tokio::test]

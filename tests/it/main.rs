@@ -1,3 +1,4 @@
+pub mod support;
 mod accept;
 mod admin;
 mod architecture;

@@ -25,22 +25,22 @@ use crate::token::AppIdentity;
 /// A request as it will be sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unsigned<'a> {
-    pub method: &'a Method,
+    pub(super) method: &'a Method,
     /// As written in the request line.
-    pub path: &'a str,
-    pub query: Option<&'a str>,
+    pub(super) path: &'a str,
+    pub(super) query: Option<&'a str>,
     /// The value of `Host`.
-    pub host: &'a str,
+    pub(super) host: &'a str,
     /// The whole body; empty when there is none.
-    pub body: &'a [u8],
+    pub(super) body: &'a [u8],
 }
 
 /// The three headers a signed attempt carries.
 #[derive(Clone, Debug)]
 pub(super) struct SignedHeaders {
-    pub authorization: HeaderValue,
-    pub date: HeaderValue,
-    pub user_id: HeaderValue,
+    pub(super) authorization: HeaderValue,
+    pub(super) date: HeaderValue,
+    pub(super) user_id: HeaderValue,
 }
 
 impl SignedHeaders {
@@ -187,7 +187,62 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Vector {
+        method: String,
+        path: String,
+        query: Option<String>,
+        host: String,
+        body: String,
+        at: u64,
+        x_date: String,
+        app_id: String,
+        app_secret: String,
+        user_id: String,
+        authorization: String,
+    }
+
+    /// Written by `tests/interop/app_signature.py`.
+    const VECTORS: &str = include_str!("../../tests/fixtures/app_signature.json");
+
+    #[test]
+    fn signatures_agree_with_an_independent_implementation() {
+        let vectors: Vec<Vector> = serde_json::from_str(VECTORS).unwrap();
+        assert!(60 <= vectors.len());
+        for vector in &vectors {
+            let identity = AppIdentity {
+                app_id: vector.app_id.as_str().into(),
+                app_secret: std::sync::Arc::new(vector.app_secret.clone().into()),
+                user_id: HeaderValue::from_str(&vector.user_id).unwrap(),
+            };
+            let request = Unsigned {
+                method: &Method::from_bytes(vector.method.as_bytes()).unwrap(),
+                path: &vector.path,
+                query: vector.query.as_deref(),
+                host: &vector.host,
+                body: vector.body.as_bytes(),
+            };
+            let now = UNIX_EPOCH + Duration::from_secs(vector.at) + BACKDATED_BY;
+            let signed = SignedHeaders::sign(&identity, &request, now);
+            assert!(signed.authorization.is_sensitive());
+            let mut headers = HeaderMap::new();
+            headers.append(X_USER_ID, HeaderValue::from_static("somebody else"));
+            headers.append(X_USER_ID, HeaderValue::from_static("again"));
+            signed.apply(&mut headers);
+            for (name, expected) in [
+                ("authorization", &vector.authorization),
+                ("x-date", &vector.x_date),
+                ("x-user-id", &vector.user_id),
+            ] {
+                let values: Vec<_> = headers.get_all(name).iter().collect();
+                assert_eq!(values, [expected.as_str()], "{vector:?}");
+            }
+        }
+    }
 
     #[test]
     fn dates_are_civil() {

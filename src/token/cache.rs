@@ -164,7 +164,8 @@ impl CachedToken {
         let sent_at_ms = to_ms(sent_at);
         let margin = lifetimes.margin.min(fixed / MARGIN_SHARE_MIN);
         let usable = fixed.saturating_sub(margin);
-        let share = lifetimes.refresh_ahead.clamp(0.0, 1.0) * (1.0 - REFRESH_SPREAD * chance);
+        let jitter = REFRESH_SPREAD * (2.0 * chance - 1.0);
+        let share = (lifetimes.refresh_ahead * (1.0 + jitter)).clamp(0.0, 1.0);
         Self {
             key,
             setup,
@@ -281,7 +282,8 @@ fn ms(duration: Duration) -> u64 {
 
 /// The margin is at most this part of a life: a token of one minute must not be stale at birth.
 const MARGIN_SHARE_MIN: u32 = 4;
-/// The last part of the time to renewal over which renewals of one moment are spread.
-const REFRESH_SPREAD: f64 = 0.25;
+/// Renewals of tokens issued at one moment are spread by this part of the time to them, either
+/// way.
+const REFRESH_SPREAD: f64 = 0.125;
 /// moka refuses bounds of more than a thousand years.
 const HOUSEKEEPING_MAX: Duration = Duration::from_hours(24 * 365);

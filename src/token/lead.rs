@@ -58,7 +58,8 @@ impl Inner {
                     Work::First => TokenSource::Exchanged,
                     Work::Renewal => TokenSource::Refreshed,
                 };
-                Ok(Issued::of(token, source, Some(leader)))
+                let leader = (landing.work != Work::Found).then_some(leader);
+                Ok(Issued::of(token, source, leader))
             }
             Err(error) => self.rescue(cached, error),
         }
@@ -98,11 +99,14 @@ impl Inner {
         let now = self.shared.clock.monotonic();
         let remember = match &landing.result {
             Err(TokenError::Denied(_)) => Some(self.denied_for),
-            Err(TokenError::AnswerUnusable(_) | TokenError::Busy { .. }) => {
-                Some(self.unavailable_for)
-            }
+            Err(TokenError::AnswerUnusable(_)) => Some(self.unavailable_for),
             // The gate remembers these for the whole endpoint.
-            Err(TokenError::Unavailable { .. } | TokenError::TimedOut { .. }) | Ok(_) => None,
+            Err(
+                TokenError::Busy { .. }
+                | TokenError::Unavailable { .. }
+                | TokenError::TimedOut { .. },
+            )
+            | Ok(_) => None,
         };
         departure.land(landing, remember.map(|pause| now + pause), now);
     }

@@ -103,11 +103,8 @@ impl Gate {
     /// Leave for one renewal ahead of need: a share of the places, and never while the endpoint
     /// is down, so that renewals cannot crowd out callers who wait.
     pub(super) fn background(&self) -> Option<OwnedSemaphorePermit> {
-        if matches!(*self.breaker(), Breaker::Closed) {
-            Arc::clone(&self.background).try_acquire_owned().ok()
-        } else {
-            None
-        }
+        self.check().ok()?;
+        Arc::clone(&self.background).try_acquire_owned().ok()
     }
 
     /// Renewals ahead of need that may start each second.

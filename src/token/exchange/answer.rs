@@ -130,7 +130,8 @@ fn envelope_succeeded(body: &Value) -> bool {
 }
 
 fn member<'a, const N: usize>(holder: &'a Value, names: [&str; N]) -> Option<&'a Value> {
-    names.into_iter().find_map(|name| holder.get(name)).filter(|value| !value.is_null())
+    let present = |name| holder.get(name).filter(|value| !value.is_null());
+    names.into_iter().find_map(present)
 }
 
 /// Seconds; the date form of RFC 9110 section 10.2.3 is not understood and counts as absent.

@@ -63,11 +63,8 @@ impl OAuthClient {
         let secret = &config.client_secret_file;
         let proof = match config.client_auth {
             _ if client_id.is_empty() => Proof::Nothing,
-            ClientAuth::Basic if !secret.is_set() => Proof::Nothing,
+            ClientAuth::Basic | ClientAuth::Post if !secret.is_set() => Proof::Nothing,
             ClientAuth::Basic => Proof::Basic(basic(&client_id, secret.secret())),
-            ClientAuth::Post if !secret.is_set() => {
-                return Err(ExchangeSetupError::ClientSecretMissing);
-            }
             ClientAuth::Post => Proof::Post(secret.secret().clone()),
             ClientAuth::PrivateKeyJwt => Proof::Assertion {
                 key: SigningKey::from_pem(config.private_key_file.secret())

@@ -87,8 +87,6 @@ pub enum ExchangeSetupError {
     EndpointMissing,
     #[error("`token.client_id` is required by this method")]
     ClientIdMissing,
-    #[error("`token.client_secret_file` is required by this method")]
-    ClientSecretMissing,
     #[error("`token.private_key_file` is not usable")]
     PrivateKey(#[source] KeyError),
     #[error("`token.custom` is not usable")]

@@ -1,6 +1,6 @@
 //! Values with places for what is known of the caller: `{sso_token}`, `{claim:tenant}`, ….
 //!
-//! Parsed once, when the configuration is; `{{` and `}}` stand for the braces themselves.
+//! Parsed once, when the configuration is. Braces around anything but a word are text.
 
 use serde_json::Map;
 use serde_json::Value;
@@ -39,12 +39,8 @@ pub(super) struct Filling<'a> {
 /// Why a template or rule cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
-    #[error(
-        "`{{{0}}}` is not known; known are sso_token, subject, issuer, claim:NAME, client_id and client_secret"
-    )]
+    #[error("`{{{0}}}` is no place that is known")]
     UnknownPlace(String),
-    #[error("a brace in `{0}` has no counterpart; write `{{{{` or `}}}}` for the brace itself")]
-    Brace(String),
     #[error("`{0}` is no JSON Pointer: it must be empty or begin with `/`")]
     Pointer(String),
     #[error("`{0}` is no header name")]
@@ -71,27 +67,26 @@ impl Template {
     }
 
     pub(super) fn parse_text(text: &str) -> Result<Self, TemplateError> {
-        let unbalanced = || TemplateError::Brace(text.to_owned());
         let mut parts = Vec::new();
         let mut literal = String::new();
         let mut rest = text;
-        while let Some(at) = rest.find(['{', '}']) {
-            let (before, brace) = rest.split_at(at);
+        while let Some((before, after)) = rest.split_once('{') {
             literal.push_str(before);
-            if let Some(after) = brace.strip_prefix("{{") {
-                literal.push('{');
-                rest = after;
-            } else if let Some(after) = brace.strip_prefix("}}") {
-                literal.push('}');
-                rest = after;
-            } else {
-                let inside = brace.strip_prefix('{').ok_or_else(unbalanced)?;
-                let (name, after) = inside.split_once('}').ok_or_else(unbalanced)?;
-                if !literal.is_empty() {
-                    parts.push(Part::Literal(std::mem::take(&mut literal)));
+            rest = after;
+            let name = after.split(['{', '}']).next().unwrap_or_default();
+            let behind = after.strip_prefix(name).and_then(|behind| behind.strip_prefix('}'));
+            match (Part::named(name), behind) {
+                (Some(part), Some(behind)) => {
+                    if !literal.is_empty() {
+                        parts.push(Part::Literal(std::mem::take(&mut literal)));
+                    }
+                    parts.push(part);
+                    rest = behind;
                 }
-                parts.push(Part::named(name)?);
-                rest = after;
+                (None, Some(_)) if looks_like_a_place(name) => {
+                    return Err(TemplateError::UnknownPlace(name.to_owned()));
+                }
+                _ => literal.push('{'),
             }
         }
         literal.push_str(rest);
@@ -130,17 +125,17 @@ impl Template {
 }
 
 impl Part {
-    fn named(name: &str) -> Result<Self, TemplateError> {
-        Ok(match name {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
             "sso_token" => Self::SsoToken,
             "subject" => Self::Subject,
             "issuer" => Self::Issuer,
             "client_id" => Self::ClientId,
             "client_secret" => Self::ClientSecret,
-            other => match other.strip_prefix("claim:") {
-                Some(claim) if !claim.is_empty() => Self::Claim(claim.to_owned()),
-                _ => return Err(TemplateError::UnknownPlace(other.to_owned())),
-            },
+            other => {
+                let claim = other.strip_prefix("claim:").filter(|claim| !claim.is_empty())?;
+                Self::Claim(claim.to_owned())
+            }
         })
     }
 
@@ -160,6 +155,10 @@ impl Part {
         };
         Ok(Value::String(text.to_owned()))
     }
+}
+
+fn looks_like_a_place(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
 }
 
 /// As it stands in a form or header.

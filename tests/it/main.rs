@@ -7,5 +7,6 @@ mod open_metrics;
 mod telemetry;
 mod telemetry_export;
 mod telemetry_logs;
+mod token;
 mod trace_id;
 mod validate;

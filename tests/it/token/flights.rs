@@ -1,0 +1,267 @@
+//! One exchange per caller, whatever happens around it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use koodrive_gateway::token::TokenError;
+use koodrive_gateway::token::TokenSource;
+use koodrive_gateway::token::Tokens;
+use proptest::prelude::*;
+
+use super::World;
+use super::caller;
+use super::caller_of;
+use super::client;
+use super::endpoint::Answer;
+use super::text_of;
+use super::token_of;
+
+#[tokio::test]
+async fn a_thousand_parallel_cold_calls_cost_one_exchange() {
+    let world = World::start().await;
+    let alice = caller("alice");
+    let issued = join_all((0..1000).map(|_| world.ask(&alice))).await;
+    assert_eq!(world.endpoint.count(), 1);
+    let sources = |wanted| issued.iter().filter(|i| i.as_ref().unwrap().source == wanted).count();
+    let (joined, cached) = (sources(TokenSource::Joined), sources(TokenSource::Cached));
+    assert_eq!((sources(TokenSource::Exchanged), joined + cached), (1, 999));
+    let span = world.reports()[0].span;
+    let led = issued.iter().filter(|i| i.as_ref().unwrap().leader == Some(span)).count();
+    assert_eq!(led, 1 + joined);
+    assert!(100 < joined, "{joined} joined");
+}
+
+#[tokio::test]
+async fn a_thousand_parallel_cold_calls_cost_one_exchange_also_when_it_fails() {
+    for answer in [
+        Answer::json(500, ""),
+        Answer::json(403, ""),
+        Answer::json(401, ""),
+        Answer::json(200, "{}"),
+        Answer::json(429, ""),
+        Answer::Reset,
+    ] {
+        let world = World::start().await;
+        world.endpoint.always(answer.clone());
+        let alice = caller("alice");
+        let issued = join_all((0..1000).map(|_| world.ask(&alice))).await;
+        assert!(issued.iter().all(Result::is_err), "{answer:?}");
+        let late = join_all((0..100).map(|_| world.ask(&alice))).await;
+        assert!(late.iter().all(Result::is_err), "{answer:?}");
+        assert_eq!(world.endpoint.count(), 1, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_first_caller_hanging_up_costs_the_others_nothing() {
+    let world = World::start().await;
+    world.endpoint.hold(true);
+    let alice = caller("alice");
+    {
+        let first = world.ask(&alice);
+        tokio::select! {
+            _ = first => panic!("the answer is held back"),
+            () = world.endpoint.wait_for(1) => {}
+        }
+    }
+    let others = join_all((0..100).map(|_| world.ask(&alice)));
+    let release = async { world.endpoint.hold(false) };
+    let (issued, ()) = tokio::join!(others, release);
+    assert!(issued.iter().all(|i| i.as_ref().unwrap().source == TokenSource::Joined));
+    assert_eq!(world.endpoint.count(), 1);
+}
+
+#[tokio::test]
+async fn a_revocation_under_200_calls_costs_one_exchange_and_late_refusals_none() {
+    let world = World::start().await;
+    let alice = caller("alice");
+    let old = world.token(&alice).await;
+    for _ in 0..200 {
+        world.tokens.refused(&old);
+    }
+    let renewed = join_all((0..200).map(|_| world.ask(&alice))).await;
+    assert_eq!(world.endpoint.count(), 2);
+    let new = token_of(renewed[0].as_ref().unwrap());
+    assert!(old.generation() < new.generation());
+    for issued in &renewed {
+        assert_eq!(token_of(issued.as_ref().unwrap()).generation(), new.generation());
+    }
+    for _ in 0..200 {
+        world.tokens.refused(&old);
+        world.tokens.accepted(&old, world.clock.now());
+        let issued = world.ask(&alice).await.unwrap();
+        assert_eq!(issued.source, TokenSource::Cached);
+        assert_eq!(token_of(&issued).generation(), new.generation());
+    }
+    assert_eq!(world.endpoint.count(), 2);
+}
+
+#[tokio::test]
+async fn a_refusal_during_an_exchange_does_not_start_another() {
+    let world = World::start().await;
+    let alice = caller("alice");
+    let old = world.token(&alice).await;
+    world.tokens.refused(&old);
+    world.endpoint.hold(true);
+    let renewal = world.ask(&alice);
+    let refusal = async {
+        world.endpoint.wait_for(2).await;
+        world.tokens.refused(&old);
+        world.endpoint.hold(false);
+    };
+    let (issued, ()) = tokio::join!(renewal, refusal);
+    assert_eq!(issued.unwrap().source, TokenSource::Refreshed);
+    assert_eq!(world.ask(&alice).await.unwrap().source, TokenSource::Cached);
+    assert_eq!(world.endpoint.count(), 2);
+}
+
+#[tokio::test]
+async fn a_denied_caller_is_denied_from_memory_for_a_while_and_others_are_not() {
+    let world = World::start().await;
+    world.endpoint.answers(|asked| {
+        if asked.form()["subject_token"].ends_with("mallory") {
+            Answer::json(400, r#"{"error":"access_denied"}"#)
+        } else {
+            Answer::token("at-1", 1200)
+        }
+    });
+    for _ in 0..10 {
+        let error = world.ask(&caller("mallory")).await.unwrap_err();
+        assert!(matches!(error, TokenError::Denied(_)), "{error:?}");
+        world.ask(&caller("alice")).await.unwrap();
+    }
+    assert_eq!(world.endpoint.count(), 2);
+    world.advance(Duration::from_secs(5));
+    world.ask(&caller("mallory")).await.unwrap_err();
+    assert_eq!(world.endpoint.count(), 3);
+}
+
+#[tokio::test]
+async fn a_reload_keeps_tokens_unless_their_origin_changed() {
+    let world = World::start().await;
+    let alice = caller("alice");
+    let first = text_of(&world.ask(&alice).await.unwrap());
+    for (lines, kept) in [
+        ("", true),
+        ("freshness_margin = \"30s\"", true),
+        ("max_per_second = 10", true),
+        ("scope = \"files\"", false),
+        ("client_id = \"other\"", false),
+        ("audience = \"other\"", false),
+        ("scheme = \"AT\"", false),
+        ("method = \"jwt_bearer\"", false),
+        ("cache_claims = [\"tenant\"]", false),
+    ] {
+        let config = super::config(&world.endpoint, lines);
+        world.endpoint.always(Answer::token("another", 1200));
+        let tokens = Tokens::new(&config, &world.store, client()).unwrap();
+        let span = koodrive_gateway::trace_context::SpanContext::root(true);
+        let issued = tokens.token_for(&alice, world.clock.now(), &span).await.unwrap();
+        assert_eq!(text_of(&issued) == first, kept, "{lines}");
+    }
+}
+
+#[tokio::test]
+async fn callers_are_told_apart_by_issuer_subject_and_cache_claims() {
+    let world = World::with("cache_claims = [\"tenant\", \"role\"]").await;
+    let callers = [
+        caller_of("a", "bc", serde_json::json!({})),
+        caller_of("ab", "c", serde_json::json!({})),
+        caller_of("a", "bc", serde_json::json!({ "tenant": "x" })),
+        caller_of("a", "bc", serde_json::json!({ "role": "x" })),
+        caller_of("a", "bc", serde_json::json!({ "tenant": "" })),
+        caller_of("a", "bc", serde_json::json!({ "tenant": 1 })),
+        caller_of("a", "bc", serde_json::json!({ "tenant": "1" })),
+        caller_of("a", "bc", serde_json::json!({ "tenant": ["x"], "role": "x" })),
+    ];
+    for (known, caller) in callers.iter().enumerate() {
+        assert_eq!(world.ask(caller).await.unwrap().source, TokenSource::Exchanged);
+        assert_eq!(world.endpoint.count(), known + 1);
+    }
+    let other_claim = caller_of("a", "bc", serde_json::json!({ "tenant": "x", "mail": "m" }));
+    assert_eq!(world.ask(&other_claim).await.unwrap().source, TokenSource::Cached);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// These callers ask at once, the bits being how the endpoint answers.
+    Ask(Vec<usize>, u8),
+    Accept(usize),
+    Refuse(usize),
+    Advance(u16),
+    Renew,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (prop::collection::vec(0..4_usize, 1..12), any::<u8>())
+            .prop_map(|(callers, answers)| Step::Ask(callers, answers)),
+        1 => (0..32_usize).prop_map(Step::Accept),
+        2 => (0..32_usize).prop_map(Step::Refuse),
+        2 => (0..1500_u16).prop_map(Step::Advance),
+        1 => Just(Step::Renew),
+    ];
+    prop::collection::vec(step, 1..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_caller_ever_gets_the_token_of_another_or_a_refused_one(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(interleave(steps));
+    }
+}
+
+async fn interleave(steps: Vec<Step>) {
+    let world = World::with("unavailable_for = \"0s\"\ndenied_for = \"1s\"").await;
+    let callers = [
+        caller_of("a", "bc", serde_json::json!({})),
+        caller_of("ab", "c", serde_json::json!({})),
+        caller_of("a", "b", serde_json::json!({})),
+        caller_of("", "abc", serde_json::json!({})),
+    ];
+    let answers = Arc::new(std::sync::atomic::AtomicU8::new(0));
+    let script = Arc::clone(&answers);
+    world.endpoint.answers(move |asked| {
+        let answers = script.load(std::sync::atomic::Ordering::Relaxed);
+        match (answers >> (asked.number % 4 * 2)) & 3 {
+            0 => Answer::json(500, ""),
+            1 => Answer::token(&format!("{}/{}", asked.form()["subject_token"], asked.number), 300),
+            _ => {
+                let token = format!("{}/{}", asked.form()["subject_token"], asked.number);
+                Answer::json(200, format!(r#"{{"data":{{"accessToken":"{token}"}}}}"#))
+            }
+        }
+    });
+    let mut held = Vec::new();
+    let mut refused = std::collections::HashSet::new();
+    for step in steps {
+        match step {
+            Step::Ask(asking, bits) => {
+                answers.store(bits, std::sync::atomic::Ordering::Relaxed);
+                let issued = join_all(asking.iter().map(|who| world.ask(&callers[*who]))).await;
+                for (who, issued) in asking.iter().zip(issued) {
+                    let Ok(issued) = issued else { continue };
+                    let own = format!("Bearer {}/", callers[*who].sso_token.expose());
+                    assert!(text_of(&issued).starts_with(&own));
+                    let token = token_of(&issued);
+                    assert!(!refused.contains(&token.generation()));
+                    held.push(token);
+                }
+            }
+            Step::Accept(at) if at < held.len() => {
+                world.tokens.accepted(&held[at], world.clock.now());
+            }
+            Step::Refuse(at) if at < held.len() => {
+                world.tokens.refused(&held[at]);
+                refused.insert(held[at].generation());
+            }
+            Step::Accept(_) | Step::Refuse(_) => {}
+            Step::Advance(seconds) => world.advance(Duration::from_secs(seconds.into())),
+            Step::Renew => world.tokens.refresh_due(),
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! What each method sends.
+
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::encoding::Pkcs8V1Der;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED;
+use aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING;
+use aws_lc_rs::signature::ECDSA_P384_SHA384_FIXED;
+use aws_lc_rs::signature::ECDSA_P384_SHA384_FIXED_SIGNING;
+use aws_lc_rs::signature::ED25519;
+use aws_lc_rs::signature::EcdsaKeyPair;
+use aws_lc_rs::signature::Ed25519KeyPair;
+use aws_lc_rs::signature::KeyPair as _;
+use aws_lc_rs::signature::RSA_PKCS1_2048_8192_SHA256;
+use aws_lc_rs::signature::RsaKeyPair;
+use aws_lc_rs::signature::UnparsedPublicKey;
+use aws_lc_rs::signature::VerificationAlgorithm;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use koodrive_gateway::accept::Accepted;
+use koodrive_gateway::config::Config;
+use koodrive_gateway::config::TokenConfig;
+use koodrive_gateway::token::Credential;
+use koodrive_gateway::token::Denial;
+use koodrive_gateway::token::TokenError;
+use koodrive_gateway::token::TokenSource;
+use koodrive_gateway::token::Tokens;
+use koodrive_gateway::token::Unusable;
+use koodrive_gateway::trace_context::SpanContext;
+use serde_json::json;
+
+use super::World;
+use super::caller;
+use super::caller_of;
+use super::client;
+use super::endpoint::Answer;
+use super::endpoint::Asked;
+use super::text_of;
+use crate::support::scratch::Scratch;
+
+/// `[token]` with files, read as an operator's configuration is.
+fn read_config(world: &World, scratch: &Scratch, lines: &str) -> TokenConfig {
+    let document = format!(
+        "[[accept.issuers]]\nissuer = \"https://sso.example.com\"\naudiences = [\"g\"]\n\
+         [forward]\nupstream = \"https://koodrive.example.com\"\n\
+         [token]\nendpoint = \"http://{}/auth/login\"\n{lines}",
+        world.endpoint.address
+    );
+    let loaded = Config::parse(&document, "gateway.toml", scratch.path(), std::iter::empty());
+    loaded.unwrap_or_else(|error| panic!("{error}\n{document}")).config.token
+}
+
+async fn ask_as(world: &World, lines: &str, caller: &Accepted) -> Result<String, TokenError> {
+    ask_with(world, lines, "", caller).await
+}
+
+async fn ask_with(
+    world: &World,
+    lines: &str,
+    key: &str,
+    caller: &Accepted,
+) -> Result<String, TokenError> {
+    let scratch = Scratch::new().unwrap();
+    scratch.write("secret", "s3cr+t &=ü:\n").unwrap();
+    scratch.write("key.pem", key).unwrap();
+    let config = read_config(world, &scratch, lines);
+    let tokens = Tokens::new(&config, &world.store, client()).unwrap();
+    let span = SpanContext::root(true);
+    let issued = tokens.token_for(caller, world.clock.now(), &span).await?;
+    Ok(text_of(&issued))
+}
+
+async fn sent_by(lines: &str) -> Asked {
+    sent_with(lines, "").await
+}
+
+async fn sent_with(lines: &str, key: &str) -> Asked {
+    let world = World::start().await;
+    world.endpoint.always(Answer::token("t-1", 1200));
+    let claims = json!({ "tenant": "T 1", "level": 7, "groups": ["a", "b"], "nothing": null });
+    let alice = caller_of("https://sso", "alice", claims);
+    ask_with(&world, lines, key, &alice).await.unwrap();
+    let sent = world.endpoint.asked();
+    assert_eq!(sent.len(), 1);
+    sent[0].clone()
+}
+
+#[tokio::test]
+async fn token_exchange_sends_the_fields_of_rfc_8693() {
+    let sent = sent_by("client_id = \"gw\"\nclient_secret_file = \"secret\"\nscope = \"a b\"\naudience = \"koodrive\"\nresource = \"https://koodrive.example.com\"").await;
+    assert_eq!((sent.method.as_str(), sent.path.as_str()), ("POST", "/auth/login"));
+    assert_eq!(sent.header("content-type"), "application/x-www-form-urlencoded");
+    assert_eq!(sent.header("accept"), "application/json");
+    let form = sent.form();
+    for (name, value) in [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        ("subject_token", "sso.https://sso.alice"),
+        ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+        ("scope", "a b"),
+        ("audience", "koodrive"),
+        ("resource", "https://koodrive.example.com"),
+    ] {
+        assert_eq!(form[name], value, "{name}");
+    }
+    assert_eq!(form.len(), 6);
+    // RFC 6749 section 2.3.1: both halves form-encoded, then joined.
+    let pair = sent.header("authorization").strip_prefix("Basic ").unwrap();
+    let pair = String::from_utf8(BASE64_STANDARD.decode(pair).unwrap()).unwrap();
+    assert_eq!(pair, "gw:s3cr%2Bt+%26%3D%C3%BC%3A");
+}
+
+#[tokio::test]
+async fn jwt_bearer_sends_the_sso_token_as_assertion() {
+    let lines = "method = \"jwt_bearer\"\nclient_id = \"gw\"\nclient_secret_file = \"secret\"\nclient_auth = \"post\"";
+    let sent = sent_by(lines).await;
+    let form = sent.form();
+    assert_eq!(form["grant_type"], "urn:ietf:params:oauth:grant-type:jwt-bearer");
+    assert_eq!(form["assertion"], "sso.https://sso.alice");
+    assert_eq!((form["client_id"].as_str(), form["client_secret"].as_str()), ("gw", "s3cr+t &=ü:"));
+    assert_eq!(sent.header("authorization"), "");
+}
+
+/// Algorithm, private and public key, and what verifies its signatures.
+type Kind<'a> = (&'a str, Vec<u8>, &'a [u8], &'static dyn VerificationAlgorithm);
+
+#[tokio::test]
+async fn private_key_jwt_is_an_assertion_signed_as_its_key_can() {
+    let p256 = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let p384 = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap();
+    let ed25519 = Ed25519KeyPair::generate().unwrap();
+    let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+    let keys: [Kind<'_>; 4] = [
+        (
+            "ES256",
+            p256.to_pkcs8v1().unwrap().as_ref().to_vec(),
+            p256.public_key().as_ref(),
+            &ECDSA_P256_SHA256_FIXED,
+        ),
+        (
+            "ES384",
+            p384.to_pkcs8v1().unwrap().as_ref().to_vec(),
+            p384.public_key().as_ref(),
+            &ECDSA_P384_SHA384_FIXED,
+        ),
+        (
+            "EdDSA",
+            ed25519.to_pkcs8().unwrap().as_ref().to_vec(),
+            ed25519.public_key().as_ref(),
+            &ED25519,
+        ),
+        (
+            "RS256",
+            AsDer::<Pkcs8V1Der<'_>>::as_der(&rsa).unwrap().as_ref().to_vec(),
+            rsa.public_key().as_ref(),
+            &RSA_PKCS1_2048_8192_SHA256,
+        ),
+    ];
+    for (algorithm, pkcs8, public, verification) in keys {
+        let base64 = BASE64_STANDARD.encode(pkcs8);
+        let pem = format!("-----BEGIN PRIVATE KEY-----\n{base64}\n-----END PRIVATE KEY-----\n");
+        let lines = "client_id = \"gw\"\nclient_auth = \"private_key_jwt\"\nprivate_key_file = \"key.pem\"\nprivate_key_id = \"k1\"";
+        let form = sent_with(lines, &pem).await.form();
+        assert_eq!(
+            form["client_assertion_type"],
+            "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+        );
+        assert_eq!(form["client_id"], "gw");
+        let parts: Vec<_> = form["client_assertion"].split('.').collect();
+        let decode = |part: &str| -> serde_json::Value {
+            serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+        };
+        let (header, claims) = (decode(parts[0]), decode(parts[1]));
+        assert_eq!(header, json!({ "alg": algorithm, "typ": "JWT", "kid": "k1" }));
+        assert_eq!((claims["iss"].as_str(), claims["sub"].as_str()), (Some("gw"), Some("gw")));
+        assert!(claims["aud"].as_str().unwrap().ends_with("/auth/login"));
+        assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 60);
+        assert!(20 < claims["jti"].as_str().unwrap().len());
+        let signed = format!("{}.{}", parts[0], parts[1]);
+        let signature = BASE64_URL_SAFE_NO_PAD.decode(parts[2]).unwrap();
+        UnparsedPublicKey::new(verification, public).verify(signed.as_bytes(), &signature).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn client_credentials_are_one_token_for_all_callers() {
+    let world = World::with("method = \"client_credentials\"\nclient_id = \"gw\"").await;
+    world.endpoint.always(Answer::token("t-1", 1200));
+    assert_eq!(world.ask(&caller("alice")).await.unwrap().source, TokenSource::Exchanged);
+    assert_eq!(world.ask(&caller("bob")).await.unwrap().source, TokenSource::Cached);
+    let sent = world.endpoint.asked();
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].body, "grant_type=client_credentials&client_id=gw");
+}
+
+#[tokio::test]
+async fn a_refused_login_of_the_gateway_itself_is_not_blamed_on_the_caller() {
+    let world = World::with("method = \"client_credentials\"\nclient_id = \"gw\"").await;
+    world.endpoint.always(Answer::json(400, r#"{"error":"access_denied"}"#));
+    let error = world.ask(&caller("alice")).await.unwrap_err();
+    let unusable = TokenError::AnswerUnusable(Unusable::Refused { status: 400 });
+    assert_eq!(format!("{error:?}"), format!("{unusable:?}"));
+}
+
+#[tokio::test]
+async fn custom_fills_its_template() {
+    let json = sent_by(
+        r#"
+        method = "custom"
+        client_id = "gw"
+        client_secret_file = "secret"
+        [token.custom]
+        method = "PUT"
+        headers = { "x-tenant" = "{claim:tenant}", "x-plain" = "{a b}{}{" }
+        [token.custom.body]
+        jwt = "{sso_token}"
+        who = "{subject}@{issuer}"
+        level = "{claim:level}"
+        text = "level {claim:level} of {claim:groups}"
+        groups = "{claim:groups}"
+        fixed = { n = 1, f = 1.5, b = true, list = ["{client_id}", 2] }
+        secret = "{client_secret}"
+        "#,
+    )
+    .await;
+    assert_eq!(json.method, "PUT");
+    assert_eq!((json.header("x-tenant"), json.header("x-plain")), ("T 1", "{a b}{}{"));
+    assert_eq!(json.header("content-type"), "application/json");
+    let body: serde_json::Value = serde_json::from_str(&json.body).unwrap();
+    let expected = json!({
+        "jwt": "sso.https://sso.alice",
+        "who": "alice@https://sso",
+        "level": 7,
+        "text": "level 7 of [\"a\",\"b\"]",
+        "groups": ["a", "b"],
+        "fixed": { "n": 1, "f": 1.5, "b": true, "list": ["gw", 2] },
+        "secret": "s3cr+t &=ü:",
+    });
+    assert_eq!(body, expected);
+
+    let form = sent_by("method = \"custom\"\n[token.custom]\nformat = \"form\"\nbody = { token = \"{sso_token}\", tenant = \"{claim:tenant}\" }").await;
+    assert_eq!(form.header("content-type"), "application/x-www-form-urlencoded");
+    assert_eq!(form.body, "tenant=T+1&token=sso.https%3A%2F%2Fsso.alice");
+
+    let get = sent_by("method = \"custom\"\n[token.custom]\nmethod = \"GET\"\nbody = { tenant = \"{claim:tenant}\" }").await;
+    assert_eq!((get.method.as_str(), get.body.as_str()), ("GET", ""));
+    assert_eq!(get.path, "/auth/login?tenant=T+1");
+}
+
+#[tokio::test]
+async fn custom_reads_the_answer_by_its_rules() {
+    let lines = r#"
+        method = "custom"
+        unavailable_for = "0s"
+        denied_for = "0s"
+        [token.custom]
+        body = { t = "{sso_token}" }
+        token = "/result/ticket/value"
+        expires_in = "/result/ticket/ttl"
+        success = { "/code" = [0, "0"] }
+        denied = { "/code" = [40301, "DENIED"], "/result/blocked" = [true] }
+        "#;
+    let world = World::start().await;
+    let denied = TokenError::Denied(Denial::Endpoint { status: 200 });
+    let unusable = TokenError::AnswerUnusable;
+    for (row, (body, expected)) in [
+        (r#"{"code":0,"result":{"ticket":{"value":"Bearer t","ttl":"60"}}}"#, Ok("Bearer t")),
+        (r#"{"code":"0","result":{"ticket":{"value":"t"}}}"#, Ok("Bearer t")),
+        (r#"{"code":0.0,"result":{"ticket":{"value":"t"}}}"#, Ok("Bearer t")),
+        (r#"{"code":1,"result":{"ticket":{"value":"t"}}}"#, Err(unusable(Unusable::NotSuccess))),
+        (r#"{"result":{"ticket":{"value":"t"}}}"#, Err(unusable(Unusable::NotSuccess))),
+        (r#"{"code":0,"access_token":"t"}"#, Err(unusable(Unusable::TokenAbsent))),
+        (r#"{"code":40301}"#, Err(denied.clone())),
+        (r#"{"code":"DENIED"}"#, Err(denied.clone())),
+        (r#"{"code":"40301"}"#, Err(unusable(Unusable::NotSuccess))),
+        (r#"{"code":0,"result":{"blocked":true,"ticket":{"value":"t"}}}"#, Err(denied.clone())),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        world.endpoint.always(Answer::json(200, body));
+        let had = ask_as(&world, lines, &caller(&row.to_string())).await;
+        let expected = expected.map(str::to_owned);
+        assert_eq!(format!("{had:?}"), format!("{expected:?}"), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_without_a_claim_of_the_template_is_denied_and_nothing_is_sent() {
+    let world = World::start().await;
+    let lines = "method = \"custom\"\n[token.custom]\nbody = { t = \"{claim:tenant}\" }";
+    for claims in [json!({}), json!({ "tenant": null })] {
+        let had = ask_as(&world, lines, &caller_of("i", "alice", claims)).await;
+        assert!(matches!(had, Err(TokenError::Denied(Denial::ClaimMissing))), "{had:?}");
+    }
+    assert_eq!(world.endpoint.count(), 0);
+}
+
+#[tokio::test]
+async fn carrier_login_logs_in_once_and_renews_its_session() {
+    let world = World::start().await;
+    let scratch = Scratch::new().unwrap();
+    scratch.write("password", "p\u{e4}ss\n").unwrap();
+    let lines = "method = \"carrier_login\"\n[token.carrier]\naccount = \"13800000000\"\npassword_file = \"password\"\nagent_name = \"standard\"";
+    let config = read_config(&world, &scratch, lines);
+    let tokens = Tokens::new(&config, &world.store, client()).unwrap();
+    let ask = async |subject: &str| {
+        let span = SpanContext::root(true);
+        tokens.token_for(&caller(subject), world.clock.now(), &span).await.unwrap()
+    };
+    let session = |token: &str| {
+        json!({ "code": "0", "data": { "sessionInfo": { "accessToken": token, "expiresIn": 900,
+            "issuedAt": "1772006999088", "refreshToken": "r1" } } })
+        .to_string()
+    };
+    let (first, second, third) = (session("AT one"), session("AT two"), session("AT three"));
+    world.endpoint.answers(move |asked| match (asked.path.as_str(), asked.number) {
+        ("/auth/login", 1) => Answer::json(200, first.as_str()),
+        ("/auth/refreshToken", 2) => Answer::json(200, second.as_str()),
+        ("/auth/refreshToken", 3) => Answer::json(200, r#"{"code":"13000999"}"#),
+        ("/auth/login", 4) => Answer::json(200, third.as_str()),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(text_of(&ask("alice").await), "AT one");
+    assert_eq!(text_of(&ask("bob").await), "AT one");
+    // Renewed ahead of need, first by its session, then, when that has ended, by a new login.
+    for expected in ["AT two", "AT three"] {
+        world.advance(std::time::Duration::from_secs(800));
+        tokens.refresh_due();
+        while tokens.flights() != 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(text_of(&ask("alice").await), expected);
+    }
+    let sent = world.endpoint.asked();
+    assert_eq!(sent.len(), 4);
+    assert!(sent.iter().all(|asked| asked.header("x-hw-agentname") == "standard"));
+    let login = json!({ "account": "13800000000", "authType": "1", "password": "p\u{e4}ss" });
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&sent[0].body).unwrap(), login);
+    assert_eq!(sent[1].header("authorization"), "AT one");
+    assert_eq!(sent[1].body, r#"{"refreshToken":"r1"}"#);
+    assert_eq!(sent[2].header("authorization"), "AT two");
+}
+
+#[tokio::test]
+async fn app_signature_signs_for_the_user_of_the_map_or_of_the_claim() {
+    let world = World::start().await;
+    let scratch = Scratch::new().unwrap();
+    scratch.write("app-secret", "hush\n").unwrap();
+    scratch.write("users.toml", "alice = \"1001\"\n\"bob@x\" = \"1002\"\n").unwrap();
+    let lines = "method = \"app_signature\"\n[token.app]\napp_id = \"app\"\napp_secret_file = \"app-secret\"\nuser_map_file = \"users.toml\"";
+    let config = read_config(&world, &scratch, lines);
+    let tokens = Tokens::new(&config, &world.store, client()).unwrap();
+    for (subject, claims, expected) in [
+        ("alice", json!({}), Some("1001")),
+        ("alice", json!({ "koodrive_user_id": "9" }), Some("1001")),
+        ("bob@x", json!({}), Some("1002")),
+        (
+            "carol",
+            json!({ "koodrive_user_id": "1505084218764547200" }),
+            Some("1505084218764547200"),
+        ),
+        (
+            "carol",
+            json!({ "koodrive_user_id": 1_505_084_218_764_547_200_u64 }),
+            Some("1505084218764547200"),
+        ),
+        ("carol", json!({}), None),
+        ("carol", json!({ "koodrive_user_id": "" }), None),
+        ("carol", json!({ "koodrive_user_id": "1\r\nx: y" }), None),
+        ("carol", json!({ "koodrive_user_id": -1 }), None),
+        ("carol", json!({ "koodrive_user_id": ["1"] }), None),
+    ] {
+        let span = SpanContext::root(true);
+        let caller = caller_of("i", subject, claims.clone());
+        let issued = tokens.token_for(&caller, world.clock.now(), &span).await;
+        match (issued, expected) {
+            (Ok(issued), Some(expected)) => match issued.credential {
+                Credential::Signature(app) => {
+                    assert_eq!((&*app.app_id, app.user_id.to_str().unwrap()), ("app", expected));
+                }
+                Credential::Token(_) => panic!("a signature was expected"),
+            },
+            (Err(TokenError::Denied(Denial::UserUnknown)), None) => {}
+            (other, _) => panic!("{claims}: {other:?}"),
+        }
+    }
+    assert_eq!(world.endpoint.count(), 0);
+}

@@ -1,0 +1,138 @@
+//! The access tokens of callers, against a token endpoint on loopback and a clock we move.
+
+#![expect(clippy::unwrap_used, reason = "what cannot be had fails the test that wants it")]
+
+mod answers;
+mod endpoint;
+mod flights;
+mod life;
+mod methods;
+mod protection;
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+use std::time::SystemTime;
+
+use koodrive_gateway::accept::Accepted;
+use koodrive_gateway::accept::CallerId;
+use koodrive_gateway::accept::Identity;
+use koodrive_gateway::accept::SsoToken;
+use koodrive_gateway::client::Client;
+use koodrive_gateway::client::ClientOptions;
+use koodrive_gateway::clock::Clock;
+use koodrive_gateway::config::TokenConfig;
+use koodrive_gateway::lifecycle::Tasks;
+use koodrive_gateway::token::AccessToken;
+use koodrive_gateway::token::Credential;
+use koodrive_gateway::token::ExchangeReport;
+use koodrive_gateway::token::Issued;
+use koodrive_gateway::token::TokenError;
+use koodrive_gateway::token::TokenStore;
+use koodrive_gateway::token::Tokens;
+use koodrive_gateway::trace_context::SpanContext;
+
+use self::endpoint::Endpoint;
+
+/// The token room with everything it needs.
+struct World {
+    clock: Clock,
+    endpoint: Endpoint,
+    store: TokenStore,
+    tokens: Tokens,
+    config: TokenConfig,
+    reports: Arc<Mutex<Vec<ExchangeReport>>>,
+}
+
+impl World {
+    async fn start() -> Self {
+        Self::with("").await
+    }
+
+    /// With lines of `[token]` besides the endpoint's address.
+    async fn with(lines: &str) -> Self {
+        let (clock, tasks) = (Clock::system(), Tasks::default());
+        let endpoint = Endpoint::start(&tasks).await;
+        let config = config(&endpoint, lines);
+        let reports = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&reports);
+        let report = Arc::new(move |report| told.lock().unwrap().push(report));
+        let store = TokenStore::new(clock.clone(), tasks, report);
+        let tokens = Tokens::new(&config, &store, client()).unwrap();
+        Self { clock, endpoint, store, tokens, config, reports }
+    }
+
+    async fn ask(&self, caller: &Accepted) -> Result<Issued, TokenError> {
+        self.tokens.token_for(caller, self.clock.now(), &SpanContext::root(true)).await
+    }
+
+    async fn token(&self, caller: &Accepted) -> AccessToken {
+        token_of(&self.ask(caller).await.unwrap())
+    }
+
+    fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// Waits until no exchange is under way.
+    async fn settle(&self) {
+        while self.tokens.flights() != 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn reports(&self) -> Vec<ExchangeReport> {
+        self.reports.lock().unwrap().clone()
+    }
+}
+
+fn config(endpoint: &Endpoint, lines: &str) -> TokenConfig {
+    let text = format!("endpoint = \"http://{}/token\"\n{lines}", endpoint.address);
+    toml::from_str(&text).unwrap()
+}
+
+fn client() -> Client {
+    Client::new(&ClientOptions {
+        connect_timeout: Duration::from_secs(3),
+        pool_idle_timeout: Duration::from_secs(30),
+        pool_max_idle: 64,
+        extra_roots: "",
+        identity: None,
+        http2: false,
+    })
+    .unwrap()
+}
+
+fn caller(subject: &str) -> Accepted {
+    caller_of("https://sso.example.com", subject, serde_json::json!({}))
+}
+
+fn caller_of(issuer: &str, subject: &str, claims: serde_json::Value) -> Accepted {
+    let serde_json::Value::Object(claims) = claims else { panic!("claims are an object") };
+    Accepted {
+        identity: Arc::new(Identity {
+            issuer: issuer.into(),
+            subject: subject.into(),
+            claims: Arc::new(claims),
+            expires_at: far_future(),
+            caller: CallerId::of(issuer, subject),
+        }),
+        sso_token: Arc::new(SsoToken::new(format!("sso.{issuer}.{subject}"))),
+        remembered: false,
+    }
+}
+
+fn far_future() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_hours(24 * 365 * 100)
+}
+
+fn token_of(issued: &Issued) -> AccessToken {
+    match &issued.credential {
+        Credential::Token(token) => token.clone(),
+        Credential::Signature(_) => panic!("a token was expected, not a signature"),
+    }
+}
+
+fn text_of(issued: &Issued) -> String {
+    token_of(issued).header().to_str().unwrap().to_owned()
+}

@@ -1,0 +1,175 @@
+//! The token endpoint is spared, and its failures are kept from those who do not need it.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use futures_util::future::join_all;
+use koodrive_gateway::token::TokenError;
+use koodrive_gateway::token::TokenSource;
+
+use super::World;
+use super::caller;
+use super::endpoint::Answer;
+
+const TIMEOUT: Duration = Duration::from_millis(400);
+
+#[tokio::test]
+async fn a_hanging_endpoint_costs_others_one_timeout_then_nothing_and_cached_callers_never() {
+    let world = World::with("timeout = \"400ms\"\nmax_concurrent = 4").await;
+    let cached = caller("cached");
+    world.ask(&cached).await.unwrap();
+    world.endpoint.always(Answer::Hang);
+
+    let cold: Vec<_> = (0..50).map(|number| caller(&format!("cold-{number}"))).collect();
+    let began = Instant::now();
+    let asking = async {
+        let answers = join_all(cold.iter().map(|caller| world.ask(caller))).await;
+        (answers, began.elapsed())
+    };
+    let serving = async {
+        world.endpoint.wait_for(5).await;
+        let began = Instant::now();
+        for _ in 0..1000 {
+            assert_eq!(world.ask(&cached).await.unwrap().source, TokenSource::Cached);
+        }
+        began.elapsed()
+    };
+    let ((answers, waited), served) = tokio::join!(asking, serving);
+    assert!(answers.iter().all(Result::is_err));
+    assert!(TIMEOUT <= waited && waited < 2 * TIMEOUT, "{waited:?}");
+    assert!(served < TIMEOUT, "1000 cached look-ups took {served:?}");
+    assert_eq!((world.endpoint.count(), world.endpoint.most_at_once()), (1 + 4, 4));
+
+    let began = Instant::now();
+    let again = join_all(cold.iter().map(|caller| world.ask(caller))).await;
+    let at_once = |answer: &Result<_, TokenError>| match answer {
+        Err(error) => error.retry_after().is_some_and(|after| after <= Duration::from_secs(1)),
+        Ok(_) => false,
+    };
+    assert!(again.iter().all(at_once));
+    assert!(began.elapsed() < TIMEOUT);
+    assert_eq!(world.endpoint.count(), 5);
+
+    // Back again: one probe, then everybody.
+    world.endpoint.issues(None);
+    world.advance(Duration::from_secs(1));
+    world.ask(&cold[0]).await.unwrap();
+    let back = join_all(cold.iter().map(|caller| world.ask(caller))).await;
+    assert!(back.iter().all(Result::is_ok));
+}
+
+#[tokio::test]
+async fn after_an_outage_one_exchange_tries_first_and_everyone_else_is_answered_at_once() {
+    let world = World::start().await;
+    world.endpoint.always(Answer::json(500, ""));
+    world.ask(&caller("first")).await.unwrap_err();
+    world.advance(Duration::from_secs(1));
+    world.endpoint.hold(true);
+    let probe_caller = caller("probe");
+    let probe = world.ask(&probe_caller);
+    let others = async {
+        world.endpoint.wait_for(2).await;
+        for number in 0..20 {
+            let error = world.ask(&caller(&format!("other-{number}"))).await.unwrap_err();
+            assert!(matches!(error, TokenError::Unavailable { .. }), "{error:?}");
+        }
+        world.endpoint.issues(None);
+        world.endpoint.hold(false);
+    };
+    let (probe, ()) = tokio::join!(probe, others);
+    assert_eq!(probe.unwrap().source, TokenSource::Exchanged);
+    assert_eq!(world.endpoint.count(), 2);
+    world.ask(&caller("other-0")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_failed_probe_starts_the_pause_anew() {
+    let world = World::start().await;
+    world.endpoint.always(Answer::json(500, ""));
+    for round in 1..=5 {
+        for number in 0..10 {
+            world.ask(&caller(&format!("caller-{number}"))).await.unwrap_err();
+        }
+        assert_eq!(world.endpoint.count(), round);
+        world.advance(Duration::from_secs(1));
+    }
+}
+
+#[tokio::test]
+async fn the_pause_a_429_asks_for_is_kept_and_told_within_bounds() {
+    for (header, pause) in
+        [(Some("7"), 7), (Some("0"), 1), (None, 1), (Some("soon"), 1), (Some("99999999"), 60)]
+    {
+        let world = World::start().await;
+        let headers = header.map(|value| ("retry-after", value.to_owned())).into_iter().collect();
+        world.endpoint.always(Answer::Reply { status: 429, headers, body: String::new() });
+        let pause = Duration::from_secs(pause);
+        let first = world.ask(&caller("alice")).await.unwrap_err();
+        assert!(matches!(first, TokenError::Busy { .. }), "{first:?}");
+        assert!(first.retry_after().is_some_and(|told| pause <= told), "{first:?}");
+        world.endpoint.issues(None);
+        world.advance(pause.saturating_sub(Duration::from_millis(500)));
+        let second = world.ask(&caller("bob")).await.unwrap_err();
+        assert!(matches!(second, TokenError::Busy { .. }), "{header:?} {second:?}");
+        assert_eq!(world.endpoint.count(), 1, "{header:?}");
+        world.advance(Duration::from_millis(500));
+        world.ask(&caller("bob")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn no_more_exchanges_run_at_once_than_allowed_and_all_get_their_turn() {
+    let world = World::with("max_concurrent = 3\nmax_per_second = 1000").await;
+    let callers: Vec<_> = (0..60).map(|number| caller(&number.to_string())).collect();
+    world.endpoint.hold(true);
+    let asking = join_all(callers.iter().map(|caller| world.ask(caller)));
+    let release = async {
+        world.endpoint.wait_for(3).await;
+        world.endpoint.hold(false);
+    };
+    let (issued, ()) = tokio::join!(asking, release);
+    assert!(issued.iter().all(Result::is_ok));
+    assert_eq!((world.endpoint.count(), world.endpoint.most_at_once()), (60, 3));
+}
+
+#[tokio::test]
+async fn who_cannot_have_a_turn_in_time_is_told_to_come_back() {
+    let world = World::with("timeout = \"300ms\"\nmax_per_second = 10").await;
+    let callers: Vec<_> = (0..25).map(|number| caller(&number.to_string())).collect();
+    let began = Instant::now();
+    let issued = join_all(callers.iter().map(|caller| world.ask(caller))).await;
+    assert!(began.elapsed() < Duration::from_secs(1));
+    assert_eq!(issued.iter().filter(|issued| issued.is_ok()).count(), 10);
+    assert_eq!(world.endpoint.count(), 10);
+    for error in issued.iter().filter_map(|issued| issued.as_ref().err()) {
+        assert!(matches!(error, TokenError::Busy { .. }), "{error:?}");
+        assert!(error.retry_after().is_some_and(|after| Duration::from_secs(1) <= after));
+    }
+    // The queue is no outage: the next second is free again.
+    world.advance(Duration::from_secs(2));
+    world.ask(&callers[24]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rollout_is_paced_and_nobody_waits_longer_than_the_timeout() {
+    let world = World::with("timeout = \"1500ms\"\nmax_per_second = 40").await;
+    let callers: Vec<_> = (0..500).map(|number| caller(&number.to_string())).collect();
+    let began = Instant::now();
+    let issued = join_all(callers.iter().map(|caller| world.ask(caller))).await;
+    let waited = began.elapsed();
+    let served = issued.iter().filter(|issued| issued.is_ok()).count();
+    assert!((80..=120).contains(&served), "{served} in {waited:?}");
+    assert!(waited < Duration::from_secs(3), "{waited:?}");
+    assert_eq!(world.endpoint.count(), served);
+}
+
+#[tokio::test]
+async fn the_least_recently_used_token_makes_room() {
+    let world = World::with("max_entries = 20").await;
+    for number in 0..200 {
+        world.ask(&caller(&number.to_string())).await.unwrap();
+        world.advance(Duration::from_millis(100));
+    }
+    assert_eq!(world.ask(&caller("199")).await.unwrap().source, TokenSource::Cached);
+    assert_eq!(world.ask(&caller("0")).await.unwrap().source, TokenSource::Exchanged);
+}

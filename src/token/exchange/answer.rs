@@ -42,6 +42,18 @@ pub(super) fn read(answer: &SmallAnswer) -> Result<Given, TokenError> {
     Ok(Given { token: usable(token)?, expires_in, session })
 }
 
+/// The token in the answer to a token exchange.
+///
+/// RFC 8693 section 2.2.2: a subject token that is "invalid for any reason" is answered with
+/// `invalid_request`. So Keycloak says of a user who has signed out; it says nothing of us.
+pub(super) fn read_exchange(answer: &SmallAnswer) -> Result<Given, TokenError> {
+    let status = answer.status;
+    if status == StatusCode::BAD_REQUEST && error(json(answer).as_ref()) == Some("invalid_request") {
+        return Err(TokenError::Denied(Denial::Endpoint { status: status.as_u16() }));
+    }
+    read(answer)
+}
+
 /// The body as JSON, if it is.
 pub(super) fn json(answer: &SmallAnswer) -> Option<Value> {
     serde_json::from_slice(&answer.body).ok()
@@ -58,8 +70,7 @@ pub(super) fn refusal(answer: &SmallAnswer, body: Option<&Value>) -> Result<(), 
         let retry_after = retry_after(&answer.headers).unwrap_or(RETRY_AFTER_MIN);
         return Err(TokenError::Unavailable { retry_after, cause: Outage::Status(code) });
     }
-    let error = body.and_then(|body| body.get("error")).and_then(Value::as_str);
-    Err(match (status, error) {
+    Err(match (status, error(body)) {
         (StatusCode::TOO_MANY_REQUESTS, _) => {
             let retry_after = retry_after(&answer.headers).unwrap_or(RETRY_AFTER_MIN);
             TokenError::Busy { retry_after }
@@ -70,6 +81,11 @@ pub(super) fn refusal(answer: &SmallAnswer, body: Option<&Value>) -> Result<(), 
         }
         _ => TokenError::AnswerUnusable(Unusable::Refused { status: code }),
     })
+}
+
+/// The `error` of RFC 6749 section 5.2.
+fn error(body: Option<&Value>) -> Option<&str> {
+    body?.get("error")?.as_str()
 }
 
 /// The token in `value`, without the scheme some answers put into it.

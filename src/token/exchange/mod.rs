@@ -181,6 +181,7 @@ impl Exchange {
         };
         let given = match &self.method {
             Method::Custom(method) => method.read(&answer),
+            Method::TokenExchange(_) => answer::read_exchange(&answer),
             _ => answer::read(&answer),
         };
         let result = given.and_then(|given| self.dress(given)).map_err(|error| self.blame(error));

@@ -17,6 +17,9 @@ import urllib.error
 import urllib.request
 import zipfile
 
+from keys import ec_key
+from keys import rsa_key
+
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "koodrive-gateway-e2e"
@@ -40,7 +43,7 @@ def jaeger_binary(say):
     if given:
         if not os.access(given, os.X_OK):
             raise Missing(f"Jaeger: JAEGER_BIN={given} is not an executable file")
-        return pathlib.Path(given)
+        return pathlib.Path(given).resolve()
     sums = (HERE / "jaeger/go.sum").read_bytes() + (HERE / "jaeger/go.mod").read_bytes()
     binary = CACHE / f"jaeger-{hashlib.sha256(sums).hexdigest()[:12]}"
     if binary.exists():
@@ -61,7 +64,7 @@ def keycloak_home(say):
     """KEYCLOAK_HOME, or the distribution from Maven Central, fetched and unpacked once."""
     given = os.environ.get("KEYCLOAK_HOME")
     if given:
-        home = pathlib.Path(given)
+        home = pathlib.Path(given).resolve()
         if not (home / "bin/kc.sh").is_file():
             raise Missing(f"Keycloak: KEYCLOAK_HOME={given} has no bin/kc.sh")
     else:
@@ -87,13 +90,31 @@ def keycloak_home(say):
     return home
 
 
+def oidc_provider(say):
+    """The folder of npm's oidc-provider, installed once."""
+    lock = (HERE / "oidc-provider/package-lock.json").read_bytes()
+    home = CACHE / f"oidc-provider-{hashlib.sha256(lock).hexdigest()[:12]}"
+    if not shutil.which("node"):
+        raise Missing("oidc-provider: no `node` to run it with; install Node.js 20 or later")
+    if not home.exists():
+        if not shutil.which("npm"):
+            raise Missing("oidc-provider: no `npm` to fetch it with; install it beside Node.js")
+        fresh = home.with_name(f"{home.name}.{os.getpid()}")
+        shutil.copytree(HERE / "oidc-provider", fresh)
+        install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        run_tool("oidc-provider: the npm registry did not give it", install, FETCH_SECONDS, fresh)
+        fresh.rename(home)
+    shutil.copy(HERE / "oidc-provider/server.mjs", home)
+    return home
+
+
 def gateway_binary(say):
     """GATEWAY_BIN, or this repository's own, built."""
     given = os.environ.get("GATEWAY_BIN")
     if given:
         if not os.access(given, os.X_OK):
             raise Missing(f"the gateway: GATEWAY_BIN={given} is not an executable file")
-        return pathlib.Path(given)
+        return pathlib.Path(given).resolve()
     if not shutil.which("cargo"):
         raise Missing("the gateway: no `cargo` to build it with; install Rust, or set GATEWAY_BIN")
     say("building the gateway …")
@@ -130,8 +151,10 @@ class Parts:
         self.folder = folder
         self.secrets = secrets
         self.running = {}
+        self.keys = {"rsa": rsa_key(folder / "rsa.pem", "rsa"), "ec": ec_key(folder / "ec.pem", "ec")}
         self.otlp, self.query, self.sso, self.gateway, self.admin = free_ports(5)
         self.issuer = f"http://127.0.0.1:{self.sso}/realms/tools"
+        self.koodrive_issuer = f"http://127.0.0.1:{self.sso}/realms/koodrive"
 
     def log_of(self, name):
         return self.folder / f"{name}.log"
@@ -153,23 +176,53 @@ class Parts:
         environment = {
             **os.environ,
             **{f"E2E_{name.upper()}": value for name, value in self.secrets.items()},
+            "E2E_ISSUER": self.issuer,
+            "E2E_KOODRIVE_ISSUER": self.koodrive_issuer,
+            # It lands within a JSON string.
+            "E2E_GATEWAY_JWKS": json.dumps(json.dumps({"keys": list(self.keys.values())}))[1:-1],
             # Starts in half the time; nothing here runs long enough to want more.
             "JAVA_OPTS_APPEND": "-XX:TieredStopAtLevel=1",
         }
         command = [
             "sh", str(mine / "bin/kc.sh"), "start-dev", "--db=dev-mem", "--cache=local", "--import-realm",
+            "--features=jwt-authorization-grant",
             "--http-host=127.0.0.1", f"--http-port={self.sso}", f"--hostname=http://127.0.0.1:{self.sso}",
         ]
         self.start("keycloak", command, environment, f"{self.issuer}/.well-known/openid-configuration")
         keep_augmentation(home, mine)
 
+    def start_oidc_provider(self, home):
+        """Starts it; its issuer."""
+        (port,) = free_ports(1)
+        issuer = f"http://127.0.0.1:{port}"
+        settings = self.folder / "oidc-provider.json"
+        words = {
+            "port": port, "issuer": issuer, "secret": self.secrets["gateway_secret"],
+            "koodriveSecret": self.secrets["koodrive_secret"], "jwks": {"keys": [self.keys["ec"]]},
+        }
+        settings.write_text(json.dumps(words))
+        command = ["node", str(home / "server.mjs"), str(settings)]
+        self.start("oidc-provider", command, None, f"{issuer}/.well-known/openid-configuration")
+        return issuer
+
     def start_gateway(self, binary, config):
+        self.run_gateway("gateway", binary, config, self.admin, {})
+
+    def start_another_gateway(self, binary, config, settings):
+        """One more gateway beside the first, `settings` written over its configuration; its port."""
+        port, admin = free_ports(2)
+        addresses = {"listen.address": f"127.0.0.1:{port}", "admin.address": f"127.0.0.1:{admin}"}
+        self.run_gateway("another", binary, config, admin, {**addresses, **settings})
+        return port
+
+    def run_gateway(self, name, binary, config, admin, settings):
         environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "KOODRIVE_GATEWAY"))},
+            **{key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "KOODRIVE_GATEWAY"))},
+            **{f"KOODRIVE_GATEWAY__{key.upper().replace('.', '__')}": value for key, value in settings.items()},
             "OTEL_BSP_SCHEDULE_DELAY": "200",
         }
         command = [str(binary), "run", "--config", str(config)]
-        self.start("gateway", command, environment, f"http://127.0.0.1:{self.admin}/readyz")
+        self.start(name, command, environment, f"http://127.0.0.1:{admin}/readyz")
 
     def start(self, name, command, environment, ready):
         """Starts a process of its own group and waits until `ready` answers 200."""
@@ -228,7 +281,8 @@ def lay_keycloak(home, mine):
         (mine / name).symlink_to((home / name).resolve())
     shutil.copy(home / "lib/quarkus-run.jar", mine / "lib")
     (mine / "data/import").mkdir(parents=True)
-    shutil.copy(HERE / "realm.json", mine / "data/import")
+    for realm in HERE.glob("realm*.json"):
+        shutil.copy(realm, mine / "data/import")
 
 
 def keep_augmentation(home, mine):

@@ -76,7 +76,8 @@ def first_call(world):
     (call,) = world.koodrive.calls_of(answer.x_trace_id)
     assert call.user == "alice" and call.token != world.alice, "KooDrive saw another user, or the SSO token"
     assert call.body_sha256 == hashlib.sha256(BATCH).hexdigest(), "the batch changed on its way"
-    assert (call.trace_id, call.parent_span_id) == (trace.id, trace.one("forward.attempt").id), call
+    ids = (trace.id, trace.one("forward.attempt").id)
+    assert (call.trace_id, call.parent_span_id) == ids, "the attempt's ids did not reach KooDrive"
 
 
 @step

@@ -48,7 +48,8 @@ pub(super) fn read(answer: &SmallAnswer) -> Result<Given, TokenError> {
 /// `invalid_request`. So Keycloak says of a user who has signed out; it says nothing of us.
 pub(super) fn read_exchange(answer: &SmallAnswer) -> Result<Given, TokenError> {
     let status = answer.status;
-    if status == StatusCode::BAD_REQUEST && error(json(answer).as_ref()) == Some("invalid_request") {
+    if status == StatusCode::BAD_REQUEST && error(json(answer).as_ref()) == Some("invalid_request")
+    {
         return Err(TokenError::Denied(Denial::Endpoint { status: status.as_u16() }));
     }
     read(answer)
@@ -162,3 +163,39 @@ const HOLDERS: [&str; 3] = ["", "/data", "/data/sessionInfo"];
 const TOKEN_BYTES_MAX: usize = 64 * 1024;
 /// A hundred years.
 const SECONDS_MAX: f64 = 3.2e9;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_token_that_the_sso_refuses_is_the_callers_only_in_an_exchange() {
+        let refused = Err("refused");
+        let denied = Err("denied");
+        for (status, error, exchange, other) in [
+            (400, "invalid_request", denied, refused),
+            (400, "invalid_grant", denied, denied),
+            (400, "invalid_client", refused, refused),
+            (400, "invalid_target", refused, refused),
+            (401, "invalid_request", refused, refused),
+            (403, "access_denied", denied, denied),
+        ] {
+            let answer = SmallAnswer {
+                status: StatusCode::from_u16(status).unwrap(),
+                headers: HeaderMap::new(),
+                body: serde_json::json!({ "error": error }).to_string().into(),
+            };
+            assert_eq!(verdict(&read_exchange(&answer)), exchange, "exchange: {status} {error}");
+            assert_eq!(verdict(&read(&answer)), other, "other methods: {status} {error}");
+        }
+    }
+
+    fn verdict(given: &Result<Given, TokenError>) -> Result<(), &'static str> {
+        match given {
+            Ok(_) => Ok(()),
+            Err(TokenError::Denied(_)) => Err("denied"),
+            Err(TokenError::AnswerUnusable(Unusable::Refused { .. })) => Err("refused"),
+            Err(_) => Err("something else"),
+        }
+    }
+}

@@ -114,7 +114,7 @@ async fn every_status_of_the_table_has_its_meaning() {
         (400, error("unsupported_grant_type"), Outcome::AnswerUnusable),
         (400, error("invalid_scope"), Outcome::AnswerUnusable),
         (400, error("invalid_target"), Outcome::AnswerUnusable),
-        (400, error("invalid_request"), Outcome::AnswerUnusable),
+        (400, error("invalid_request"), Outcome::Denied), // RFC 8693 section 2.2.2: the subject token
         (400, "<html>".to_owned(), Outcome::AnswerUnusable),
         (401, error("invalid_client"), Outcome::AnswerUnusable),
         (401, error("invalid_grant"), Outcome::AnswerUnusable),

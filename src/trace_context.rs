@@ -3,6 +3,7 @@
 //! Knows nothing of KooDrive's X-Traceid (see [`crate::trace_id`]) nor of how spans are exported.
 //! Page: <https://www.w3.org/TR/trace-context/>.
 
+use std::cell::RefCell;
 use std::fmt;
 
 use http::HeaderMap;
@@ -162,7 +163,31 @@ fn nibble(digit: u8) -> Option<u8> {
 fn random_non_zero<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     while bytes == [0; N] {
-        aws_lc_rs::rand::fill(&mut bytes).expect("the system's random source does not fail");
+        POOL.with_borrow_mut(|pool| pool.take(&mut bytes));
     }
     bytes
+}
+
+thread_local! {
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool { bytes: [0; 512], left: 0 }) };
+}
+
+/// Random bytes drawn in bulk: a request needs several ids, and each draw costs more than its
+/// bytes.
+struct Pool {
+    bytes: [u8; 512],
+    left: usize,
+}
+
+impl Pool {
+    fn take(&mut self, into: &mut [u8]) {
+        if self.left < into.len() {
+            aws_lc_rs::rand::fill(&mut self.bytes)
+                .expect("the system's random source does not fail");
+            self.left = self.bytes.len();
+        }
+        let (rest, taken) = self.bytes[..self.left].split_at(self.left - into.len());
+        into.copy_from_slice(taken);
+        self.left = rest.len();
+    }
 }

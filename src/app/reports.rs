@@ -1,20 +1,57 @@
 //! Carries what background work reports to telemetry, in telemetry's words.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 
 use crate::accept::KeyFetch;
 use crate::accept::KeyFetchOutcome;
+use crate::config::Config;
+use crate::config::HttpUrl;
 use crate::telemetry;
+use crate::telemetry::Peer;
 use crate::telemetry::SkewedPeer;
 use crate::telemetry::Telemetry;
 use crate::token::ExchangeOutcome;
 use crate::token::ExchangeReport;
 
-pub(super) fn of_key_fetches(telemetry: Telemetry) -> Arc<dyn Fn(KeyFetch) + Send + Sync> {
+/// The servers background work asks, under the configuration in force. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Peers(Arc<ArcSwap<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    token_endpoint: Option<Arc<Peer>>,
+    issuers: HashMap<String, Arc<Peer>>,
+}
+
+impl Peers {
+    pub(super) fn apply(&self, config: &Config) {
+        let peer = |url: &HttpUrl| Arc::new(Peer::of(url));
+        let issuers = config.accept.issuers.iter().filter_map(|issuer| {
+            // Without an address of its own the key set is found at the issuer.
+            let discovered = issuer.issuer.parse().ok();
+            let url = issuer.jwks_url.clone().or(discovered)?;
+            Some((issuer.issuer.clone(), peer(&url)))
+        });
+        let known = Known {
+            token_endpoint: config.token.endpoint.as_ref().map(peer),
+            issuers: issuers.collect(),
+        };
+        self.0.store(Arc::new(known));
+    }
+}
+
+pub(super) fn of_key_fetches(
+    telemetry: Telemetry,
+    peers: Peers,
+) -> Arc<dyn Fn(KeyFetch) + Send + Sync> {
     Arc::new(move |fetch| {
         if let Some(seconds) = fetch.skew_seconds {
             telemetry.clock_skew(SkewedPeer::Sso, seconds);
         }
+        let server = peers.0.load().issuers.get(&*fetch.issuer).cloned();
         telemetry.key_fetch(&telemetry::KeyFetch {
             issuer: fetch.issuer,
             parent: None,
@@ -23,12 +60,15 @@ pub(super) fn of_key_fetches(telemetry: Telemetry) -> Arc<dyn Fn(KeyFetch) + Sen
             outcome: fetch.outcome.label(),
             failed: fetch.outcome != KeyFetchOutcome::Fetched,
             status: None,
-            server: None,
+            server,
         });
     })
 }
 
-pub(super) fn of_exchanges(telemetry: Telemetry) -> Arc<dyn Fn(ExchangeReport) + Send + Sync> {
+pub(super) fn of_exchanges(
+    telemetry: Telemetry,
+    peers: Peers,
+) -> Arc<dyn Fn(ExchangeReport) + Send + Sync> {
     Arc::new(move |report| {
         telemetry.exchange(&telemetry::Exchange {
             span: report.span,
@@ -39,7 +79,7 @@ pub(super) fn of_exchanges(telemetry: Telemetry) -> Arc<dyn Fn(ExchangeReport) +
             failed: report.outcome != ExchangeOutcome::Issued,
             status: report.status,
             background: report.background,
-            server: None,
+            server: peers.0.load().token_endpoint.clone(),
         });
     })
 }

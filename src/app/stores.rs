@@ -13,6 +13,7 @@ use super::AppOptions;
 use super::SetupError;
 use super::StartError;
 use super::reports;
+use super::reports::Peers;
 use crate::accept::Acceptor;
 use crate::accept::KeyStores;
 use crate::accept::VerifiedTokens;
@@ -45,6 +46,7 @@ pub(super) struct Stores {
     tokens: TokenStore,
     /// To the token endpoint; of its own, so that it and the SSO's keys cannot starve each other.
     token_client: Client,
+    peers: Peers,
     upstream: Mutex<(ForwardConfig, Client)>,
     in_flight: Arc<Semaphore>,
     budget: Arc<Budget>,
@@ -60,15 +62,17 @@ impl Stores {
         let client = |pool_max_idle| network_client(pool_max_idle).map_err(SetupError::Client);
         let upstream = upstream_client(&config.forward).map_err(SetupError::Client)?;
         let telemetry = Telemetry::new(&config.telemetry, environment, client(1)?, logs)?;
+        let peers = Peers::default();
         telemetry.metrics().expect_reasons(rejection::reasons());
-        let key_reports = reports::of_key_fetches(telemetry.clone());
-        let exchange_reports = reports::of_exchanges(telemetry.clone());
+        let key_reports = reports::of_key_fetches(telemetry.clone(), peers.clone());
+        let exchange_reports = reports::of_exchanges(telemetry.clone(), peers.clone());
         Ok(Self {
             keys: KeyStores::new(client(1)?, clock.clone(), tasks.clone(), key_reports),
             verified: VerifiedTokens::new(),
             limits: LimitStores::new(&config.limit, clock.clone()),
             tokens: TokenStore::new(clock.clone(), tasks, exchange_reports),
             token_client: client(config.token.max_concurrent)?,
+            peers,
             upstream: Mutex::new((config.forward.clone(), upstream)),
             in_flight: Arc::new(Semaphore::new(config.listen.max_in_flight)),
             budget: Budget::new(config.listen.max_buffered),
@@ -81,6 +85,7 @@ impl Stores {
     pub(super) fn pipeline(&self, config: &Config) -> Result<Pipeline, SetupError> {
         let tokens = Tokens::new(&config.token, &self.tokens, self.token_client.clone())?;
         let client = self.upstream_client(&config.forward)?;
+        self.peers.apply(config);
         self.keys.apply(&config.accept);
         let upstream = config.forward.upstream.as_ref();
         let upstream = upstream.expect("a checked configuration has an upstream");

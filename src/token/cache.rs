@@ -85,6 +85,15 @@ impl SetupDigest {
     }
 }
 
+impl SetupDigest {
+    /// Enough of it to tell two configurations of one process apart.
+    pub(super) fn mark(&self) -> u64 {
+        let mut mark = [0; 8];
+        mark.copy_from_slice(&self.0[..8]);
+        u64::from_be_bytes(mark)
+    }
+}
+
 /// SHA-256 over length-prefixed fields: "a" + "bc" differs from "ab" + "c".
 struct Fields(digest::Context);
 
@@ -129,28 +138,30 @@ pub(super) struct NewToken {
 #[derive(Debug)]
 pub(super) struct CachedToken {
     pub(super) key: CacheKey,
-    pub(super) setup: SetupDigest,
+    /// [`SetupDigest::mark`] of the configuration it was had under.
+    pub(super) setup: u64,
     /// Number of this token among all the process ever had.
     pub(super) generation: u64,
     pub(super) header: HeaderValue,
     pub(super) session: Option<SecretString>,
     /// Milliseconds since the Unix epoch, as all `_ms` here.
     fixed_end_ms: u64,
-    fixed_margin_ms: u64,
     idle_end_ms: AtomicU64,
-    idle_margin_ms: u64,
-    idle: Duration,
-    refused: AtomicBool,
+    idle_ms: u64,
     refresh_at_ms: u64,
-    /// The last caller seen in the time that decides about renewal ahead of need.
-    active: Mutex<Option<Accepted>>,
+    fixed_margin_ms: u32,
+    idle_margin_ms: u32,
+    refused: AtomicBool,
+    /// The last caller seen in the time that decides about renewal ahead of need. Boxed: most
+    /// tokens never have one, and there may be a hundred thousand of them.
+    active: Mutex<Option<Box<Accepted>>>,
 }
 
 impl CachedToken {
     /// A token whose exchange was sent at `sent_at`. `chance` in 0..1 spreads renewals.
     pub(super) fn issue(
         key: CacheKey,
-        setup: SetupDigest,
+        setup: u64,
         generation: u64,
         token: NewToken,
         lifetimes: &Lifetimes,
@@ -173,10 +184,10 @@ impl CachedToken {
             header: token.header,
             session: token.session,
             fixed_end_ms: sent_at_ms.saturating_add(ms(fixed)),
-            fixed_margin_ms: ms(margin),
             idle_end_ms: AtomicU64::new(sent_at_ms.saturating_add(ms(lifetimes.idle))),
-            idle_margin_ms: ms(lifetimes.margin.min(lifetimes.idle / MARGIN_SHARE_MIN) / 2),
-            idle: lifetimes.idle,
+            idle_ms: ms(lifetimes.idle),
+            fixed_margin_ms: short_ms(margin),
+            idle_margin_ms: short_ms(lifetimes.margin.min(lifetimes.idle / MARGIN_SHARE_MIN) / 2),
             refused: AtomicBool::new(false),
             refresh_at_ms: sent_at_ms.saturating_add(ms(usable.mul_f64(share))),
             active: Mutex::new(None),
@@ -191,8 +202,8 @@ impl CachedToken {
     pub(super) fn is_fresh(&self, now: SystemTime) -> bool {
         let now_ms = to_ms(now);
         !self.refused.load(Ordering::Acquire)
-            && now_ms.saturating_add(self.fixed_margin_ms) <= self.fixed_end_ms
-            && now_ms.saturating_add(self.idle_margin_ms) <= self.idle_end_ms()
+            && now_ms.saturating_add(self.fixed_margin_ms.into()) <= self.fixed_end_ms
+            && now_ms.saturating_add(self.idle_margin_ms.into()) <= self.idle_end_ms()
     }
 
     /// Whether it is not known to be expired or refused: fit to serve when no newer one can be had.
@@ -205,7 +216,7 @@ impl CachedToken {
 
     /// KooDrive accepted a call sent at `sent_at`: the idle life starts anew from there.
     pub(super) fn slide(&self, sent_at: SystemTime) {
-        let end_ms = to_ms(sent_at).saturating_add(ms(self.idle));
+        let end_ms = to_ms(sent_at).saturating_add(self.idle_ms);
         self.idle_end_ms.fetch_max(end_ms, Ordering::Relaxed);
     }
 
@@ -220,7 +231,7 @@ impl CachedToken {
     /// Earlier uses need no note: a token unused for the whole idle lifetime before its renewal
     /// is dead by then. So most tokens hold on to nobody's SSO token.
     pub(super) fn touch(&self, caller: &Accepted, now: SystemTime) -> bool {
-        if to_ms(now) < self.refresh_at_ms.saturating_sub(ms(self.idle)) {
+        if to_ms(now) < self.refresh_at_ms.saturating_sub(self.idle_ms) {
             return false;
         }
         let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
@@ -228,23 +239,23 @@ impl CachedToken {
             Some(kept) if Arc::ptr_eq(&kept.sso_token, &caller.sso_token) => false,
             Some(kept) if caller.identity.expires_at < kept.identity.expires_at => false,
             Some(_) => {
-                *active = Some(caller.clone());
+                *active = Some(Box::new(caller.clone()));
                 false
             }
             None => {
-                *active = Some(caller.clone());
+                *active = Some(Box::new(caller.clone()));
                 true
             }
         }
     }
 
     /// The last active caller, who is then forgotten.
-    pub(super) fn take_active(&self) -> Option<Accepted> {
+    pub(super) fn take_active(&self) -> Option<Box<Accepted>> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Puts a caller back after a renewal that failed for now.
-    pub(super) fn put_back_active(&self, caller: Accepted) {
+    pub(super) fn put_back_active(&self, caller: Box<Accepted>) {
         self.active.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(caller);
     }
 
@@ -278,6 +289,10 @@ fn to_ms(time: SystemTime) -> u64 {
 
 fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn short_ms(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
 
 /// The margin is at most this part of a life: a token of one minute must not be stale at birth.

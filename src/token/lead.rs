@@ -168,7 +168,7 @@ impl Inner {
         });
         let token = Arc::new(CachedToken::issue(
             departure.key,
-            self.setup,
+            self.setup.mark(),
             self.shared.next_generation(),
             result?,
             &self.lifetimes,

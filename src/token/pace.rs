@@ -237,3 +237,50 @@ const SECOND: Duration = Duration::from_secs(1);
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
 /// Renewals ahead of need get this part of the places.
 const BACKGROUND_SHARE: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn gate(max_per_second: u32) -> Gate {
+        let max_per_second = NonZeroU32::new(max_per_second).unwrap();
+        let numbers = GateNumbers { endpoint: String::new(), max_concurrent: 1, max_per_second };
+        Gate::new(Clock::system(), numbers)
+    }
+
+    proptest! {
+        #[test]
+        fn no_second_sees_more_turns_than_allowed_and_nobody_waits_in_vain(
+            max_per_second in 1..20_u32,
+            arrivals in prop::collection::vec(0..400_u64, 1..200),
+        ) {
+            let gate = gate(max_per_second);
+            let (mut now, mut turns) = (Duration::ZERO, Vec::new());
+            for after_ms in arrivals {
+                now += Duration::from_millis(after_ms);
+                let turn = gate.turn(now, Duration::from_hours(1)).unwrap();
+                prop_assert!(now <= turn);
+                // Waiting is only for a full second before.
+                let before = turns.iter().filter(|t| turn <= **t + SECOND).count();
+                prop_assert!(turn == now || max_per_second as usize <= before);
+                turns.push(turn);
+            }
+            for window in turns.windows(max_per_second as usize + 1) {
+                let (first, last) = (window[0], window[window.len() - 1]);
+                prop_assert!(first + SECOND <= last);
+            }
+        }
+    }
+
+    #[test]
+    fn a_turn_too_late_is_not_taken() {
+        let gate = gate(1);
+        let now = Duration::from_secs(10);
+        let short = Duration::from_millis(500);
+        assert_eq!(gate.turn(now, short).unwrap(), now);
+        assert!(gate.turn(now, short).is_err());
+        assert_eq!(gate.turn(now, SECOND).unwrap(), now + SECOND);
+    }
+}

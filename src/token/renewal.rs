@@ -23,7 +23,7 @@ impl Inner {
         while 0 < left {
             let Some(place) = self.gate.background() else { return };
             let Some(token) = self.shared.ahead.take_due(now) else { return };
-            if token.setup != self.setup || !token.is_alive(now) {
+            if token.setup != self.setup.mark() || !token.is_alive(now) {
                 continue; // of another configuration, or beyond renewal
             }
             let Some(caller) = token.take_active() else { continue };
@@ -38,7 +38,7 @@ impl Inner {
     fn renew(
         self: &Arc<Self>,
         token: Arc<CachedToken>,
-        caller: Accepted,
+        caller: Box<Accepted>,
         place: OwnedSemaphorePermit,
     ) {
         let monotonic = self.shared.clock.monotonic();
@@ -59,7 +59,7 @@ impl Inner {
         self: Arc<Self>,
         departure: Departure,
         token: Arc<CachedToken>,
-        caller: Accepted,
+        caller: Box<Accepted>,
     ) {
         let landing = self.lead(&departure, &caller, None, Some(&token)).await;
         if let Err(error) = &landing.result {

@@ -1,1 +1,4 @@
-//! Unit tests of the room's parts.
+//! The parts of the room by themselves.
+
+mod cache;
+mod flight;

@@ -1,0 +1,144 @@
+//! Life as pure functions of time.
+
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+use http::HeaderValue;
+use proptest::prelude::*;
+
+use crate::accept::Accepted;
+use crate::accept::CallerId;
+use crate::accept::Identity;
+use crate::accept::SsoToken;
+use crate::config::TokenConfig;
+use crate::token::cache::CacheKey;
+use crate::token::cache::CachedToken;
+use crate::token::cache::Lifetimes;
+use crate::token::cache::NewToken;
+use crate::token::cache::SetupDigest;
+
+const LIFETIMES: Lifetimes = Lifetimes {
+    idle: Duration::from_mins(20),
+    absolute: Duration::from_hours(12),
+    margin: Duration::from_mins(1),
+    refresh_ahead: 0.8,
+};
+
+fn start() -> SystemTime {
+    UNIX_EPOCH + Duration::from_hours(500_000)
+}
+
+fn setup() -> SetupDigest {
+    SetupDigest::of(&TokenConfig::default())
+}
+
+fn issue(expires_in: Option<Duration>, lifetimes: &Lifetimes, chance: f64) -> CachedToken {
+    let header = HeaderValue::from_static("Bearer t");
+    let token = NewToken { header, expires_in, session: None };
+    let key = CacheKey::of_process(&setup());
+    CachedToken::issue(key, setup().mark(), 1, token, lifetimes, start(), chance)
+}
+
+fn caller(expires_in: Duration) -> Accepted {
+    Accepted {
+        identity: Arc::new(Identity {
+            issuer: "i".into(),
+            subject: "s".into(),
+            claims: Arc::default(),
+            expires_at: start() + expires_in,
+            caller: CallerId::of("i", "s"),
+        }),
+        sso_token: Arc::new(SsoToken::new("sso")),
+        remembered: false,
+    }
+}
+
+#[test]
+fn a_token_is_fresh_until_its_margin_and_alive_until_its_end() {
+    // Lifetime given, last fresh second, last second alive.
+    for (expires_in, fresh_until, alive_until) in [
+        (None, 1170, 1199),
+        (Some(3600), 1170, 1199),
+        (Some(1200), 1170, 1199),
+        (Some(600), 540, 599),
+        (Some(240), 180, 239),
+        (Some(60), 45, 59),
+        (Some(4), 3, 3),
+    ] {
+        let token = issue(expires_in.map(Duration::from_secs), &LIFETIMES, 0.5);
+        let at = |second| start() + Duration::from_secs(second);
+        assert!(token.is_fresh(at(fresh_until)), "{expires_in:?}");
+        assert!(!token.is_fresh(at(fresh_until + 1)), "{expires_in:?}");
+        assert!(token.is_alive(at(alive_until)), "{expires_in:?}");
+        assert!(!token.is_alive(at(alive_until + 1)), "{expires_in:?}");
+    }
+}
+
+#[test]
+fn a_refused_token_is_dead_at_once_and_sliding_does_not_revive_it() {
+    let token = issue(None, &LIFETIMES, 0.5);
+    assert!(token.refuse());
+    assert!(!token.refuse());
+    token.slide(start() + Duration::from_mins(1));
+    assert!(!token.is_fresh(start()) && !token.is_alive(start()));
+}
+
+#[test]
+fn the_caller_whose_sso_token_lasts_longest_is_kept_for_the_renewal() {
+    let token = issue(Some(Duration::from_mins(10)), &LIFETIMES, 0.5);
+    let minutes = |count| caller(Duration::from_mins(count));
+    assert!(token.touch(&minutes(30), start()));
+    assert!(!token.touch(&minutes(60), start()));
+    assert!(!token.touch(&minutes(10), start()));
+    let kept = token.take_active().unwrap();
+    assert_eq!(kept.identity.expires_at, start() + Duration::from_hours(1));
+    assert!(token.take_active().is_none());
+    assert!(token.touch(&minutes(30), start()));
+}
+
+#[test]
+fn a_sliding_token_holds_nobody_until_its_renewal_is_near() {
+    let token = issue(None, &LIFETIMES, 0.5);
+    let near = token.refresh_at() - LIFETIMES.idle;
+    assert!(!token.touch(&caller(Duration::from_hours(12)), near - Duration::from_secs(1)));
+    assert!(token.take_active().is_none());
+    assert!(token.touch(&caller(Duration::from_hours(12)), near));
+}
+
+fn duration_in_s(seconds: std::ops::Range<u64>) -> impl Strategy<Value = Duration> {
+    seconds.prop_map(Duration::from_secs)
+}
+
+proptest! {
+    #[test]
+    fn freshness_only_ever_ends_unless_an_accepted_call_extends_it(
+        expires_in in prop::option::of(duration_in_s(1..100_000)),
+        idle in duration_in_s(1..10_000),
+        absolute in duration_in_s(1..100_000),
+        margin in duration_in_s(0..1000),
+        refresh_ahead in 0.01..=1.0,
+        chance in 0.0..1.0,
+        mut times in prop::collection::vec(0..200_000_u64, 2..40),
+        slides in prop::collection::vec(0..200_000_u64, 0..4),
+    ) {
+        let lifetimes = Lifetimes { idle, absolute, margin, refresh_ahead };
+        let token = issue(expires_in, &lifetimes, chance);
+        let end = start() + expires_in.filter(|given| *given < idle).unwrap_or(absolute).min(absolute);
+        prop_assert!(token.refresh_at() <= end);
+        for slide in slides {
+            token.slide(start() + Duration::from_secs(slide));
+        }
+        times.sort_unstable();
+        let mut fresh_before = true;
+        for second in times {
+            let now = start() + Duration::from_secs(second);
+            let fresh = token.is_fresh(now);
+            prop_assert!(fresh_before || !fresh);
+            prop_assert!(!fresh || token.is_alive(now));
+            prop_assert!(!token.is_alive(now) || now < end);
+            fresh_before = fresh;
+        }
+    }
+}

@@ -5,6 +5,7 @@
 mod answers;
 mod endpoint;
 mod flights;
+mod gateway;
 mod life;
 mod methods;
 mod protection;

@@ -68,6 +68,9 @@ pub(crate) enum Command {
             default_value = "127.0.0.1:9901"
         )]
         admin: ListenAddress,
+        /// Ask only whether it is alive, as a liveness probe does: yes also while it is not ready.
+        #[arg(long)]
+        live: bool,
         /// How long to wait; `0s` asks once.
         #[arg(long, default_value = "30s", value_parser = duration)]
         timeout: Duration,

@@ -1,5 +1,6 @@
-//! Asks another process whether it is ready: `wait-ready`.
+//! Asks another process whether it is ready, or alive: `wait-ready`.
 
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -12,32 +13,68 @@ use tokio::net::UnixStream;
 
 use crate::config::ListenAddress;
 
-/// What `/readyz` said.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Readiness {
-    pub ready: bool,
-    /// The JSON body, with the reasons.
-    pub answer: String,
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// `/readyz`
+    Ready,
+    /// `/livez`
+    Alive,
 }
 
-/// Asks `/readyz` of the admin listener at `address`.
-pub async fn ask_readiness(address: &ListenAddress, within: Duration) -> io::Result<Readiness> {
+impl Question {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Ready => "/readyz",
+            Self::Alive => "/livez",
+        }
+    }
+}
+
+/// The answer no.
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ready => "not ready",
+            Self::Alive => "not alive",
+        })
+    }
+}
+
+/// What was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    pub yes: bool,
+    /// The body; of `/readyz` it has the reasons.
+    pub text: String,
+}
+
+/// Asks the admin listener at `address`.
+pub async fn ask(
+    address: &ListenAddress,
+    question: Question,
+    within: Duration,
+) -> io::Result<Asked> {
     let asking = async {
         match address {
-            ListenAddress::Tcp(address) => ask(TcpStream::connect(address).await?).await,
-            ListenAddress::Unix(path) => ask(UnixStream::connect(path).await?).await,
+            ListenAddress::Tcp(address) => put(question, TcpStream::connect(address).await?).await,
+            ListenAddress::Unix(path) => put(question, UnixStream::connect(path).await?).await,
         }
     };
     tokio::time::timeout(within, asking).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
 }
 
-async fn ask<T: AsyncRead + AsyncWrite + Unpin>(mut stream: T) -> io::Result<Readiness> {
-    stream.write_all(b"GET /readyz HTTP/1.0\r\nHost: admin\r\n\r\n").await?;
+async fn put<T>(question: Question, mut stream: T) -> io::Result<Asked>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let request = format!("GET {} HTTP/1.0\r\nHost: admin\r\n\r\n", question.path());
+    stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer).await?;
     let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::InvalidData)?;
-    let ready = head.split(' ').nth(1) == Some("200");
-    Ok(Readiness { ready, answer: body.to_owned() })
+    let yes = head.split(' ').nth(1) == Some("200");
+    Ok(Asked { yes, text: body.to_owned() })
 }
 
 const ANSWER_BYTES_MAX: u64 = 16 * 1024;

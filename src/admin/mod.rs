@@ -29,7 +29,9 @@ use crate::body::OutboundBody;
 use crate::clock::push_rfc3339;
 use crate::lifecycle::Readiness;
 
-pub use self::ask::ask_readiness;
+pub use self::ask::Asked;
+pub use self::ask::Question;
+pub use self::ask::ask;
 pub use self::listen::serve;
 
 type Source<T> = Box<dyn Fn() -> T + Send + Sync>;

@@ -11,6 +11,7 @@ mod wait_ready;
 use std::path::Path;
 use std::process::ExitCode;
 
+use koodrive_gateway::admin::Question;
 use koodrive_gateway::config;
 use koodrive_gateway::config::Loaded;
 use koodrive_gateway::telemetry::chain;
@@ -30,7 +31,10 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Explain { config, token_file, call, body } => {
             explain::run(&config.path, &token_file, &call, body.as_deref())
         }
-        Command::WaitReady { admin, timeout } => wait_ready::run(&admin, timeout),
+        Command::WaitReady { admin, live, timeout } => {
+            let question = if live { Question::Alive } else { Question::Ready };
+            wait_ready::run(&admin, question, timeout)
+        }
         Command::ConfigSchema => {
             println!("{:#}", config::schema());
             ExitCode::SUCCESS

@@ -1,16 +1,17 @@
-//! `wait-ready`: exit 0 once a gateway is ready.
+//! `wait-ready`: exit 0 once a gateway is ready, or alive.
 
 use std::process::ExitCode;
 use std::time::Duration;
 use std::time::Instant;
 
 use koodrive_gateway::admin;
+use koodrive_gateway::admin::Question;
 use koodrive_gateway::config::ListenAddress;
 
 use super::NO;
 use super::failed;
 
-pub(super) fn run(admin: &ListenAddress, timeout: Duration) -> ExitCode {
+pub(super) fn run(admin: &ListenAddress, question: Question, timeout: Duration) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
@@ -18,13 +19,13 @@ pub(super) fn run(admin: &ListenAddress, timeout: Duration) -> ExitCode {
     runtime.block_on(async {
         let deadline = Instant::now() + timeout;
         loop {
-            let reason = match admin::ask_readiness(admin, ASK_TIMEOUT).await {
-                Ok(readiness) if readiness.ready => return ExitCode::SUCCESS,
-                Ok(readiness) => readiness.answer,
+            let reason = match admin::ask(admin, question, ASK_TIMEOUT).await {
+                Ok(answer) if answer.yes => return ExitCode::SUCCESS,
+                Ok(answer) => answer.text,
                 Err(error) => error.to_string(),
             };
             if deadline <= Instant::now() {
-                eprintln!("not ready: {reason}");
+                eprintln!("{question}: {reason}");
                 return NO;
             }
             tokio::time::sleep(PAUSE).await;

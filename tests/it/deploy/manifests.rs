@@ -1,0 +1,190 @@
+//! Image, manifests, compose file and unit, held to what the gateway needs.
+
+use std::process::Command;
+use std::time::Duration;
+
+use koodrive_gateway::config;
+use koodrive_gateway::config::Config;
+use koodrive_gateway::config::parse_duration;
+
+use super::text_of;
+use crate::support::scratch::Scratch;
+use crate::support::tls::Authority;
+use crate::support::world::World;
+
+const GRACE: &str = "terminationGracePeriodSeconds:";
+/// The spans' share of a stop.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// The document of a `ConfigMap` with the files its volume puts beside it.
+fn config_map(folder: &str) -> Config {
+    let scratch = Scratch::new().unwrap();
+    let pair = Authority::new().unwrap().server_pem().unwrap();
+    for folder in ["secret", "tls"] {
+        std::fs::create_dir(scratch.path().join(folder)).unwrap();
+    }
+    scratch.write("client-secret", "secret\n").unwrap();
+    scratch.write("secret/client-secret", "secret\n").unwrap();
+    scratch.write("tls/tls.crt", pair.certificate).unwrap();
+    scratch.write("tls/tls.key", pair.key).unwrap();
+    let path = format!("deploy/kubernetes/{folder}/gateway.toml");
+    let parsed = Config::parse(&text_of(&path), &path, scratch.path(), std::iter::empty());
+    parsed.unwrap_or_else(|error| panic!("{error}")).config
+}
+
+/// The value after `key` on the only line that has it.
+fn value_of(path: &str, key: &str) -> String {
+    let text = text_of(path);
+    let mut values = text.lines().filter_map(|line| line.trim_start().strip_prefix(key));
+    let value = values.next().unwrap_or_else(|| panic!("{path}: no {key}")).trim().to_owned();
+    assert_eq!(values.next(), None, "{path}: {key} stands once");
+    value
+}
+
+#[test]
+fn the_grace_period_covers_linger_drain_and_the_last_spans() {
+    let seconds = |text: String| Duration::from_secs(text.parse().unwrap());
+    let duration = |text: String| parse_duration(&text).unwrap();
+    let local = config::load(&super::repository().join("config/local.toml"), std::iter::empty());
+    let cases = [
+        (seconds(value_of("deploy/kubernetes/sidecar/pod.yaml", GRACE)), config_map("example")),
+        (
+            seconds(value_of("deploy/kubernetes/standalone/deployment.yaml", GRACE)),
+            config_map("standalone"),
+        ),
+        (duration(value_of("deploy/compose.yaml", "stop_grace_period:")), local.unwrap().config),
+        (
+            duration(value_of("deploy/systemd/koodrive-gateway.service", "TimeoutStopSec=")),
+            Config::default(),
+        ),
+    ];
+    for (grace, config) in cases {
+        let needed = config.lifecycle.linger + config.lifecycle.drain + FLUSH;
+        assert!(needed < grace, "{needed:?} < {grace:?}");
+    }
+}
+
+#[test]
+fn files_the_config_maps_name_are_mounted_beside_them() {
+    for (folder, manifest) in
+        [("example", "sidecar/pod.yaml"), ("standalone", "standalone/deployment.yaml")]
+    {
+        let manifest = text_of(&format!("deploy/kubernetes/{manifest}"));
+        let document: toml::Table =
+            text_of(&format!("deploy/kubernetes/{folder}/gateway.toml")).parse().unwrap();
+        let mut seen = 0;
+        for table in document.values().filter_map(toml::Value::as_table) {
+            for (key, value) in table.iter().filter(|(key, _)| key.ends_with("_file")) {
+                let path = value.as_str().unwrap();
+                assert!(manifest.contains(&format!("path: {path}\n")), "{folder}: {key} = {path}");
+                seen += 1;
+            }
+        }
+        assert!(0 < seen, "{folder}");
+        assert!(manifest.contains("mountPath: /etc/koodrive-gateway\n"), "{folder}");
+    }
+    let image = text_of("deploy/Dockerfile");
+    assert!(image.contains("KOODRIVE_GATEWAY_CONFIG=/etc/koodrive-gateway/gateway.toml"));
+}
+
+#[test]
+fn listeners_and_ports_of_the_manifests_agree() {
+    let config = config_map("standalone");
+    let deployment = text_of("deploy/kubernetes/standalone/deployment.yaml");
+    for address in [config.listen.address, config.admin.address] {
+        let port = address.to_string();
+        let port = port.rsplit(':').next().unwrap();
+        assert!(deployment.contains(&format!("containerPort: {port}\n")), "{port}");
+        let policy = text_of("deploy/kubernetes/standalone/network-policy.yaml");
+        assert!(policy.contains(&format!("port: {port}\n")), "{port}");
+    }
+    // A sidecar is for its own pod alone.
+    let config = config_map("example");
+    let defaults = Config::default();
+    assert_eq!(config.listen.address, defaults.listen.address);
+    assert_eq!(config.admin.address, defaults.admin.address);
+    let tool = text_of("deploy/kubernetes/example/internal-tool.yaml");
+    assert!(tool.contains(&format!("value: http://{}\n", config.listen.address)));
+}
+
+#[tokio::test]
+async fn every_probe_says_yes_to_a_gateway_that_is_ready_and_no_to_none() {
+    // A process of its own: the commands below block this one.
+    let world = World::plan().child().start().await;
+    let mut probes = Vec::new();
+    for path in ["deploy/kubernetes/sidecar/pod.yaml", "deploy/Dockerfile"] {
+        let text = text_of(path);
+        let commands = text.lines().filter_map(|line| line.split_once('[')?.1.strip_suffix(']'));
+        let words = |command: &str| -> Vec<String> {
+            command.split(", ").map(|word| word.trim_matches('"').to_owned()).collect()
+        };
+        let asks = |words: &Vec<String>| words.get(1).is_some_and(|word| word == "wait-ready");
+        probes.extend(commands.map(words).filter(asks));
+    }
+    assert_eq!(probes.len(), 4);
+    for probe in &probes {
+        assert_eq!(probe[0], "/usr/local/bin/koodrive-gateway");
+        for (admin, expected) in [(world.gateway.admin.to_string(), 0), (nobody(), 1)] {
+            let status = Command::new(env!("CARGO_BIN_EXE_koodrive-gateway"))
+                .args(&probe[1..])
+                .env("KOODRIVE_GATEWAY__ADMIN__ADDRESS", admin)
+                .output()
+                .unwrap()
+                .status;
+            assert_eq!(status.code(), Some(expected), "{probe:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_without_keys_is_alive_but_not_ready() {
+    let plan = World::plan().child().unready();
+    let world = plan
+        .config("[[accept.issuers]]\nissuer = \"http://127.0.0.1:1/realms/none\"\njwks_url = \"http://127.0.0.1:1/\"")
+        .start()
+        .await;
+    for (arguments, expected) in [
+        (vec!["wait-ready", "--timeout", "0s"], 1),
+        (vec!["wait-ready", "--live", "--timeout", "0s"], 0),
+    ] {
+        let status = Command::new(env!("CARGO_BIN_EXE_koodrive-gateway"))
+            .args(&arguments)
+            .arg("--admin")
+            .arg(world.gateway.admin.to_string())
+            .output()
+            .unwrap()
+            .status;
+        assert_eq!(status.code(), Some(expected), "{arguments:?}");
+    }
+}
+
+/// An address where nobody listens: port 1 is nobody's.
+fn nobody() -> String {
+    "127.0.0.1:1".to_owned()
+}
+
+#[test]
+fn the_image_is_built_from_files_that_exist_and_with_locked_versions() {
+    let image = text_of("deploy/Dockerfile");
+    let ignored = text_of("deploy/Dockerfile.dockerignore");
+    for line in image.lines() {
+        if let Some(copied) = line.strip_prefix("COPY ")
+            && !copied.starts_with("--from")
+        {
+            let words: Vec<_> = copied.split_whitespace().collect();
+            let (_, sources) = words.split_last().unwrap();
+            for source in sources {
+                assert!(super::repository().join(source).exists(), "{source}");
+                let top = source.split('/').next().unwrap();
+                assert!(ignored.contains(&format!("!{top}\n")), "{source} is ignored");
+            }
+        }
+        if line.contains("cargo build") && !line.starts_with('#') {
+            assert!(line.contains("--release --locked"), "{line}");
+        }
+    }
+    let toolchain = text_of("Cargo.toml");
+    let version = toolchain.lines().find_map(|line| line.strip_prefix("rust-version = "));
+    let version = version.unwrap().trim_matches('"');
+    assert!(image.contains(&format!("FROM rust:{version}-")), "{version}");
+}

@@ -1,0 +1,179 @@
+//! What README.md says of commands, keys and rejections.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use koodrive_gateway::config::Config;
+use koodrive_gateway::config::ENVIRONMENT_PREFIX;
+use koodrive_gateway::config::Key;
+use koodrive_gateway::config::Origin;
+use koodrive_gateway::config::Shape;
+use koodrive_gateway::config::keys;
+use koodrive_gateway::rejection;
+
+use super::code;
+use super::documents;
+use super::readme_table;
+use super::text_of;
+use super::words;
+use crate::support::scratch::Scratch;
+
+#[test]
+fn the_rejection_table_is_the_programs() {
+    let told: BTreeMap<_, _> =
+        readme_table("<!-- this table is compared with the program by a test -->", 0)
+            .into_iter()
+            .map(|row| {
+                let status: u32 = row[0].parse().unwrap();
+                let number: u32 = row[1].parse().unwrap();
+                assert_eq!(number / 1000, status, "{row:?}");
+                assert_eq!(row.len(), 6, "{row:?}");
+                (code(&row[2])[0].to_owned(), (number, row[3].clone()))
+            })
+            .collect();
+    assert_eq!(told, rows_in_source());
+    // Answered without a body, so without a row of its own.
+    let reasons = rejection::reasons().filter(|reason| *reason != "headers_too_large");
+    assert!(reasons.eq(rejection::reasons().filter(|reason| told.contains_key(*reason))));
+    assert_eq!(told.len() + 1, rejection::reasons().count());
+}
+
+/// Named as rooms are, but no keys.
+const SPANS: [&str; 2] = ["forward.attempt", "token.exchange"];
+
+/// Reason → code and origin, as the one table of the program has them: `(400_001, "reason",
+/// Origin::Caller)`, or without an origin where a closure fills in the caller.
+fn rows_in_source() -> BTreeMap<String, (u32, String)> {
+    let source = text_of("src/rejection/mod.rs");
+    let mut rows = BTreeMap::new();
+    for (at, _) in source.match_indices("_00").chain(source.match_indices("_01")) {
+        let Some(begin) = at.checked_sub(3) else { continue };
+        let Some(rest) = source.get(begin..) else { continue };
+        let Some((number, rest)) = rest.split_once(", \"") else { continue };
+        let (Ok(number), Some((reason, rest))) =
+            (number.replace('_', "").parse::<u32>(), rest.split_once('"'))
+        else {
+            continue;
+        };
+        let call = rest.split(')').next().unwrap_or_default();
+        let origin = match call.split_once("Origin::").map(|(_, origin)| origin.trim()) {
+            None | Some("Caller") => "caller",
+            Some("Gateway") => "gateway",
+            Some("Sso") => "sso",
+            Some("TokenEndpoint") => "token_endpoint",
+            Some("Upstream") => "upstream",
+            Some(other) => panic!("origin {other}"),
+        };
+        rows.insert(reason.to_owned(), (number, origin.to_owned()));
+    }
+    rows
+}
+
+#[test]
+fn the_complete_configuration_is_one() {
+    let readme = text_of("README.md");
+    let (_, after) = readme.split_once("<!-- this example is parsed by a test -->").unwrap();
+    let document = after.split("```toml").nth(1).unwrap().split("```").next().unwrap();
+    let scratch = Scratch::new().unwrap();
+    scratch.write("client-secret", "secret\n").unwrap();
+    let loaded = Config::parse(document, "README.md", scratch.path(), std::iter::empty());
+    loaded.unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn keys_named_in_the_readme_exist() {
+    let readme = text_of("README.md");
+    let mut seen = 0;
+    for word in readme.split('`').skip(1).step_by(2) {
+        let name = word.trim_matches(['[', ']']);
+        let name = name.split([' ', '=']).next().unwrap_or_default();
+        let mut segments = name.split('.');
+        let Some(first) = segments.next() else { continue };
+        let dotted = name.contains('.') || word.starts_with('[');
+        if SPANS.contains(&name) || !dotted || !keys().iter().any(|key| key.name == first) {
+            continue;
+        }
+        assert!(is_key(keys(), name), "README: no key `{name}`");
+        seen += 1;
+    }
+    assert!(40 < seen, "{seen}");
+}
+
+fn is_key(known: &[Key], name: &str) -> bool {
+    let (first, rest) =
+        name.split_once('.').map_or((name, None), |(first, rest)| (first, Some(rest)));
+    let Some(key) = known.iter().find(|key| key.name == first) else { return false };
+    match (rest, &key.shape) {
+        (None, _) => true,
+        (Some(rest), Shape::Table(below)) => is_key(below, rest),
+        (Some(rest), Shape::List(element)) => {
+            matches!(&**element, Shape::Table(below) if is_key(below, rest))
+        }
+        (Some(_), _) => false,
+    }
+}
+
+#[test]
+fn variables_named_in_readme_and_deploy_set_keys() {
+    let mut seen = 0;
+    for (path, text) in documents() {
+        for name in words(&text, ENVIRONMENT_PREFIX) {
+            if name.ends_with("__") {
+                continue; // the general form
+            }
+            let variables = [(name.to_owned(), "x".to_owned())];
+            let parsed = Config::parse("", "x", "/".as_ref(), variables.into_iter());
+            for problem in parsed.unwrap_err().problems() {
+                let about = problem.origin == Origin::Environment(name.into());
+                let unknown = problem.reason.contains("unknown key");
+                assert!(!(about && unknown), "{}: {problem}", path.display());
+            }
+            seen += 1;
+        }
+    }
+    assert!(10 < seen, "{seen}");
+}
+
+#[test]
+fn the_readme_lists_every_command() {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_koodrive-gateway")).arg("--help").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let listed: Vec<_> = listed
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect();
+    assert!(5 < listed.len(), "{help}");
+    let readme = text_of("README.md");
+    for name in &listed {
+        assert!(readme.contains(&format!("| `koodrive-gateway {name}")), "README: {name}");
+    }
+    for row in readme.lines().filter_map(|line| line.strip_prefix("| `koodrive-gateway ")) {
+        let name = row.split([' ', '`']).next().unwrap();
+        assert!(listed.contains(&name), "no command {name}");
+    }
+}
+
+#[test]
+fn files_and_headings_linked_in_the_readme_exist() {
+    let readme = text_of("README.md");
+    let headings: Vec<_> = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("## "))
+        .map(|heading| format!("#{}", heading.to_lowercase().replace(' ', "-")))
+        .collect();
+    let mut seen = 0;
+    for rest in readme.split("](").skip(1) {
+        let target = rest.split(')').next().unwrap();
+        let exists = if target.starts_with('#') {
+            headings.iter().any(|heading| heading == target)
+        } else {
+            super::repository().join(target).exists()
+        };
+        assert!(exists, "{target}");
+        seen += 1;
+    }
+    assert!(20 < seen, "{seen}");
+}

@@ -1,0 +1,46 @@
+//! The contract's promises, held to the whole gateway over real sockets.
+
+mod large_bodies;
+mod limits;
+mod main_job;
+mod shared_exchange;
+
+use std::time::Duration;
+
+use http::Method;
+
+use crate::support::caller::Call;
+use crate::support::caller::Caller;
+use crate::support::koodrive::PREVERIFY;
+use crate::support::world::World;
+
+/// Longest wait for something that should happen at once.
+const SOON: Duration = Duration::from_secs(10);
+
+/// A passthrough call that tells whom KooDrive believes the caller to be.
+const WHO_AM_I: &str = "/koodrive/ose/v1/session/auth";
+
+/// A batch of so many users that every rule agrees with.
+fn batch_of(users: usize) -> String {
+    let user = r#"{"personalCapacity":1,"isAllocateCapacity":true}"#;
+    format!(r#"{{"curDeptId":1,"users":[{}]}}"#, vec![user; users].join(","))
+}
+
+/// A preverify call about to be made.
+fn preverify(caller: &Caller, batch: &str) -> Call {
+    caller.call(Method::POST, PREVERIFY).json(batch.to_owned())
+}
+
+/// Waits until the metric line that begins with `name` has this value.
+async fn metric_becomes(world: &World, name: &str, value: f64) {
+    let mut pause = tokio::time::interval(Duration::from_millis(5));
+    let mut last = None;
+    let asking = async {
+        while last != Some(value) {
+            pause.tick().await;
+            last = world.metric(name).await;
+        }
+    };
+    let became = tokio::time::timeout(SOON, asking).await.is_ok();
+    assert!(became, "{name} is {last:?}, not {value}");
+}

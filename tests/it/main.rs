@@ -3,6 +3,7 @@ mod accept;
 mod admin;
 mod architecture;
 mod config;
+mod deploy;
 mod gateway;
 mod open_metrics;
 mod telemetry;

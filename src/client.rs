@@ -11,6 +11,8 @@ use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -18,6 +20,8 @@ use http::Request;
 use http::Response;
 use http::StatusCode;
 use http::Uri;
+use http::header::AGE;
+use http::header::DATE;
 use hyper::body::Incoming;
 use hyper::rt::ReadBufCursor;
 use hyper_rustls::HttpsConnector;
@@ -191,6 +195,27 @@ fn count_use(connection: &CaptureConnection) -> bool {
         connected.get_extras(&mut extensions);
     }
     extensions.get::<Uses>().is_some_and(|uses| 0 < uses.0.fetch_add(1, Ordering::Relaxed))
+}
+
+/// When an answer was made, by the clock of whoever made it.
+pub fn answer_date(headers: &HeaderMap) -> Option<SystemTime> {
+    if headers.contains_key(AGE) {
+        // A cache on the way passed it on; its date says nothing about now.
+        return None;
+    }
+    httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
+}
+
+/// How many seconds the clock that wrote `date` is ahead of ours. `date` was cut to whole seconds,
+/// and was written somewhere between our two moments.
+#[expect(clippy::cast_possible_truncation, reason = "dates of four-digit years")]
+pub fn clock_skew(date: SystemTime, started: SystemTime, ended: SystemTime) -> i64 {
+    let seconds = |time: SystemTime| match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_secs_f64(),
+        Err(before) => -before.duration().as_secs_f64(),
+    };
+    let theirs = seconds(date) + 0.5;
+    (theirs - f64::midpoint(seconds(started), seconds(ended))).round() as i64
 }
 
 fn tls_config(options: &ClientOptions<'_>) -> Result<rustls::ClientConfig, ClientSetupError> {

@@ -10,12 +10,12 @@ use http::Request;
 use http::header::ACCEPT;
 use http::header::AGE;
 use http::header::CACHE_CONTROL;
-use http::header::DATE;
 use serde::Deserialize;
 
 use super::keys::KeySet;
 use super::keys::Skipped;
 use crate::body::OutboundBody;
+use crate::client;
 use crate::client::Client;
 use crate::client::ClientError;
 use crate::client::SmallAnswer;
@@ -70,7 +70,7 @@ impl Fetch<'_> {
     /// The keys at an address.
     pub(super) async fn keys_at(&self, url: &HttpUrl) -> Result<Fetched, FetchError> {
         let answer = self.get(url).await?;
-        let date = date(&answer.headers);
+        let date = client::answer_date(&answer.headers);
         let (set, skipped) = KeySet::parse(&answer.body).map_err(|_| FetchError::NotAKeySet)?;
         if set.len() == 0 {
             return Err(FetchError::NoUsableKeys(skipped));
@@ -135,13 +135,4 @@ pub(super) fn fresh_for(headers: &HeaderMap) -> Option<Duration> {
     }
     let age = headers.get(AGE).and_then(|age| age.to_str().ok()?.trim().parse().ok()).unwrap_or(0);
     max_age.filter(|seconds| *seconds != 0).map(|max| Duration::from_secs(max.saturating_sub(age)))
-}
-
-/// When the answer was made, by the clock of whoever made it.
-fn date(headers: &HeaderMap) -> Option<SystemTime> {
-    if headers.contains_key(AGE) {
-        // A cache on the way passed it on; its date says nothing about now.
-        return None;
-    }
-    httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
 }

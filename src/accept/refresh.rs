@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
-use std::time::SystemTime;
 
-use super::claims::seconds;
 use super::fetch::Fetch;
 use super::fetch::FetchError;
 use super::fetch::Fetched;
@@ -16,6 +14,7 @@ use super::stores::Fetching;
 use super::stores::KeyFetch;
 use super::stores::KeyFetchCause;
 use super::stores::KeyFetchOutcome;
+use crate::client;
 use crate::config::TextFile;
 
 /// An answer's `max-age` may bring the next fetch nearer than `jwks_refresh`, but not below this.
@@ -120,7 +119,8 @@ impl IssuerKeys {
         fetch.outcome = KeyFetchOutcome::Fetched;
         fetch.keys = fetched.set.len();
         fetch.skipped = fetched.skipped;
-        fetch.skew_seconds = fetched.date.map(|date| skew(date, fetch.started, fetch.ended));
+        fetch.skew_seconds =
+            fetched.date.map(|date| client::clock_skew(date, fetch.started, fetch.ended));
         if fetch.skew_seconds.is_some() {
             self.book().skew = fetch.skew_seconds;
         }
@@ -143,15 +143,6 @@ impl IssuerKeys {
         let error = error as &dyn std::error::Error;
         tracing::warn!(issuer = %self.issuer, error, failures, "keys not fetched");
     }
-}
-
-/// How far the clock that wrote `date` is ahead of ours. `date` was cut to whole seconds, and was
-/// written somewhere between our two moments.
-#[expect(clippy::cast_possible_truncation, reason = "dates of four-digit years")]
-fn skew(date: SystemTime, started: SystemTime, ended: SystemTime) -> i64 {
-    let theirs = seconds(date) + 0.5;
-    let ours = f64::midpoint(seconds(started), seconds(ended));
-    (theirs - ours).round() as i64
 }
 
 /// At least 0, below 1. Keeps many gateways from asking in step.

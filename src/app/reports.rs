@@ -70,6 +70,9 @@ pub(super) fn of_exchanges(
     peers: Peers,
 ) -> Arc<dyn Fn(ExchangeReport) + Send + Sync> {
     Arc::new(move |report| {
+        if let Some(seconds) = report.skew_seconds {
+            telemetry.clock_skew(SkewedPeer::TokenEndpoint, seconds);
+        }
         telemetry.exchange(&telemetry::Exchange {
             span: report.span,
             parent: report.parent,

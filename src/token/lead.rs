@@ -23,6 +23,7 @@ use super::pace::Pass;
 use super::report::ExchangeOutcome;
 use super::report::ExchangeReport;
 use crate::accept::Accepted;
+use crate::client;
 use crate::trace_context::SpanContext;
 
 impl Inner {
@@ -149,7 +150,7 @@ impl Inner {
         let alive = previous.as_ref().filter(|token| token.is_alive(sent_at));
         let session = alive.and_then(|token| Some((token.session.as_ref()?, &token.header)));
         let ask = Ask { caller, session, now: sent_at, span: departure.span };
-        let Answered { mut result, status } = exchange.run(&ask).await;
+        let Answered { mut result, status, date } = exchange.run(&ask).await;
         let ended = self.shared.clock.now();
         if let Ok(token) = &result
             && token.expires_in.is_some_and(|life| sent_at + life <= ended)
@@ -164,6 +165,7 @@ impl Inner {
             ended,
             outcome: ExchangeOutcome::of(result.as_ref().err()),
             status,
+            skew_seconds: date.map(|date| client::clock_skew(date, sent_at, ended)),
             background: parent.is_none(),
         });
         let token = Arc::new(CachedToken::issue(

@@ -17,6 +17,8 @@ pub struct ExchangeReport {
     pub outcome: ExchangeOutcome,
     /// Of the answer, if there was one.
     pub status: Option<u16>,
+    /// The token endpoint's clock minus ours by the answer's `Date`, in seconds.
+    pub skew_seconds: Option<i64>,
     /// Whether it was a renewal ahead of need.
     pub background: bool,
 }

@@ -30,6 +30,7 @@ use super::error::Unusable;
 use crate::accept::Accepted;
 use crate::body::BodyError;
 use crate::body::OutboundBody;
+use crate::client;
 use crate::client::Client;
 use crate::client::ClientError;
 use crate::config::TokenConfig;
@@ -70,6 +71,8 @@ pub(super) struct Ask<'a> {
 pub(super) struct Answered {
     pub(super) result: Result<NewToken, TokenError>,
     pub(super) status: Option<u16>,
+    /// By the answer's `Date`.
+    pub(super) date: Option<SystemTime>,
 }
 
 /// A token as the answer gives it, before the scheme is put in front.
@@ -170,14 +173,20 @@ impl Exchange {
         let mut request = match request {
             Ok(request) => request,
             Err(denial) => {
-                return Answered { result: Err(TokenError::Denied(denial)), status: None };
+                return Answered {
+                    result: Err(TokenError::Denied(denial)),
+                    status: None,
+                    date: None,
+                };
             }
         };
         request.headers_mut().insert(TRACEPARENT, ask.span.to_traceparent());
         let answer = self.client.send_small(request, ANSWER_BYTES_MAX, self.timeout).await;
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) => return Answered { result: Err(self.no_answer(error)), status: None },
+            Err(error) => {
+                return Answered { result: Err(self.no_answer(error)), status: None, date: None };
+            }
         };
         let given = match &self.method {
             Method::Custom(method) => method.read(&answer),
@@ -185,7 +194,8 @@ impl Exchange {
             _ => answer::read(&answer),
         };
         let result = given.and_then(|given| self.dress(given)).map_err(|error| self.blame(error));
-        Answered { result, status: Some(answer.status.as_u16()) }
+        let date = client::answer_date(&answer.headers);
+        Answered { result, status: Some(answer.status.as_u16()), date }
     }
 
     /// Puts the scheme in front.

@@ -38,7 +38,7 @@ async fn uploads_and_downloads_pass_with_flat_memory() {
     upload(&alice, BYTES).await;
     let (uploaded, after_upload) = (begun.elapsed(), peak_memory(process));
     download(&alice, BYTES).await;
-    let (downloaded, after) = (begun.elapsed() - uploaded, peak_memory(process));
+    let (downloaded, after) = (begun.elapsed().saturating_sub(uploaded), peak_memory(process));
     let growth = after - before;
     let told = format!("{before} B, {after_upload} B, {after} B; {uploaded:?}, {downloaded:?}");
     assert!(growth < GROWTH_MAX, "{growth} B more: {told}");

@@ -66,7 +66,7 @@ async fn a_revocation_under_200_calls_costs_one_exchange_and_no_body_arrives_mor
     let mut arrivals: HashMap<Vec<u8>, usize> = HashMap::new();
     for received in world.koodrive.received.all() {
         assert_eq!((&received.method, received.path()), (&Method::POST, PREVERIFY));
-        *arrivals.entry(received.body.prefix.to_vec()).or_default() += 1;
+        *arrivals.entry(received.body.prefix.clone()).or_default() += 1;
     }
     assert_eq!(arrivals.len(), 200);
     assert!(arrivals.values().all(|times| *times == 2), "{arrivals:?}");

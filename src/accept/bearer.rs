@@ -9,8 +9,12 @@ use super::error::MalformedToken;
 /// Longest token that is read at all, in bytes.
 pub(super) const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
-/// The one bearer token of the request; its characters are legal, nothing else is known of it.
-pub(super) fn token<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, AcceptError> {
+/// The one bearer token of the request, not longer than [`TOKEN_BYTES_MAX`]. Its characters are
+/// not looked at: for one that was verified before that would be the costliest step.
+pub(super) fn credentials<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<&'a [u8], AcceptError> {
     let mut values = headers.get_all(name).iter();
     let value = values.next().ok_or(AcceptError::TokenMissing)?;
     if values.next().is_some() {
@@ -22,11 +26,19 @@ pub(super) fn token<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a
     if TOKEN_BYTES_MAX < token.len() {
         return Err(MalformedToken::TooLong.into());
     }
-    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if token.is_empty() || !rest.starts_with(b" ") || !token.iter().all(legal) {
+    if token.is_empty() || !rest.starts_with(b" ") {
         return Err(MalformedToken::Characters.into());
     }
-    str::from_utf8(token).map_err(|_| MalformedToken::Characters.into())
+    Ok(token)
+}
+
+/// The credentials as text, if every character is one a token may have.
+pub(super) fn token(credentials: &[u8]) -> Result<&str, MalformedToken> {
+    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if !credentials.iter().all(legal) {
+        return Err(MalformedToken::Characters);
+    }
+    str::from_utf8(credentials).map_err(|_| MalformedToken::Characters)
 }
 
 /// What follows the scheme `Bearer`, in any case; none when the scheme is another.

@@ -42,6 +42,7 @@ pub use explain::ExplainLine;
 pub use explain::Verdict;
 pub use identity::Accepted;
 pub use identity::CallerId;
+pub use identity::Claims;
 pub use identity::Identity;
 pub use identity::SsoToken;
 pub use keys::SkipReason;
@@ -103,8 +104,8 @@ impl Acceptor {
         headers: &HeaderMap,
         now: SystemTime,
     ) -> Result<Accepted, AcceptError> {
-        let token = bearer::token(headers, &self.header)?;
-        let digest = TokenDigest::of(token);
+        let credentials = bearer::credentials(headers, &self.header)?;
+        let digest = TokenDigest::of(credentials);
         if let Some(verified) = self.verified.find(&digest, now).await
             && self.still_holds(&verified)
         {
@@ -114,20 +115,10 @@ impl Acceptor {
                 remembered: true,
             });
         }
-        let (identity, key, rules) = self.verify(token, now).await?;
-        let lives_for = identity.expires_at.duration_since(now).unwrap_or_default();
-        let identity = Arc::new(identity);
-        let sso_token = Arc::new(SsoToken::new(token));
-        if !lives_for.is_zero() {
-            let verified = Verified {
-                identity: Arc::clone(&identity),
-                sso_token: Arc::clone(&sso_token),
-                key: key.fingerprint,
-                rules,
-                lives_for,
-            };
-            self.verified.keep(digest, verified).await;
-        }
+        let verified = self.verify(bearer::token(credentials)?, now).await?;
+        let identity = Arc::clone(&verified.identity);
+        let sso_token = Arc::clone(&verified.sso_token);
+        self.verified.keep(digest, verified, now).await;
         Ok(Accepted { identity, sso_token, remembered: false })
     }
 
@@ -137,11 +128,7 @@ impl Acceptor {
             .any(|issuer| issuer.rules_digest == verified.rules && issuer.keys.holds(&verified.key))
     }
 
-    async fn verify(
-        &self,
-        token: &str,
-        now: SystemTime,
-    ) -> Result<(Identity, Arc<VerifyKey>, Fingerprint), AcceptError> {
+    async fn verify(&self, token: &str, now: SystemTime) -> Result<Verified, AcceptError> {
         let jws = Jws::parse(token)?;
         let claims = jws.claims()?;
         let issuer = self.issuer_of(&claims)?;
@@ -155,14 +142,20 @@ impl Acceptor {
             Ok(checked) => checked,
             Err(error) => return Err(error.with_skew(issuer.keys.book().skew)),
         };
+        let sso_token = Arc::new(SsoToken::new(token));
         let identity = Identity {
             issuer: Arc::clone(&issuer.name),
             subject: checked.subject.into(),
+            claims: Claims::of(&sso_token),
             expires_at: checked.expires_at,
             caller: CallerId::of(&issuer.name, checked.subject),
-            claims: Arc::new(claims),
         };
-        Ok((identity, key, issuer.rules_digest))
+        Ok(Verified {
+            identity: Arc::new(identity),
+            sso_token,
+            key: key.fingerprint,
+            rules: issuer.rules_digest,
+        })
     }
 
     /// The configured issuer a token claims to be of; `iss` must be one string, exactly.

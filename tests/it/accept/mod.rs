@@ -5,6 +5,7 @@
 
 mod explain;
 mod fetching;
+mod files;
 mod hostile;
 mod mint;
 mod ordinary;

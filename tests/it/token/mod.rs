@@ -114,7 +114,7 @@ fn caller_of(issuer: &str, subject: &str, claims: serde_json::Value) -> Accepted
         identity: Arc::new(Identity {
             issuer: issuer.into(),
             subject: subject.into(),
-            claims: Arc::new(claims),
+            claims: claims.into(),
             expires_at: far_future(),
             caller: CallerId::of(issuer, subject),
         }),

@@ -7,6 +7,7 @@ mod explain;
 mod fetching;
 mod files;
 mod hostile;
+mod interop;
 mod mint;
 mod ordinary;
 mod rotation;

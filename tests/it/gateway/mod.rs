@@ -3,7 +3,10 @@
 mod large_bodies;
 mod limits;
 mod main_job;
+mod rejections;
 mod shared_exchange;
+mod tokens;
+mod trace_ids;
 
 use std::time::Duration;
 

@@ -1,0 +1,253 @@
+//! KooDrive tokens: how long they live, what refuses them, and what keeps serving.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::Method;
+use http_body::Frame;
+use http_body_util::StreamBody;
+use serde_json::json;
+
+use crate::gateway::WHO_AM_I;
+use crate::gateway::metric_becomes;
+use crate::support::caller::Call;
+use crate::support::caller::Caller;
+use crate::support::faults::Behaviour;
+use crate::support::koodrive::Refusal;
+use crate::support::recording::sha256;
+use crate::support::server::Cut;
+use crate::support::sso::SsoOptions;
+use crate::support::world::GOOD_BATCH;
+use crate::support::world::World;
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// A world whose SSO tokens last a day, so that time can pass under one caller.
+async fn long_lived(config: &str) -> World {
+    let sso = SsoOptions { token_seconds: 86_000, ..SsoOptions::default() };
+    World::plan().sso(sso).config(config).start().await
+}
+
+/// Sent piece by piece, so that the gateway cannot send it again.
+fn upload(caller: &Caller) -> Call {
+    let frame = Frame::data(Bytes::from_static(b"a file"));
+    let body = StreamBody::new(stream::iter([Ok::<_, Cut>(frame)]));
+    caller.call(Method::POST, "/koodrive/ose/v1/files/create").streaming(body)
+}
+
+#[tokio::test]
+async fn a_token_in_use_lives_on_and_an_idle_one_is_replaced_before_it_is_sent() {
+    let world = long_lived("[token]\nrefresh_ahead = 0.99").await;
+    let alice = world.caller("alice");
+    for _ in 0..6 {
+        assert_eq!(alice.get(WHO_AM_I).await.status, 200);
+        world.clock.advance(15 * MINUTE);
+    }
+    assert_eq!(world.sso.granted(), 1, "90 minutes on one token, used every 15");
+    assert_eq!(alice.get(WHO_AM_I).await.status, 200);
+    world.clock.advance(21 * MINUTE);
+    assert_eq!(alice.get(WHO_AM_I).await.status, 200);
+    assert_eq!(world.sso.granted(), 2);
+    let calls = world.koodrive.received.all();
+    assert_eq!(calls.len(), 8, "KooDrive never saw a dead token");
+}
+
+#[tokio::test]
+async fn only_answers_that_koodrive_counts_as_use_prolong_a_token() {
+    let world = long_lived("[token]\nrefresh_ahead = 0.99").await;
+    let alice = world.caller("alice");
+    assert_eq!(alice.get(WHO_AM_I).await.status, 200);
+    for status in [500, 503, 429] {
+        world.clock.advance(6 * MINUTE);
+        world.koodrive.switch.next(1, Behaviour::status(status));
+        assert_eq!(alice.get(WHO_AM_I).await.status, status);
+    }
+    assert_eq!(world.sso.granted(), 1);
+    // 22 minutes since the last call that counted.
+    world.clock.advance(4 * MINUTE);
+    assert_eq!(alice.get(WHO_AM_I).await.status, 200);
+    assert_eq!(world.sso.granted(), 2);
+    let authorizations = world.koodrive.received.all();
+    let last = authorizations.last().unwrap().header("authorization");
+    assert_ne!(last, authorizations[0].header("authorization"));
+}
+
+#[tokio::test]
+async fn a_short_expires_in_is_a_fixed_end() {
+    let world = long_lived("[token]\nrefresh_ahead = 0.99").await;
+    world.sso.set_expires_in(Some(600));
+    let alice = world.caller("alice");
+    for expected in [1, 1, 1, 2] {
+        assert_eq!(alice.get(WHO_AM_I).await.status, 200);
+        assert_eq!(world.sso.granted(), expected);
+        world.clock.advance(Duration::from_secs(190));
+    }
+}
+
+#[tokio::test]
+async fn the_token_of_an_active_caller_is_renewed_ahead_of_need() {
+    let world = long_lived("").await;
+    world.sso.set_expires_in(Some(1000));
+    let (alice, bob) = (world.caller("alice"), world.caller("bob"));
+    assert_eq!(bob.get(WHO_AM_I).await.status, 200);
+    assert_eq!(alice.get(WHO_AM_I).await.status, 200);
+    world.clock.advance(Duration::from_secs(790));
+    assert_eq!(alice.get(WHO_AM_I).await.status, 200);
+    assert_eq!(world.sso.granted(), 2);
+    world.clock.advance(Duration::from_secs(20));
+    // Nobody calls, and still there is a third exchange: alice's, for she was active.
+    metric_becomes(&world, "koodrive_gateway_token_exchanges_total{outcome=\"issued\"}", 3.0).await;
+    assert_eq!(world.koodrive.sessions.tokens_of("alice").len(), 2);
+    world.clock.advance(Duration::from_secs(300));
+    assert_eq!(alice.get(WHO_AM_I).await.status, 200);
+    assert_eq!(world.sso.granted(), 3, "past the first token's end, and nobody had to wait");
+}
+
+#[tokio::test]
+async fn a_refused_token_is_renewed_once_and_the_call_replayed_once() {
+    let envelope = |status, code| Refusal::Envelope { status, code };
+    for (refusal, config) in [
+        (Refusal::ApiGateway, ""),
+        (envelope(200, json!("APIGW.0307")), ""),
+        (envelope(403, json!("APIGW.0301")), ""),
+        (envelope(200, json!(13_000_401)), "[forward]\nrefused_codes = ['13000401']"),
+        (envelope(200, json!("13000401")), "[forward]\nrefused_codes = ['13000401']"),
+        (envelope(418, json!(1)), "[forward]\nrefused_statuses = [418]"),
+    ] {
+        let world = World::plan().config(config).start().await;
+        world.koodrive.set_refusal(refusal.clone());
+        let alice = world.caller("alice");
+        assert_eq!(alice.preverify(GOOD_BATCH).await.status, 200);
+        world.koodrive.sessions.revoke_user("alice");
+        world.koodrive.received.clear();
+        let reply = alice.preverify(GOOD_BATCH).await;
+        assert_eq!((reply.status, &reply.json()["code"]), (200, &json!(0)), "{refusal:?}");
+        let calls = world.koodrive.received.all();
+        assert_eq!((calls.len(), world.sso.granted()), (2, 2), "{refusal:?}");
+        assert_ne!(calls[0].header("authorization"), calls[1].header("authorization"));
+        assert_eq!(calls[0].header("x-traceid"), calls[1].header("x-traceid"));
+        assert!(calls.iter().all(|call| call.body.sha256 == sha256(GOOD_BATCH.as_bytes())));
+        metric_becomes(&world, "koodrive_gateway_upstream_replays_total", 1.0).await;
+        // Later calls use the new token.
+        assert_eq!(alice.get(WHO_AM_I).await.status, 200);
+        assert_eq!((world.koodrive.received.total(), world.sso.granted()), (3, 2));
+    }
+}
+
+#[tokio::test]
+async fn codes_that_are_not_listed_or_stand_elsewhere_are_no_refusal() {
+    let world = World::start().await;
+    let alice = world.caller("alice");
+    assert_eq!(alice.get(WHO_AM_I).await.status, 200);
+    for (status, body) in [
+        (403, json!({ "code": 13_000_102, "msg": "no" })),
+        (200, json!({ "data": { "code": "APIGW.0307" } })),
+        (404, json!({ "error_code": "APIGW.0101" })),
+        (200, json!([{ "code": "APIGW.0307" }])),
+    ] {
+        world.koodrive.switch.next(1, Behaviour::json(status, &body));
+        let reply = alice.get(WHO_AM_I).await;
+        assert_eq!((reply.status, reply.json()), (status, body));
+    }
+    let text = Behaviour::answer(200, "text/plain", r#"{"code":"APIGW.0307"}"#);
+    world.koodrive.switch.next(1, text);
+    assert_eq!(alice.get(WHO_AM_I).await.status, 200);
+    assert_eq!((world.sso.granted(), world.koodrive.received.total()), (1, 6));
+}
+
+#[tokio::test]
+async fn a_second_refusal_goes_to_the_caller_as_it_is() {
+    let world = World::start().await;
+    let alice = world.caller("alice");
+    let refusal = json!({ "error_code": "APIGW.0307", "error_msg": "again", "request_id": "x" });
+    world.koodrive.switch.set(Behaviour::json(401, &refusal).header("x-kept", "yes"));
+    let reply = alice.preverify(GOOD_BATCH).await;
+    assert_eq!((reply.status, reply.json()), (401, refusal));
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    assert_eq!(reply.header("x-kept"), Some("yes"));
+    assert_eq!(reply.trace_id().len(), 58);
+    assert_eq!((world.koodrive.received.total(), world.sso.granted()), (2, 2));
+}
+
+#[tokio::test]
+async fn when_the_renewal_fails_the_caller_learns_of_that() {
+    for (behaviour, expected) in [
+        (Behaviour::status(500), (503, "token_endpoint_unavailable")),
+        (Behaviour::status(403), (403, "caller_denied")),
+        (Behaviour::garbage(), (502, "token_answer_unusable")),
+        (Behaviour::status(429).retry_after(3), (503, "token_endpoint_busy")),
+    ] {
+        let world = World::start().await;
+        let alice = world.caller("alice");
+        assert_eq!(alice.preverify(GOOD_BATCH).await.status, 200);
+        world.koodrive.sessions.revoke_all();
+        world.koodrive.received.clear();
+        world.sso.token.set(behaviour);
+        let reply = alice.preverify(GOOD_BATCH).await;
+        assert_eq!((reply.status, reply.reason().as_deref()), (expected.0, Some(expected.1)));
+        assert_eq!((world.koodrive.received.total(), world.sso.token.calls()), (1, 2));
+    }
+}
+
+#[tokio::test]
+async fn a_streamed_body_is_not_sent_again_but_the_next_call_has_a_new_token() {
+    let world = World::start().await;
+    let alice = world.caller("alice");
+    assert_eq!(upload(&alice).send().await.status, 200);
+    world.koodrive.sessions.revoke_all();
+    world.koodrive.received.clear();
+    let reply = upload(&alice).send().await;
+    assert_eq!((reply.status, &reply.json()["error_code"]), (401, &json!("APIGW.0307")));
+    assert_eq!((world.koodrive.received.total(), world.sso.granted()), (1, 1));
+    assert_eq!(upload(&alice).send().await.status, 200);
+    assert_eq!((world.koodrive.received.total(), world.sso.granted()), (2, 2));
+    metric_becomes(&world, "koodrive_gateway_upstream_replays_total", 0.0).await;
+}
+
+#[tokio::test]
+async fn fresh_tokens_keep_serving_while_the_endpoint_is_down() {
+    let world = World::start().await;
+    let (alice, bob) = (world.caller("alice"), world.caller("bob"));
+    assert_eq!(alice.preverify(GOOD_BATCH).await.status, 200);
+    world.sso.server.down().await;
+    for _ in 0..5 {
+        assert_eq!(alice.preverify(GOOD_BATCH).await.status, 200);
+        let refused = bob.preverify(GOOD_BATCH).await;
+        assert_eq!(refused.reason().as_deref(), Some("token_endpoint_unavailable"));
+    }
+    let ready = world.admin().get("/readyz").await;
+    assert_eq!(ready.status, 200, "the token endpoint does not make it unready");
+    world.sso.server.up().await;
+    world.clock.advance(Duration::from_secs(2));
+    assert_eq!(bob.preverify(GOOD_BATCH).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_a_token_in_the_answer_begins_with_is_stripped() {
+    for (prefix, scheme) in
+        [("Bearer ", "Bearer"), ("bearer+", "Bearer"), ("AT ", "Bearer"), ("at+", "Bearer")]
+    {
+        let world = World::plan().config(&format!("[token]\nscheme = '{scheme}'")).start().await;
+        world.sso.set_prefix(prefix);
+        assert_eq!(world.caller("alice").get(WHO_AM_I).await.status, 200, "{prefix:?}");
+        let sent = world.koodrive.received.all()[0].header("authorization").unwrap().to_owned();
+        let token = &world.koodrive.sessions.tokens_of("alice")[0];
+        assert_eq!(sent, format!("{scheme} {token}"));
+    }
+}
+
+#[tokio::test]
+async fn a_denied_caller_is_not_asked_for_again_at_once() {
+    let world = World::start().await;
+    world.sso.deny("alice");
+    let alice = world.caller("alice");
+    for _ in 0..5 {
+        assert_eq!(alice.get(WHO_AM_I).await.reason().as_deref(), Some("caller_denied"));
+    }
+    assert_eq!(world.sso.token.calls(), 1);
+    world.clock.advance(Duration::from_secs(6));
+    assert_eq!(alice.get(WHO_AM_I).await.status, 403);
+    assert_eq!(world.sso.token.calls(), 2);
+    assert_eq!(world.caller("bob").get(WHO_AM_I).await.status, 200, "bob is not alice");
+}

@@ -5,6 +5,7 @@ mod limits;
 mod main_job;
 mod rejections;
 mod shared_exchange;
+mod spans;
 mod tokens;
 mod trace_ids;
 

@@ -46,7 +46,7 @@ fn caller(expires_in: Duration) -> Accepted {
         identity: Arc::new(Identity {
             issuer: "i".into(),
             subject: "s".into(),
-            claims: Arc::default(),
+            claims: serde_json::Map::new().into(),
             expires_at: start() + expires_in,
             caller: CallerId::of("i", "s"),
         }),

@@ -246,6 +246,11 @@ impl Tokens {
         }
     }
 
+    /// Whether attempts are signed over their whole body, so that no body may be streamed.
+    pub fn sign_bodies(&self) -> bool {
+        matches!(self.inner.method, Method::Signature(_))
+    }
+
     /// Tokens in the cache, as of the last housekeeping.
     pub fn entries(&self) -> u64 {
         self.inner.cache.entry_count()

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -21,6 +22,9 @@ use koodrive_gateway::body::read_whole;
 use koodrive_gateway::lifecycle::Tasks;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
+
+/// Longest wait for anything.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the endpoint does with a request.
 #[derive(Clone, Debug)]
@@ -146,13 +150,17 @@ impl Endpoint {
 
     /// Waits until `count` requests have arrived.
     pub(super) async fn wait_for(&self, count: usize) {
-        loop {
-            let arrived = self.state.arrived.notified();
-            if count <= self.count() {
-                return;
+        let arrivals = async {
+            loop {
+                let arrived = self.state.arrived.notified();
+                if count <= self.count() {
+                    return;
+                }
+                arrived.await;
             }
-            arrived.await;
-        }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, arrivals).await.is_ok();
+        assert!(in_time, "{} requests instead of {count}", self.count());
     }
 }
 
@@ -171,8 +179,7 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
     let (head, body) = request.into_parts();
-    let patience = std::time::Duration::from_secs(10);
-    let body = read_whole(InboundBody::new(body, patience), 1 << 20).await?;
+    let body = read_whole(InboundBody::new(body, PATIENCE), 1 << 20).await?;
     let at_once = state.now.fetch_add(1, Ordering::Relaxed) + 1;
     state.most.fetch_max(at_once, Ordering::Relaxed);
     let _leaving = Leaving(&state.now);

@@ -41,7 +41,7 @@ fn issue(expires_in: Option<Duration>, lifetimes: &Lifetimes, chance: f64) -> Ca
     CachedToken::issue(key, setup().mark(), 1, token, lifetimes, start(), chance)
 }
 
-fn caller(expires_in: Duration) -> Accepted {
+pub(super) fn caller(expires_in: Duration) -> Accepted {
     Accepted {
         identity: Arc::new(Identity {
             issuer: "i".into(),

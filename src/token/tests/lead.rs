@@ -1,0 +1,57 @@
+//! What a leader does when the world moved on before it began.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use super::cache::caller;
+use crate::client::Client;
+use crate::client::ClientOptions;
+use crate::clock::Clock;
+use crate::config::TokenConfig;
+use crate::lifecycle::Tasks;
+use crate::token::Method;
+use crate::token::TokenStore;
+use crate::token::Tokens;
+use crate::token::cache::CachedToken;
+use crate::token::cache::NewToken;
+use crate::token::flight::Boarding;
+use crate::token::flight::Work;
+use crate::trace_context::SpanContext;
+
+/// Between a caller's look into the cache and his boarding, another flight may land.
+#[tokio::test]
+async fn a_leader_finds_the_token_of_a_flight_that_landed_meanwhile() {
+    let clock = Clock::system();
+    let store = TokenStore::new(clock.clone(), Tasks::default(), Arc::new(|_| panic!("exchanged")));
+    let config = TokenConfig {
+        endpoint: Some("http://127.0.0.1:1/token".parse().unwrap()),
+        ..TokenConfig::default()
+    };
+    let client = Client::new(&ClientOptions {
+        connect_timeout: Duration::from_secs(1),
+        pool_idle_timeout: Duration::from_secs(1),
+        pool_max_idle: 1,
+        extra_roots: "",
+        identity: None,
+        http2: false,
+    });
+    let inner = Tokens::new(&config, &store, client.unwrap()).unwrap().inner;
+    let Method::Network(exchange) = &inner.method else { panic!("a network method") };
+    let alice = caller(Duration::from_hours(1));
+    let key = inner.key_of(exchange, &alice);
+    let flights = &inner.shared.flights;
+    let span = SpanContext::root(true);
+    let Boarding::Leading(_, departure) = flights.board(key, clock.monotonic(), || span) else {
+        panic!("nobody flies yet");
+    };
+    let header = HeaderValue::from_static("Bearer t");
+    let token = NewToken { header, expires_in: None, session: None };
+    let (setup, lifetimes) = (inner.setup.mark(), &inner.lifetimes);
+    let landed = CachedToken::issue(key, setup, 7, token, lifetimes, clock.now(), 0.5);
+    inner.cache.insert(key, Arc::new(landed)).await;
+
+    let landing = inner.lead(&departure, &alice, Some(span), None).await;
+    assert_eq!((landing.result.unwrap().generation, landing.work), (7, Work::Found));
+}

@@ -16,6 +16,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
+use tokio::sync::Semaphore;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +34,10 @@ use crate::config::TextFile;
 
 /// Longest time a caller waits for a fetch that an unknown key id caused.
 const ASK_WAIT: Duration = Duration::from_secs(2);
+
+/// Most callers of one issuer that wait so at once. Each holds a place of `max_in_flight`: whoever
+/// sends forged tokens while the SSO is slow must not take them all.
+const WAITING_MAX: usize = 1024;
 
 /// Where an issuer's keys come from, and how they age.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,6 +97,7 @@ pub(super) struct IssuerKeys {
     book: Mutex<Book>,
     /// The last of the asked-for fetches ([`Book::asked`]) that is over.
     answered: watch::Sender<u64>,
+    waiting: Semaphore,
     pub(super) wake: Notify,
     /// Ends [`IssuerKeys::keep_fresh`].
     pub(super) stop: CancellationToken,
@@ -131,6 +137,7 @@ impl IssuerKeys {
             due_ms: AtomicU64::new(0),
             book: Mutex::default(),
             answered: watch::Sender::new(0),
+            waiting: Semaphore::new(WAITING_MAX),
             wake: Notify::new(),
             stop: CancellationToken::new(),
         }
@@ -295,6 +302,7 @@ impl IssuerKeys {
     }
 
     async fn wait_for(&self, ticket: u64) -> bool {
+        let Ok(_place) = self.waiting.try_acquire() else { return false };
         let mut answered = self.answered.subscribe();
         let over = answered.wait_for(|answered| ticket <= *answered);
         tokio::time::timeout(ASK_WAIT, over).await.is_ok()

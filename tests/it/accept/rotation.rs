@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::SystemTime;
 
-use futures_util::FutureExt as _;
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use koodrive_gateway::accept::AcceptError;
 use koodrive_gateway::accept::KeyFetchOutcome;
@@ -138,6 +138,23 @@ async fn a_slow_sso_delays_who_asks_by_two_seconds_and_serves_the_next() {
     sso.hold(false);
     gate.fetched(2).await;
     assert_eq!(verdict(&gate.present(&token).await), "accepted");
+}
+
+#[tokio::test]
+async fn a_slow_sso_makes_only_so_many_callers_wait() {
+    let (sso, gate) = gate_with(|_| {}).await;
+    sso.hold(true);
+    let now = gate.clock.now();
+    let tokens: Vec<_> = (0..1500).map(|at| forged(&format!("random-{at}"), now)).collect();
+    let mut calls: Vec<_> = tokens.iter().map(|token| Box::pin(gate.present(token))).collect();
+    let first_looks = calls.iter_mut().map(FutureExt::now_or_never);
+    let verdicts: Vec<_> = first_looks.map(|answer| answer.as_ref().map(verdict)).collect();
+    let waiting = verdicts.iter().filter(|verdict| verdict.is_none()).count();
+    assert_eq!(waiting, 1024);
+    assert_eq!(verdicts.last(), Some(&Some("keys_unavailable")));
+    // Those whose token needs no look notice nothing.
+    let known = token_of(&P256, "ec-1", 1, now);
+    assert_eq!(verdict(&gate.present(&known).now_or_never().unwrap()), "accepted");
 }
 
 #[tokio::test]

@@ -67,6 +67,17 @@ async fn a_key_set_file_is_there_from_the_start_and_never_stale() {
 }
 
 #[tokio::test]
+async fn one_bad_key_never_spoils_a_file() {
+    let scratch = Scratch::new().unwrap();
+    let good = RSA.jwk("rsa-1").to_string();
+    for bad in ["\"no key\"", "7", "null", r#"{"n":1e400}"#, r#"{"a":"\ud800"}"#, "[[[]]]"] {
+        let set = format!(r#"{{"keys":[{bad},{good}]}}"#);
+        let gate = Gate::open(&config_with(&scratch, &set));
+        assert_eq!(judged(&gate, &RSA, "RS256", "rsa-1").await, "accepted", "{bad}");
+    }
+}
+
+#[tokio::test]
 async fn a_changed_file_takes_the_place_of_the_old_keys() {
     let scratch = Scratch::new().unwrap();
     let gate = Gate::open(&config_with(&scratch, &set_of(&[RSA.jwk("rsa-1")])));

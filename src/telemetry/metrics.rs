@@ -178,7 +178,7 @@ impl Metrics {
         let time = exemplar.is_some().then(|| facts.opened.started + closed.duration);
         self.observe_duration(facts.call, closed.duration, exemplar, time);
         if let Some(refused) = &facts.refused {
-            self.rejections.get_or_create(&Reason { reason: refused.reason }).inc();
+            self.count_rejection(refused.reason);
         }
         if let Some(source) = facts.token_source {
             self.token_lookups[source as usize].inc();
@@ -200,6 +200,10 @@ impl Metrics {
     pub(super) fn count_request(&self, call: CallName, status: u16, origin: Origin) {
         // The guard of the family is gone at the end of the statement: two at once can deadlock.
         self.requests.get_or_create(&RequestLabels { call, status, origin }).inc();
+    }
+
+    pub(super) fn count_rejection(&self, reason: &'static str) {
+        self.rejections.get_or_create(&Reason { reason }).inc();
     }
 
     pub(super) fn key_fetched(&self, fetch: &KeyFetch) {

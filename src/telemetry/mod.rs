@@ -168,6 +168,7 @@ impl Telemetry {
     /// Something that was answered but could not be read as a request.
     pub fn unreadable(&self, time: SystemTime, status: u16, reason: &'static str) {
         self.0.metrics.count_request(CallName::None, status, Origin::Caller);
+        self.0.metrics.count_rejection(reason);
         if let Some(log) = &self.0.access_log {
             log.write_unreadable(time, status, reason);
         }

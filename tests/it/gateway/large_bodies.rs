@@ -87,13 +87,13 @@ async fn upload(caller: &Caller, bytes: u64) {
 
 async fn download(caller: &Caller, bytes: u64) {
     let target = format!("/koodrive/test/bytes/{bytes}");
-    let answer = caller.call(Method::GET, &target).open().await.unwrap();
+    let answer = caller.call(Method::GET, &target).open().await.expect("an answer");
     assert_eq!(answer.status(), 200);
     let mut body = answer.into_body();
     let mut hash = digest::Context::new(&digest::SHA256);
     let mut read = 0;
     while let Some(frame) = body.frame().await {
-        let data = frame.unwrap().into_data().unwrap();
+        let data = frame.expect("the body comes whole").into_data().expect("the body comes whole");
         read += data.len() as u64;
         hash.update(&data);
     }
@@ -102,8 +102,9 @@ async fn download(caller: &Caller, bytes: u64) {
 
 /// The most memory a process ever had in RAM.
 fn peak_memory(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+    let status =
+        std::fs::read_to_string(format!("/proc/{process}/status")).expect("procfs says so");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("procfs says so");
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("procfs says so");
     kibibytes * 1024
 }

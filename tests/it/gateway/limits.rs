@@ -194,7 +194,7 @@ const SPELLINGS: [&str; 24] = [
 
 #[tokio::test]
 async fn no_spelling_of_the_path_gets_round_limit_or_validation() {
-    let config = "[limit]\ncalls_per_minute = 1\ncalls_burst = 40";
+    let config = "[limit]\ncalls_per_minute = 1\ncalls_burst = 40\ntotal_burst = 1000";
     let world = World::plan().config(config).start().await;
     let address = world.gateway.address;
     let (alice, spent) = (world.sso.token_for("alice"), world.caller("spent"));

@@ -1,9 +1,13 @@
 //! The contract's promises, held to the whole gateway over real sockets.
 
+mod access_log;
+mod canaries;
 mod large_bodies;
 mod limits;
 mod main_job;
+mod metrics;
 mod rejections;
+mod reload;
 mod shared_exchange;
 mod spans;
 mod tokens;
@@ -33,6 +37,16 @@ fn batch_of(users: usize) -> String {
 /// A preverify call about to be made.
 fn preverify(caller: &Caller, batch: &str) -> Call {
     caller.call(Method::POST, PREVERIFY).json(batch.to_owned())
+}
+
+/// The trace id that an X-Traceid of the gateway's making begins with.
+fn trace_of(x_traceid: &str) -> &str {
+    x_traceid.get(..32).expect("58 ASCII characters")
+}
+
+/// The id of the SERVER span that follows it.
+fn span_of(x_traceid: &str) -> &str {
+    x_traceid.get(32..48).expect("58 ASCII characters")
 }
 
 /// Waits until the metric line that begins with `name` has this value.

@@ -342,7 +342,7 @@ async fn a_token_endpoint_that_says_no_or_nothing() {
         for language in ["en-US", "zh-CN"] {
             number += 1;
             // Whoever was denied, and an endpoint that is down, is not asked again at once.
-            world.clock.advance(Duration::from_secs(60));
+            world.clock.advance(Duration::from_mins(1));
             let caller = world.caller(&format!("user-{number}"));
             let reply = preverify(&caller, GOOD_BATCH).header("language", language).send().await;
             let promised = is_rejection(&reply, row, language == "zh-CN");
@@ -356,7 +356,7 @@ async fn a_token_endpoint_that_says_no_or_nothing() {
     }
     koodrive_untouched(&world);
     world.sso.server.down().await;
-    world.clock.advance(Duration::from_secs(60));
+    world.clock.advance(Duration::from_mins(1));
     let bob = world.caller("bob");
     refused(unavailable, async || preverify(&bob, GOOD_BATCH)).await;
     koodrive_untouched(&world);
@@ -484,15 +484,20 @@ fn head(world: &World, line: &str, language: &str) -> String {
 
 /// Sends bytes and reads one answer.
 async fn raw(world: &World, request: &str) -> Reply {
-    let mut connection = RawConnection::open(world.gateway.address).await.unwrap();
-    connection.send(request).await.unwrap();
+    let mut connection =
+        RawConnection::open(world.gateway.address).await.expect("a connection that answers");
+    connection.send(request).await.expect("a connection that answers");
     read(&mut connection).await
 }
 
 async fn read(connection: &mut RawConnection) -> Reply {
-    let RawAnswer { status, headers, body } = connection.answer().await.unwrap();
+    let RawAnswer { status, headers, body } =
+        connection.answer().await.expect("a connection that answers");
     let headers = headers.iter().map(|(name, value)| {
-        (name.parse::<http::HeaderName>().unwrap(), value.parse::<http::HeaderValue>().unwrap())
+        (
+            name.parse::<http::HeaderName>().expect("legal"),
+            value.parse::<http::HeaderValue>().expect("legal"),
+        )
     });
     Reply {
         status,

@@ -11,6 +11,7 @@ use crate::gateway::WHO_AM_I;
 use crate::gateway::batch_of;
 use crate::gateway::metric_becomes;
 use crate::gateway::preverify;
+use crate::gateway::trace_of;
 use crate::support::collector::Kind;
 use crate::support::collector::Span;
 use crate::support::collector::Status;
@@ -81,7 +82,8 @@ impl Tree {
             String::new()
         };
         let indent = "  ".repeat(depth);
-        *to += &format!("{indent}{}{kind}{failed}\n", span.name);
+        let line = format!("{indent}{}{kind}{failed}\n", span.name);
+        to.push_str(&line);
         let mut children: Vec<_> = self.spans.iter().collect();
         children.retain(|child| child.parent.as_deref() == Some(&span.span_id));
         children.sort_by_key(|child| child.started);
@@ -488,7 +490,7 @@ async fn what_is_not_sampled_is_not_exported_but_still_logged() {
     let alice = world.caller("alice");
     let unsampled = alice.get(WHO_AM_I).await;
     let line = world.gateway.logs.of_call(&unsampled.trace_id(), SOON).await.expect("a line");
-    assert_eq!(line["trace_id"], unsampled.trace_id()[..32]);
+    assert_eq!(line["trace_id"], trace_of(&unsampled.trace_id()));
     let sent = world.koodrive.received.all()[0].header("traceparent").unwrap().to_owned();
     assert!(sent.ends_with("-00"), "{sent}");
     // A caller who samples is trusted, so that this later trace is the first the collector gets.
@@ -496,7 +498,7 @@ async fn what_is_not_sampled_is_not_exported_but_still_logged() {
     let call = alice.call(Method::GET, WHO_AM_I).header("traceparent", parent);
     let sampled = call.send().await;
     world.collector.trace_of(&sampled.trace_id(), SOON).await.expect("a trace");
-    let of_unsampled = unsampled.trace_id()[..32].to_owned();
+    let of_unsampled = trace_of(&unsampled.trace_id()).to_owned();
     assert!(world.collector.spans().iter().all(|span| span.trace_id != of_unsampled));
 
     let config = "[telemetry]\ntrust_caller_sampling = false";
@@ -525,7 +527,7 @@ async fn a_kept_x_traceid_is_an_attribute_of_its_trace() {
         ],
     )
     .await;
-    assert_ne!(tree.root().trace_id, KEPT[..32]);
+    assert_ne!(tree.root().trace_id, trace_of(KEPT));
 }
 
 #[tokio::test]
@@ -548,8 +550,8 @@ async fn a_traceparent_makes_the_server_span_a_child() {
         ],
     )
     .await;
-    assert_eq!(tree.root().trace_id, parent[3..35]);
-    assert_eq!(tree.root().parent.as_deref(), Some(&parent[36..52]));
+    assert_eq!(tree.root().trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!(tree.root().parent.as_deref(), Some("00f067aa0ba902b7"));
 }
 
 #[tokio::test]

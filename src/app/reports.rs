@@ -9,6 +9,8 @@ use crate::accept::KeyFetch;
 use crate::accept::KeyFetchOutcome;
 use crate::config::Config;
 use crate::config::HttpUrl;
+use crate::limit::StoreFailed;
+use crate::limit::StoreReport;
 use crate::telemetry;
 use crate::telemetry::Peer;
 use crate::telemetry::SkewedPeer;
@@ -85,4 +87,8 @@ pub(super) fn of_exchanges(
             server: peers.0.load().token_endpoint.clone(),
         });
     })
+}
+
+pub(super) fn of_limit_store(telemetry: Telemetry) -> StoreReport {
+    Arc::new(move |StoreFailed| telemetry.metrics().limit_store_failed())
 }

@@ -66,10 +66,11 @@ impl Stores {
         telemetry.metrics().expect_reasons(rejection::reasons());
         let key_reports = reports::of_key_fetches(telemetry.clone(), peers.clone());
         let exchange_reports = reports::of_exchanges(telemetry.clone(), peers.clone());
+        let store_reports = reports::of_limit_store(telemetry.clone());
         Ok(Self {
             keys: KeyStores::new(client(1)?, clock.clone(), tasks.clone(), key_reports),
             verified: VerifiedTokens::new(),
-            limits: LimitStores::new(&config.limit, clock.clone()),
+            limits: LimitStores::new(&config.limit, clock.clone(), tasks.clone(), store_reports),
             tokens: TokenStore::new(clock.clone(), tasks, exchange_reports),
             token_client: client(config.token.max_concurrent)?,
             peers,

@@ -166,6 +166,10 @@ impl FromStr for LimitStore {
         match text {
             "local" => Ok(Self::Local),
             _ if text.starts_with("redis://") => Ok(Self::Redis(text.to_owned())),
+            _ if text.starts_with("rediss://") => {
+                Err("a limit store over TLS (rediss://) is not supported; expected \"local\" or \
+                     an address such as \"redis://host:6379\"")
+            }
             _ => Err("expected \"local\" or an address such as \"redis://host:6379\""),
         }
     }

@@ -31,6 +31,14 @@ impl Quota {
         Self { per_token, burst }
     }
 
+    /// Takes a token, of which there is one, a millisecond to come back.
+    pub(super) const PROBE: Self =
+        Self { per_token: Duration::from_millis(1), burst: NonZeroU32::MIN };
+
+    pub(super) fn per_token(&self) -> Duration {
+        self.per_token
+    }
+
     pub(super) fn burst(&self) -> u32 {
         self.burst.get()
     }
@@ -38,6 +46,13 @@ impl Quota {
     /// Whole seconds in which an empty bucket fills up again.
     pub(super) fn window_seconds(&self) -> u64 {
         whole_seconds(self.per_token * self.burst.get())
+    }
+
+    /// Tokens left in a bucket that will be full after `missing`, and that time in whole seconds.
+    pub(super) fn standing(&self, missing: Duration) -> (u64, u64) {
+        let per_token = nanos(self.per_token);
+        let capacity = per_token.saturating_mul(u64::from(self.burst()));
+        (capacity.saturating_sub(nanos(missing)) / per_token, whole_seconds(missing))
     }
 
     fn to_governor(self) -> governor::Quota {
@@ -105,10 +120,7 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
     pub(super) fn standing(&self, key: &K) -> (u64, u64) {
         let now = nanos(self.clock.monotonic().saturating_sub(self.started));
         let full_at = self.table.lock().full_at(key).unwrap_or(0).max(now);
-        let missing = full_at - now;
-        let per_token = nanos(self.quota.per_token);
-        let capacity = per_token * u64::from(self.quota.burst());
-        (capacity.saturating_sub(missing) / per_token, whole_seconds(Duration::from_nanos(missing)))
+        self.quota.standing(Duration::from_nanos(full_at - now))
     }
 
     /// Forgets keys whose buckets are full.

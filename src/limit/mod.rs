@@ -1,8 +1,11 @@
 //! Limits preverify calls: per caller, per caller by batch length, and for the whole process.
 //!
+//! Rates live in this process, or in a store that replicas share; concurrency is always local.
 //! Knows callers only as digests. Knows nothing of statuses or headers of the call itself.
 
 mod bucket;
+mod caller;
+mod shared;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +18,15 @@ use tokio::sync::Semaphore;
 
 use self::bucket::Buckets;
 use self::bucket::Quota;
+pub use self::caller::CallerLimits;
+use self::shared::Shared;
+pub use self::shared::StoreFailed;
+pub use self::shared::StoreReport;
 use crate::accept::CallerId;
 use crate::clock::Clock;
 use crate::config::GuardMode;
 use crate::config::LimitConfig;
+use crate::lifecycle::Tasks;
 
 pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -77,9 +85,10 @@ pub struct Standing {
 }
 
 /// Buckets that survive reloads as long as their numbers stay.
-#[derive(Debug)]
 pub struct LimitStores {
     clock: Clock,
+    tasks: Tasks,
+    report: StoreReport,
     current: ArcSwap<Stores>,
 }
 
@@ -90,12 +99,17 @@ struct Stores {
     total: Arc<Buckets<()>>,
     concurrent: Arc<Semaphore>,
     concurrent_max: u32,
+    shared: Option<Arc<Shared>>,
+    clock: Clock,
 }
 
 impl LimitStores {
-    pub fn new(config: &LimitConfig, clock: Clock) -> Self {
-        let stores = Stores::new(config, &clock);
-        Self { clock, current: ArcSwap::from_pointee(stores) }
+    /// A shared store is connected to in the background, within a Tokio runtime.
+    pub fn new(config: &LimitConfig, clock: Clock, tasks: Tasks, report: StoreReport) -> Self {
+        let mut stores = Stores::new(config, &clock);
+        stores.shared =
+            Shared::open(&config.store, clock.clone(), tasks.clone(), Arc::clone(&report));
+        Self { clock, tasks, report, current: ArcSwap::from_pointee(stores) }
     }
 
     /// Takes over new numbers; buckets whose numbers did not change keep what they hold.
@@ -114,6 +128,13 @@ impl LimitStores {
         if old.concurrent_max == new.concurrent_max {
             new.concurrent = Arc::clone(&old.concurrent);
         }
+        new.shared = match &old.shared {
+            Some(shared) if *shared.store() == config.store => Some(Arc::clone(shared)),
+            _ => {
+                let (clock, tasks) = (self.clock.clone(), self.tasks.clone());
+                Shared::open(&config.store, clock, tasks, Arc::clone(&self.report))
+            }
+        };
         let new = Arc::new(new);
         self.current.store(Arc::clone(&new));
         new
@@ -144,6 +165,8 @@ impl Stores {
             total: Arc::new(Buckets::new(total, 1, clock.clone())),
             concurrent: Arc::new(Semaphore::new(config.concurrent.get() as usize)),
             concurrent_max: config.concurrent.get(),
+            shared: None,
+            clock: clock.clone(),
         }
     }
 }
@@ -172,66 +195,16 @@ impl Limiter {
         Self { mode: config.mode, stores, policy }
     }
 
-    /// Asks the rules that need no body: calls of this caller, then of all, then those in flight.
-    pub fn admit_call(&self, caller: CallerId) -> Result<Admission, LimitExceeded> {
-        if self.mode == GuardMode::Off {
-            return Ok(Admission { _permit: None, observed: None });
-        }
-        let charged = self
-            .stores
-            .calls
-            .charge(&caller, 1)
-            .map_err(|wait| exceeded(Policy::Calls, wait))
-            .and_then(|()| {
-                self.stores.total.charge(&(), 1).map_err(|wait| exceeded(Policy::Total, wait))
-            })
-            .and_then(|()| {
-                Arc::clone(&self.stores.concurrent)
-                    .try_acquire_owned()
-                    .map_err(|_| exceeded(Policy::Concurrent, SECOND))
-            });
-        match (charged, self.mode) {
-            (Ok(permit), _) => Ok(Admission { _permit: Some(permit), observed: None }),
-            (Err(exceeded), GuardMode::Enforce) => Err(exceeded),
-            (Err(exceeded), _) => Ok(Admission { _permit: None, observed: Some(exceeded) }),
-        }
-    }
-
-    /// Charges the users of a batch. `Ok(Some(_))`: over the limit, but only observed.
-    pub fn admit_users(
-        &self,
-        caller: CallerId,
-        users: u32,
-    ) -> Result<Option<LimitExceeded>, LimitExceeded> {
-        if self.mode == GuardMode::Off {
-            return Ok(None);
-        }
-        match (self.stores.users.charge(&caller, users), self.mode) {
-            (Ok(()), _) => Ok(None),
-            (Err(wait), GuardMode::Enforce) => Err(exceeded(Policy::Users, wait)),
-            (Err(wait), _) => Ok(Some(exceeded(Policy::Users, wait))),
-        }
-    }
-
-    /// What is left for this caller; `None` when there are no limits.
-    pub fn standing(&self, caller: CallerId) -> Option<Standing> {
-        if self.mode == GuardMode::Off {
-            return None;
-        }
-        let calls = self.stores.calls.standing(&caller);
-        let users = self.stores.users.standing(&caller);
-        let total = self.stores.total.standing(&());
-        let limits = format!(
-            "\"calls\";r={};t={}, \"users\";r={};t={}, \"total\";r={};t={}",
-            calls.0, calls.1, users.0, users.1, total.0, total.1,
-        );
-        let limits = HeaderValue::try_from(limits).expect("names and numbers are ASCII");
-        Some(Standing { policy: self.policy.clone(), limits })
+    /// The limits as this caller meets them.
+    pub fn of(&self, caller: CallerId) -> CallerLimits {
+        CallerLimits::new(self.clone(), caller)
     }
 }
 
-fn exceeded(policy: Policy, wait: Duration) -> LimitExceeded {
-    LimitExceeded { policy, retry_after: wait }
+impl std::fmt::Debug for LimitStores {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LimitStores").field("current", &self.current).finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]

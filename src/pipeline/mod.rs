@@ -155,18 +155,18 @@ impl Pipeline {
         let body = match plan {
             CallPlan::Passthrough => CallBody::of(walk.take_body()),
             CallPlan::Preverify => {
-                self.admit(walk, &accepted)?; // before the body: a flood must not cost memory
-                self.check_batch(walk, &accepted).await? // before the token: nor an exchange
+                self.admit(walk, &accepted).await?; // before the body: a flood must not cost memory
+                self.check_batch(walk).await? // before the token: nor an exchange
             }
         };
         self.send(walk, plan, &accepted, body).await
     }
 
     /// Asks the limits that need no body.
-    fn admit(&self, walk: &mut Walk, accepted: &Accepted) -> Result<(), Rejection> {
+    async fn admit(&self, walk: &mut Walk, accepted: &Accepted) -> Result<(), Rejection> {
         walk.record.begin(Stage::Limit);
-        walk.limiter = Some((self.limiter.clone(), accepted.identity.caller));
-        let admitted = self.limiter.admit_call(accepted.identity.caller);
+        let limits = walk.limits.insert(self.limiter.of(accepted.identity.caller));
+        let admitted = limits.admit_call().await;
         let (exceeded, decision) = match &admitted {
             Ok(admission) => (admission.observed, Decision::Observed),
             Err(exceeded) => (Some(*exceeded), Decision::Refused),
@@ -184,11 +184,7 @@ impl Pipeline {
     }
 
     /// Reads the batch whole, checks it and charges its users; the same bytes go on.
-    async fn check_batch(
-        &self,
-        walk: &mut Walk,
-        accepted: &Accepted,
-    ) -> Result<CallBody, Rejection> {
+    async fn check_batch(&self, walk: &mut Walk) -> Result<CallBody, Rejection> {
         if self.validate_mode == GuardMode::Off {
             return Ok(CallBody::of(walk.take_body()));
         }
@@ -214,7 +210,8 @@ impl Pipeline {
         if let Some(users) = users {
             walk.record.batch_users(users);
             walk.record.begin(Stage::Limit);
-            let charged = self.limiter.admit_users(accepted.identity.caller, users);
+            let limits = walk.limits.as_mut().expect("a batch is checked after its call");
+            let charged = limits.admit_users(users).await;
             walk.record.limited(policy_name(Policy::Users), users_decision(&charged));
             charged?;
             walk.record.end(Stage::Limit);

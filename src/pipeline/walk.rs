@@ -11,11 +11,10 @@ use super::Arrival;
 use super::Pipeline;
 use super::ResponseBody;
 use super::language_of;
-use crate::accept::CallerId;
 use crate::body::InboundBody;
 use crate::body::OutboundBody;
 use crate::limit::Admission;
-use crate::limit::Limiter;
+use crate::limit::CallerLimits;
 use crate::limit::RATE_LIMIT;
 use crate::limit::RATE_LIMIT_POLICY;
 use crate::rejection::Origin;
@@ -43,8 +42,8 @@ pub(super) struct Walk {
     pub(super) illegal_trace_id: Option<IllegalTraceId>,
     pub(super) record: RequestRecord,
     pub(super) held: Held,
-    /// Set once the limits were asked: their standing goes into the answer.
-    pub(super) limiter: Option<(Limiter, CallerId)>,
+    /// Set once the limits are asked: their standing goes into the answer.
+    pub(super) limits: Option<CallerLimits>,
     language: Language,
     body: Option<InboundBody>,
 }
@@ -105,7 +104,7 @@ impl Pipeline {
             illegal_trace_id,
             record,
             held: Held::default(),
-            limiter: None,
+            limits: None,
             language,
             body: Some(body),
         }
@@ -161,7 +160,7 @@ impl Walk {
     ) -> (Response<ResponseBody>, Option<InboundBody>) {
         let headers = response.headers_mut();
         headers.insert(X_TRACEID, self.x_trace_id.as_header().clone());
-        let standing = self.limiter.and_then(|(limiter, caller)| limiter.standing(caller));
+        let standing = self.limits.as_ref().and_then(CallerLimits::standing);
         if let Some(standing) = standing {
             headers.insert(RATE_LIMIT_POLICY, standing.policy);
             headers.insert(RATE_LIMIT, standing.limits);

@@ -47,6 +47,7 @@ pub struct Metrics {
     jwks_fetches: Family<IssuerOutcome, Counter>,
     jwks_age: Family<Issuer, FloatGauge>,
     limit_decisions: [[Counter; Decision::ALL.len()]; Policy::ALL.len()],
+    limit_store_errors: Counter,
     batch_users: Histogram,
     upstream_duration: Histogram,
     upstream_replays: Counter,
@@ -82,6 +83,11 @@ impl Metrics {
                     decisions.get_or_create_owned(&PolicyDecision { policy, decision })
                 })
             }),
+            limit_store_errors: counted(
+                to,
+                "limit_store_errors",
+                "Failures of the limit store that replicas share",
+            ),
             batch_users: Histogram::new(USERS),
             upstream_duration: Histogram::new(SECONDS),
             upstream_replays: counted(to, "upstream_replays", "Attempts that were sent again"),
@@ -159,6 +165,10 @@ impl Metrics {
 
     pub fn config_reloaded(&self, outcome: ReloadOutcome) {
         self.reloads[outcome as usize].inc();
+    }
+
+    pub fn limit_store_failed(&self) {
+        self.limit_store_errors.inc();
     }
 
     pub(super) fn spans_dropped(&self, spans: u64) {

@@ -224,6 +224,7 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("koodrive_gateway_jwks_fetches", "counter", "issuer,outcome"),
     ("koodrive_gateway_jwks_age_seconds", "gauge", "issuer"),
     ("koodrive_gateway_limit_decisions", "counter", "decision,policy"),
+    ("koodrive_gateway_limit_store_errors", "counter", ""),
     ("koodrive_gateway_batch_users", "histogram", ""),
     ("koodrive_gateway_upstream_duration_seconds", "histogram", ""),
     ("koodrive_gateway_upstream_replays", "counter", ""),

@@ -8,6 +8,8 @@ mod listen;
 mod pem;
 mod token;
 
+use redis::IntoConnectionInfo as _;
+
 use super::addresses::HttpUrl;
 use super::addresses::LimitStore;
 use super::error::Origin;
@@ -63,6 +65,9 @@ fn redis_address_is_legal(address: &str) -> bool {
     let Ok(authority) = host.parse::<http::uri::Authority>() else {
         return false;
     };
+    if address.into_connection_info().is_err() {
+        return false;
+    }
     let port = host.strip_prefix(authority.host()).unwrap_or_default();
     let port_is_legal =
         port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());

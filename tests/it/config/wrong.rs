@@ -174,6 +174,7 @@ log_format = \"xml\""),
     ("a status that is none", Swap("[forward]", "[forward]\nrefused_statuses = [401, 999]")),
     ("a scheme of two words", Swap("[token]", "[token]\nscheme = \"Bearer token\"")),
     ("a Redis address without a host", Add("[limit]\nstore = \"redis://:hunter2@\"")),
+    ("a store over TLS", Add("[limit]\nstore = \"rediss://host\"")),
     ("another store", Add("[limit]\nstore = \"memcached://host\"")),
     (
         "a pointer without its slash",

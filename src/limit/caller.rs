@@ -1,0 +1,161 @@
+//! The limits as one call of one caller meets them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use super::Admission;
+use super::LimitExceeded;
+use super::Limiter;
+use super::Policy;
+use super::SECOND;
+use super::Standing;
+use super::Stores;
+use super::bucket::Quota;
+use super::shared;
+use super::shared::Answer;
+use super::shared::Ask;
+use crate::accept::CallerId;
+use crate::config::GuardMode;
+
+/// The rules with buckets, in the order in which they are asked.
+const RULES: [Policy; 3] = [Policy::Calls, Policy::Total, Policy::Users];
+
+/// What each of [`RULES`] is charged.
+type Tokens = [u32; RULES.len()];
+
+/// One caller before the limits, for the time of one call.
+#[derive(Clone, Debug)]
+pub struct CallerLimits {
+    limiter: Limiter,
+    caller: CallerId,
+    /// What the shared buckets said last; `None` when the local ones decided.
+    shared: Option<SharedStanding>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct SharedStanding {
+    until_full: [Duration; RULES.len()],
+    at: Duration,
+}
+
+impl CallerLimits {
+    pub(super) fn new(limiter: Limiter, caller: CallerId) -> Self {
+        Self { limiter, caller, shared: None }
+    }
+
+    /// Asks the rules that need no body: calls of this caller, then of all, then those in flight.
+    pub async fn admit_call(&mut self) -> Result<Admission, LimitExceeded> {
+        let mode = self.limiter.mode;
+        if mode == GuardMode::Off {
+            return Ok(Admission { _permit: None, observed: None });
+        }
+        let charged = self.charge([1, 1, 0]).await.and_then(|()| {
+            Arc::clone(&self.limiter.stores.concurrent)
+                .try_acquire_owned()
+                .map_err(|_| LimitExceeded { policy: Policy::Concurrent, retry_after: SECOND })
+        });
+        match (charged, mode) {
+            (Ok(permit), _) => Ok(Admission { _permit: Some(permit), observed: None }),
+            (Err(exceeded), GuardMode::Enforce) => Err(exceeded),
+            (Err(exceeded), _) => Ok(Admission { _permit: None, observed: Some(exceeded) }),
+        }
+    }
+
+    /// Charges the users of a batch. `Ok(Some(_))`: over the limit, but only observed.
+    pub async fn admit_users(
+        &mut self,
+        users: u32,
+    ) -> Result<Option<LimitExceeded>, LimitExceeded> {
+        let mode = self.limiter.mode;
+        if mode == GuardMode::Off {
+            return Ok(None);
+        }
+        match (self.charge([0, 0, users]).await, mode) {
+            (Ok(()), _) => Ok(None),
+            (Err(exceeded), GuardMode::Enforce) => Err(exceeded),
+            (Err(exceeded), _) => Ok(Some(exceeded)),
+        }
+    }
+
+    /// What is left for this caller; `None` when there are no limits.
+    pub fn standing(&self) -> Option<Standing> {
+        if self.limiter.mode == GuardMode::Off {
+            return None;
+        }
+        let stores = &self.limiter.stores;
+        let [calls, total, users] = match &self.shared {
+            Some(shared) => {
+                let passed = stores.clock.monotonic().saturating_sub(shared.at);
+                let missing = shared.until_full.map(|until| until.saturating_sub(passed));
+                let quotas = stores.quotas();
+                std::array::from_fn(|at| quotas[at].standing(missing[at]))
+            }
+            None => [
+                stores.calls.standing(&self.caller),
+                stores.total.standing(&()),
+                stores.users.standing(&self.caller),
+            ],
+        };
+        let limits = format!(
+            "\"calls\";r={};t={}, \"users\";r={};t={}, \"total\";r={};t={}",
+            calls.0, calls.1, users.0, users.1, total.0, total.1,
+        );
+        let limits = HeaderValue::try_from(limits).expect("names and numbers are ASCII");
+        Some(Standing { policy: self.limiter.policy.clone(), limits })
+    }
+
+    async fn charge(&mut self, tokens: Tokens) -> Result<(), LimitExceeded> {
+        let stores = Arc::clone(&self.limiter.stores);
+        self.shared = None;
+        let answer = match &stores.shared {
+            Some(shared) => shared.charge(&stores.asks(self.caller, tokens)).await,
+            None => None,
+        };
+        let Some(Answer { refused, until_full }) = answer else {
+            return stores.charge(self.caller, tokens);
+        };
+        self.shared = Some(SharedStanding { until_full, at: stores.clock.monotonic() });
+        // What this process let through weighs on its own buckets too: when the store goes away,
+        // nobody finds a full one.
+        let passed = refused.map_or(RULES.len(), |(rule, _)| rule);
+        let passed = std::array::from_fn(|rule| if rule < passed { tokens[rule] } else { 0 });
+        // The shared buckets have decided; a local one that is emptier has no say.
+        stores.charge(self.caller, passed).unwrap_or_default();
+        match refused {
+            Some((rule, retry_after)) => Err(LimitExceeded { policy: RULES[rule], retry_after }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Stores {
+    /// Charges the buckets of this process until one refuses.
+    fn charge(&self, caller: CallerId, tokens: Tokens) -> Result<(), LimitExceeded> {
+        let exceeded = |policy| move |retry_after| LimitExceeded { policy, retry_after };
+        let [calls, total, users] = tokens;
+        self.calls.charge(&caller, calls).map_err(exceeded(Policy::Calls))?;
+        self.total.charge(&(), total).map_err(exceeded(Policy::Total))?;
+        self.users.charge(&caller, users).map_err(exceeded(Policy::Users))
+    }
+
+    fn quotas(&self) -> [Quota; RULES.len()] {
+        [*self.calls.quota(), *self.total.quota(), *self.users.quota()]
+    }
+
+    /// The rule's numbers are part of a bucket's name: others make another bucket.
+    fn asks(&self, caller: CallerId, tokens: Tokens) -> [Ask; RULES.len()] {
+        let quotas = self.quotas();
+        std::array::from_fn(|at| {
+            let (policy, quota) = (RULES[at], quotas[at]);
+            let per_token = shared::micros(quota.per_token());
+            let rule = format!("{}:{per_token}:{}", policy.name(), quota.burst());
+            let key = match policy {
+                Policy::Calls | Policy::Users => shared::key(&format!("{rule}:{caller}")),
+                Policy::Total | Policy::Concurrent => shared::key(&rule),
+            };
+            Ask { key, quota, tokens: tokens[at] }
+        })
+    }
+}

@@ -1,0 +1,306 @@
+//! Buckets shared by all replicas, in a Redis or Valkey: one script, one round trip per question.
+//!
+//! The server's clock decides, so those of the replicas do not matter. Away is a state, not an
+//! error: who asks then learns at once that there is no answer. Knows nothing of what the buckets
+//! are for, nor of what is done without them.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use redis::AsyncConnectionConfig;
+use redis::ConnectionAddr;
+use redis::IntoConnectionInfo as _;
+use redis::RedisConnectionInfo;
+use redis::RedisError;
+use redis::Script;
+use redis::aio::MultiplexedConnection;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::sync::DropGuard;
+
+use super::bucket::Quota;
+use crate::clock::Clock;
+use crate::config::LimitStore;
+use crate::lifecycle::Tasks;
+
+/// The shared store did not do what it was asked: a connection, an answer, a probe.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreFailed;
+
+/// Hears of every failure.
+pub type StoreReport = Arc<dyn Fn(StoreFailed) + Send + Sync>;
+
+/// What is asked of one bucket.
+pub(super) struct Ask {
+    /// Its name among all that share the server.
+    pub(super) key: String,
+    pub(super) quota: Quota,
+    /// More than a full bucket costs a full bucket; nothing is taken by 0.
+    pub(super) tokens: u32,
+}
+
+/// What the buckets said.
+pub(super) struct Answer<const N: usize> {
+    /// The first that had too little, and after how long it would have enough. Nothing was taken
+    /// from it nor from those behind it.
+    pub(super) refused: Option<(usize, Duration)>,
+    pub(super) until_full: [Duration; N],
+}
+
+/// A connection to the store, or the knowledge that there is none.
+pub(super) struct Shared {
+    store: LimitStore,
+    host: String,
+    port: u16,
+    login: RedisConnectionInfo,
+    script: Script,
+    clock: Clock,
+    tasks: Tasks,
+    report: StoreReport,
+    link: watch::Sender<Link>,
+    probe: Mutex<Probe>,
+}
+
+#[derive(Clone)]
+struct Link {
+    /// Changes with the state, so that late news of an old connection is known as such.
+    version: u64,
+    state: State,
+}
+
+#[derive(Clone)]
+enum State {
+    /// Nothing is known yet: worth a moment's wait.
+    Connecting,
+    /// Closed when the last clone of the guard goes.
+    Up(MultiplexedConnection, Arc<DropGuard>),
+    Away,
+}
+
+struct Probe {
+    running: bool,
+    due: Duration,
+}
+
+/// Why the store is away.
+#[derive(Debug, thiserror::Error)]
+enum StoreError {
+    #[error("no connection")]
+    Connect(#[source] io::Error),
+    #[error("no use")]
+    Redis(#[from] RedisError),
+    #[error("no answer within {} ms", .0.as_millis())]
+    Slow(Duration),
+}
+
+impl Shared {
+    /// Connects in the background. `None` when the limits are local.
+    pub(super) fn open(
+        store: &LimitStore,
+        clock: Clock,
+        tasks: Tasks,
+        report: StoreReport,
+    ) -> Option<Arc<Self>> {
+        let LimitStore::Redis(address) = store else { return None };
+        let info = address.as_str().into_connection_info();
+        let info = info.expect("a checked configuration names a store that can be parsed");
+        let ConnectionAddr::Tcp(host, port) = info.addr() else {
+            unreachable!("a checked configuration has redis:// here")
+        };
+        let (link, _) = watch::channel(Link { version: 0, state: State::Connecting });
+        let shared = Arc::new(Self {
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: *port,
+            login: info.redis_settings().clone(),
+            store: store.clone(),
+            script: Script::new(include_str!("gcra.lua")),
+            clock,
+            tasks,
+            report,
+            link,
+            probe: Mutex::new(Probe { running: false, due: Duration::ZERO }),
+        });
+        shared.probe_if_due();
+        Some(shared)
+    }
+
+    pub(super) fn store(&self) -> &LimitStore {
+        &self.store
+    }
+
+    /// Asks all in one step. `None` when the store is away: after [`PATIENCE`] at most, and at
+    /// once when that is known.
+    pub(super) async fn charge<const N: usize>(
+        self: &Arc<Self>,
+        asks: &[Ask; N],
+    ) -> Option<Answer<N>> {
+        let version = self.link.borrow().version;
+        let answered = tokio::time::timeout(PATIENCE, self.try_charge(asks)).await;
+        answered.unwrap_or_else(|_| {
+            (self.report)(StoreFailed);
+            self.away(&StoreError::Slow(PATIENCE), |link| link.version == version);
+            None
+        })
+    }
+
+    async fn try_charge<const N: usize>(self: &Arc<Self>, asks: &[Ask; N]) -> Option<Answer<N>> {
+        let mut links = self.link.subscribe();
+        // The second time over a new connection: a server that was restarted while nobody called
+        // is not away.
+        for _ in 0..2 {
+            let known = links.wait_for(|link| !matches!(link.state, State::Connecting)).await;
+            let Link { version, state } = known.ok()?.clone();
+            let State::Up(mut connection, _guard) = state else {
+                self.probe_if_due();
+                return None;
+            };
+            match self.invoke(&mut connection, asks).await {
+                Ok(answer) => return Some(answer),
+                Err(error) => self.lost(version, &error),
+            }
+        }
+        None
+    }
+
+    async fn invoke<const N: usize>(
+        &self,
+        connection: &mut MultiplexedConnection,
+        asks: &[Ask; N],
+    ) -> Result<Answer<N>, RedisError> {
+        let mut invocation = self.script.prepare_invoke();
+        for Ask { key, quota, tokens } in asks {
+            let tokens = (*tokens).min(quota.burst());
+            invocation.key(key).arg(micros(quota.per_token())).arg(quota.burst()).arg(tokens);
+        }
+        let numbers: Vec<u64> = invocation.invoke_async(connection).await?;
+        let duration = |at: usize| Duration::from_micros(numbers.get(at).copied().unwrap_or(0));
+        let refused = numbers.first().and_then(|place| usize::try_from(*place).ok());
+        Ok(Answer {
+            refused: refused.and_then(|place| Some((place.checked_sub(1)?, duration(1)))),
+            until_full: std::array::from_fn(|at| duration(at + 2)),
+        })
+    }
+
+    /// A connection broke, or its server refuses. Whether the store is away, the next one tells.
+    fn lost(self: &Arc<Self>, version: u64, error: &RedisError) {
+        (self.report)(StoreFailed);
+        tracing::debug!(store = %self.store, %error, "connection to the limit store lost");
+        let first = self.link.send_if_modified(|link| {
+            let current = link.version == version;
+            if current {
+                *link = Link { version: version + 1, state: State::Connecting };
+            }
+            current
+        });
+        if first {
+            self.lock_probe().due = Duration::ZERO;
+            self.probe_if_due();
+        }
+    }
+
+    fn away(&self, error: &StoreError, still: impl FnOnce(&Link) -> bool) {
+        let now = self.clock.monotonic();
+        let begins = self.link.send_if_modified(|link| {
+            let begins = still(link) && !matches!(link.state, State::Away);
+            if begins {
+                *link = Link { version: link.version + 1, state: State::Away };
+                self.lock_probe().due = now + PROBE_EVERY;
+            }
+            begins
+        });
+        let error = error as &dyn std::error::Error;
+        if begins {
+            tracing::warn!(store = %self.store, error, "limit store away, limits are local");
+        } else {
+            tracing::debug!(store = %self.store, error, "limit store still away");
+        }
+    }
+
+    /// Looks for the store in the background, so that no call waits for one known to be away.
+    fn probe_if_due(self: &Arc<Self>) {
+        {
+            let mut probe = self.lock_probe();
+            if probe.running || self.clock.monotonic() < probe.due {
+                return;
+            }
+            probe.running = true;
+        }
+        let shared = Arc::clone(self);
+        self.tasks.spawn("limit-store-probe", async move {
+            let found = tokio::time::timeout(PROBE_PATIENCE, shared.connect()).await;
+            let found = found.unwrap_or(Err(StoreError::Slow(PROBE_PATIENCE)));
+            // Before anybody hears of the state: who finds it lacking must be able to ask again.
+            *shared.lock_probe() =
+                Probe { running: false, due: shared.clock.monotonic() + PROBE_EVERY };
+            match found {
+                Ok(state) => {
+                    tracing::info!(store = %shared.store, "limits are shared");
+                    shared.link.send_modify(|link| {
+                        *link = Link { version: link.version + 1, state };
+                    });
+                }
+                Err(error) => {
+                    (shared.report)(StoreFailed);
+                    shared.away(&error, |_| true);
+                }
+            }
+        });
+    }
+
+    /// A connection over which the script was seen to run, and to write.
+    async fn connect(&self) -> Result<State, StoreError> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await;
+        let stream = stream.map_err(StoreError::Connect)?;
+        stream.set_nodelay(true).map_err(StoreError::Connect)?;
+        // No waits of its own: ours cover everything.
+        let config =
+            AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+        let (mut connection, driver) =
+            MultiplexedConnection::new_with_config(&self.login, stream, config).await?;
+        let gone = CancellationToken::new();
+        let guard = Arc::new(gone.clone().drop_guard());
+        self.tasks.spawn("limit-store", async move {
+            // Left to itself it would wait for the last answer, which may never come.
+            gone.run_until_cancelled(driver).await;
+        });
+        let probe = Ask { key: key("probe"), quota: Quota::PROBE, tokens: 1 };
+        self.invoke(&mut connection, &[probe]).await?;
+        Ok(State::Up(connection, guard))
+    }
+
+    fn lock_probe(&self) -> std::sync::MutexGuard<'_, Probe> {
+        // Two plain values: whole even if a holder panicked.
+        self.probe.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+/// The braces keep all keys on one node, as a script wants it of a cluster behind a proxy.
+pub(super) fn key(name: &str) -> String {
+    format!("{{koodrive-gateway}}:limit:{name}")
+}
+
+/// With a fraction.
+pub(super) fn micros(duration: Duration) -> String {
+    let nanos = duration.as_nanos();
+    format!("{}.{:03}", nanos / 1000, nanos % 1000)
+}
+
+/// Longest that a call waits for the store.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// Longest that a probe waits, name resolution included.
+const PROBE_PATIENCE: Duration = Duration::from_secs(1);
+/// From the end of a probe to the next, as long as there are calls.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! What needs no server: a store that is away, or does not answer.
+
+use std::net::TcpListener;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
+
+use tokio::time::Instant;
+
+use super::*;
+use crate::accept::CallerId;
+use crate::config::LimitConfig;
+use crate::limit::LimitStores;
+use crate::limit::Limiter;
+
+struct Lone {
+    limiter: Limiter,
+    clock: Clock,
+    failures: Arc<AtomicU32>,
+}
+
+impl Lone {
+    fn with_store_at(port: u16) -> Self {
+        let store = format!("redis://127.0.0.1:{port}").parse().unwrap();
+        let config = LimitConfig { store, ..LimitConfig::default() };
+        let (clock, failures) = (Clock::system(), Arc::new(AtomicU32::new(0)));
+        let counted = Arc::clone(&failures);
+        let report = Arc::new(move |StoreFailed| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        let stores = LimitStores::new(&config, clock.clone(), Tasks::default(), report);
+        Self { limiter: Limiter::new(&config, &stores), clock, failures }
+    }
+
+    /// How many of 20 calls are let through.
+    async fn admitted(&self) -> u32 {
+        let mut passed = 0;
+        for _ in 0..20 {
+            let mut limits = self.limiter.of(CallerId::of("https://sso", "alice"));
+            passed += u32::from(limits.admit_call().await.is_ok());
+            assert!(limits.standing().is_some());
+        }
+        passed
+    }
+}
+
+#[tokio::test]
+async fn without_its_store_the_local_limits_hold() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let lone = Lone::with_store_at(closed.port());
+    assert_eq!(lone.admitted().await, 10);
+    assert!(0 < lone.failures.load(Ordering::Relaxed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_does_not_answer_costs_one_call_a_tenth_of_a_second() {
+    // Connections are taken by the system; nobody reads them.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let lone = Lone::with_store_at(silent.local_addr().unwrap().port());
+    let started = Instant::now();
+    assert_eq!(lone.admitted().await, 10);
+    let took = started.elapsed();
+    assert!((PATIENCE..PATIENCE * 2).contains(&took), "{took:?}");
+    assert!(0 < lone.failures.load(Ordering::Relaxed));
+
+    lone.clock.advance(Duration::from_mins(1)); // a probe is due: in the background
+    let started = Instant::now();
+    assert_eq!(lone.admitted().await, 10);
+    assert_eq!(started.elapsed(), Duration::ZERO);
+}
+
+#[test]
+fn microseconds_keep_their_fraction() {
+    for (nanos, expected) in [(1, "0.001"), (1_000_000, "1000.000"), (8_571_428_571, "8571428.571")]
+    {
+        assert_eq!(micros(Duration::from_nanos(nanos)), expected);
+    }
+}

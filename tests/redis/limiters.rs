@@ -1,0 +1,225 @@
+//! The limits themselves over a real store: exact times, many callers, logins, reloads.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
+
+use koodrive_gateway::accept::CallerId;
+use koodrive_gateway::clock::Clock;
+use koodrive_gateway::config::LimitConfig;
+use koodrive_gateway::lifecycle::Tasks;
+use koodrive_gateway::limit::LimitExceeded;
+use koodrive_gateway::limit::LimitStores;
+use koodrive_gateway::limit::Limiter;
+use koodrive_gateway::limit::Policy;
+use koodrive_gateway::limit::StoreFailed;
+
+use crate::store::Store;
+
+/// The limits of one process.
+struct Replica {
+    limiter: Limiter,
+    stores: LimitStores,
+    failures: Arc<AtomicU32>,
+}
+
+impl Replica {
+    fn with(config: &LimitConfig) -> Self {
+        let failures = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&failures);
+        let report = Arc::new(move |StoreFailed| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        let stores = LimitStores::new(config, Clock::system(), Tasks::default(), report);
+        Self { limiter: Limiter::new(config, &stores), stores, failures }
+    }
+
+    async fn call(&self, name: &str) -> Result<(), LimitExceeded> {
+        self.limiter.of(caller(name)).admit_call().await.map(drop)
+    }
+
+    async fn users(&self, name: &str, users: u32) -> Result<(), LimitExceeded> {
+        self.limiter.of(caller(name)).admit_users(users).await.map(drop)
+    }
+
+    /// How many calls in a row are let through.
+    async fn admitted(&self, name: &str, calls: u32) -> u32 {
+        let mut passed = 0;
+        for _ in 0..calls {
+            passed += u32::from(self.call(name).await.is_ok());
+        }
+        passed
+    }
+
+    fn failures(&self) -> u32 {
+        self.failures.load(Ordering::Relaxed)
+    }
+}
+
+fn caller(name: &str) -> CallerId {
+    CallerId::of("https://sso", name)
+}
+
+fn number(value: u32) -> NonZeroU32 {
+    NonZeroU32::new(value).expect("not zero")
+}
+
+/// Slow enough that nothing comes back during a test.
+fn slow(address: &str) -> LimitConfig {
+    LimitConfig {
+        calls_per_minute: number(1),
+        users_per_minute: number(1),
+        total_burst: number(1_000_000),
+        store: address.parse().expect("an address as operators write it"),
+        ..LimitConfig::default()
+    }
+}
+
+#[tokio::test]
+async fn what_one_replica_lets_through_is_gone_for_the_other() {
+    let store = Store::start();
+    let config = slow(&store.address());
+    let (a, b) = (Replica::with(&config), Replica::with(&config));
+    assert_eq!(a.admitted("alice", 7).await + b.admitted("alice", 7).await, 10);
+    assert_eq!(b.admitted("bob", 20).await, 10);
+    assert_eq!(a.admitted("bob", 1).await, 0);
+
+    a.users("alice", 3000).await.unwrap();
+    b.users("alice", 2000).await.unwrap();
+    assert_eq!(a.users("alice", 1).await.unwrap_err().policy, Policy::Users);
+    assert_eq!(a.failures() + b.failures(), 0);
+}
+
+#[tokio::test]
+async fn the_total_is_one_for_all_replicas() {
+    let store = Store::start();
+    let config = LimitConfig {
+        total_calls_per_second: number(1),
+        total_burst: number(5),
+        ..slow(&store.address())
+    };
+    let (a, b) = (Replica::with(&config), Replica::with(&config));
+    assert_eq!(a.admitted("alice", 3).await + b.admitted("bob", 4).await, 5);
+    assert_eq!(a.call("carol").await.unwrap_err().policy, Policy::Total);
+}
+
+#[tokio::test]
+async fn the_standing_is_that_of_all_replicas() {
+    let store = Store::start();
+    let config = LimitConfig { store: store.address().parse().unwrap(), ..LimitConfig::default() };
+    let (a, b) = (Replica::with(&config), Replica::with(&config));
+    a.admitted("alice", 3).await;
+    a.users("alice", 1000).await.unwrap();
+    let mut limits = b.limiter.of(caller("alice"));
+    drop(limits.admit_call().await.unwrap());
+    let standing = limits.standing().unwrap().limits;
+    // The total comes back within milliseconds.
+    let standing = standing.to_str().unwrap();
+    assert!(standing.starts_with("\"calls\";r=6;t=4, \"users\";r=4000;t=3, "), "{standing}");
+}
+
+#[tokio::test]
+async fn whoever_returns_when_told_is_let_through_and_not_before() {
+    let store = Store::start();
+    let config = LimitConfig { calls_per_minute: number(120), ..slow(&store.address()) };
+    let (a, b) = (Replica::with(&config), Replica::with(&config));
+    assert_eq!(a.admitted("alice", 10).await, 10);
+    for (asked, told) in [(&a, &b), (&b, &a), (&a, &a)] {
+        let refused = asked.call("alice").await.unwrap_err();
+        let told_at = Instant::now();
+        // Two thirds of the time are too early; the timer never fires early.
+        tokio::time::sleep(refused.retry_after * 2 / 3).await;
+        let early = told.call("alice").await;
+        if told_at.elapsed() < refused.retry_after {
+            early.unwrap_err();
+        }
+        tokio::time::sleep(refused.retry_after.saturating_sub(told_at.elapsed())).await;
+        told.call("alice").await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_thousand_callers_take_bounded_memory_and_regain_nothing() {
+    let store = Store::start();
+    let config = LimitConfig {
+        calls_per_minute: number(60),
+        max_tracked_callers: 1000,
+        concurrent: number(1000),
+        total_calls_per_second: number(1_000_000),
+        ..slow(&store.address())
+    };
+    let replica = Replica::with(&config);
+    replica.call("warm").await.unwrap();
+    replica.users("alice", 5000).await.unwrap();
+    let before = store.info("used_memory");
+    let started = Instant::now();
+    let callers = (0..64).map(async |part| {
+        for n in (part..100_000).step_by(64) {
+            replica.call(&n.to_string()).await.unwrap();
+        }
+    });
+    futures_util::future::join_all(callers).await;
+    let (took, grown) = (started.elapsed(), store.info("used_memory").saturating_sub(before));
+    eprintln!("100 000 callers: {took:?}, {grown} bytes more in the store");
+    assert!(grown < 64 << 20, "{grown}");
+    assert!(replica.stores.tracked_callers() <= 1000);
+    assert_eq!(replica.users("alice", 1).await.unwrap_err().policy, Policy::Users);
+    assert_eq!(replica.failures(), 0);
+
+    // A call is worth a second: then its bucket is full, and no key is left of it.
+    let mut pause = tokio::time::interval(Duration::from_millis(50));
+    while 3 < store.ask::<u64>(&["DBSIZE"]) {
+        pause.tick().await;
+        assert!(started.elapsed() < took + Duration::from_secs(30));
+    }
+}
+
+#[tokio::test]
+async fn a_password_and_a_database_are_heeded() {
+    let store = Store::start_with(Some("hun-ter.2"));
+    let replica = Replica::with(&slow(&format!("{}/3", store.address())));
+    assert_eq!(replica.admitted("alice", 20).await, 10);
+    assert_eq!(replica.failures(), 0);
+    let keyspace: String = store.ask(&["INFO", "keyspace"]);
+    assert!(keyspace.contains("db3:"), "{keyspace}");
+
+    let wrong = store.address().replace("hun-ter.2", "wrong");
+    let replica = Replica::with(&slow(&wrong));
+    assert_eq!(replica.admitted("alice", 20).await, 10); // locally: of its own
+    assert!(1 <= replica.failures());
+}
+
+#[tokio::test]
+async fn a_reload_changes_the_store_only_when_its_address_changes() {
+    let (first, second) = (Store::start(), Store::start());
+    let config = slow(&first.address());
+    let mut replica = Replica::with(&config);
+    assert_eq!(replica.admitted("alice", 20).await, 10);
+
+    replica.limiter = Limiter::new(&config, &replica.stores);
+    assert_eq!(replica.admitted("alice", 1).await, 0);
+    assert_eq!(first.info("connected_clients"), 2); // this question, and the gateway
+
+    replica.limiter = Limiter::new(&slow(&second.address()), &replica.stores);
+    assert_eq!(replica.admitted("alice", 20).await, 10);
+    assert_eq!(second.info("connected_clients"), 2); // this question, and the gateway
+
+    replica.limiter = Limiter::new(&slow("local"), &replica.stores);
+    assert_eq!(replica.admitted("alice", 1).await, 0); // what was let through weighed here too
+    assert_eq!(replica.failures(), 0);
+}
+
+#[tokio::test]
+async fn a_store_that_takes_no_writes_is_away() {
+    let store = Store::start();
+    let config = slow(&store.address());
+    let replica = Replica::with(&config);
+    assert_eq!(replica.admitted("alice", 3).await, 3);
+    let _done: String = store.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    // The connection is tried anew, and found wanting.
+    assert_eq!(replica.admitted("alice", 20).await, 7);
+    assert!(2 <= replica.failures());
+}

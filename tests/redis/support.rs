@@ -1,0 +1,32 @@
+//! The world of the other integration tests.
+
+#[path = "../it/support/caller.rs"]
+pub mod caller;
+#[path = "../it/support/collector.rs"]
+pub mod collector;
+#[path = "../it/support/connection.rs"]
+pub mod connection;
+#[path = "../it/support/faults.rs"]
+pub mod faults;
+#[path = "../it/support/gateway.rs"]
+pub mod gateway;
+#[path = "../it/support/koodrive/mod.rs"]
+pub mod koodrive;
+#[path = "../it/support/logs.rs"]
+pub mod logs;
+#[path = "../it/support/recording.rs"]
+pub mod recording;
+#[path = "../it/support/scratch.rs"]
+pub mod scratch;
+#[path = "../it/support/server.rs"]
+pub mod server;
+#[path = "../it/support/sessions.rs"]
+pub mod sessions;
+#[path = "../it/support/sso/mod.rs"]
+pub mod sso;
+#[path = "../it/support/time.rs"]
+pub mod time;
+#[path = "../it/support/tls.rs"]
+pub mod tls;
+#[path = "../it/support/world.rs"]
+pub mod world;

@@ -85,6 +85,14 @@ fn warnings(gateway: &Gateway) -> Vec<Value> {
     gateway.logs.json().into_iter().filter(is_warning).collect()
 }
 
+/// Limits that only one caller can reach.
+fn few_calls_each(burst: u32) -> String {
+    format!(
+        "calls_per_minute = 6\ncalls_burst = {burst}\n\
+         total_calls_per_second = 100000\ntotal_burst = 100000"
+    )
+}
+
 /// A call, and how long it took.
 async fn timed(caller: &Caller) -> (Reply, Duration) {
     let started = Instant::now();
@@ -125,14 +133,14 @@ async fn two_gateways_hold_one_rule_within_one_percent_and_a_greedy_caller_costs
     let rule = 20.0 + last.as_secs_f64() * 30.0;
     let off = (f64::from(passed) / rule - 1.0) * 100.0;
     eprintln!("{passed} calls passed, the rule allows {rule:.1}: {off:+.2} %");
-    assert!(off.abs() <= 1.0, "{passed} passed, {rule:.1} are allowed");
     assert_eq!(pair.errors().await, [0, 0]);
+    assert!(off.abs() <= 1.0, "{passed} passed, {rule:.1} are allowed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_killed_in_mid_run_fails_no_call_and_is_shared_again_when_it_returns() {
     let mut store = Store::start();
-    let pair = Pair::start(&store, "calls_per_minute = 6\ncalls_burst = 10").await;
+    let pair = Pair::start(&store, &few_calls_each(10)).await;
     let call_round = async |round: &str| {
         for user in 0..5 {
             for caller in pair.callers(&format!("{round}-{user}")) {
@@ -206,7 +214,7 @@ async fn a_store_killed_in_mid_run_fails_no_call_and_is_shared_again_when_it_ret
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_hangs_slows_one_call_and_no_other() {
     let store = Store::start();
-    let pair = Pair::start(&store, "calls_per_minute = 6\ncalls_burst = 100").await;
+    let pair = Pair::start(&store, &few_calls_each(100)).await;
     let [caller, other] = pair.callers("alice");
     for caller in [&caller, &other] {
         assert_eq!(caller.preverify(GOOD_BATCH).await.status, 200);
@@ -214,7 +222,7 @@ async fn a_store_that_hangs_slows_one_call_and_no_other() {
     store.hang();
     let (reply, took) = timed(&caller).await;
     assert_eq!(reply.status, 200);
-    assert!((Duration::from_millis(100)..Duration::from_secs(1)).contains(&took), "{took:?}");
+    assert!((Duration::from_millis(250)..Duration::from_secs(1)).contains(&took), "{took:?}");
     let began = Instant::now();
     let mut slowest = Duration::ZERO;
     while began.elapsed() < Duration::from_secs(3) {
@@ -225,7 +233,7 @@ async fn a_store_that_hangs_slows_one_call_and_no_other() {
         slowest = slowest.max(took);
     }
     eprintln!("slowest call while the store hangs: {slowest:?}");
-    assert!(slowest < Duration::from_millis(100), "{slowest:?}");
+    assert!(slowest < Duration::from_millis(250), "{slowest:?}");
     assert_eq!(warnings(&pair.world.gateway).len(), 1);
 
     store.resume();

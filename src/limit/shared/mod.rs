@@ -142,7 +142,10 @@ impl Shared {
         let answered = tokio::time::timeout(PATIENCE, self.try_charge(asks)).await;
         answered.unwrap_or_else(|_| {
             (self.report)(StoreFailed);
-            self.away(&StoreError::Slow(PATIENCE), |link| link.version == version);
+            if self.away(&StoreError::Slow(PATIENCE), |link| link.version == version) {
+                // It may have been we who were slow.
+                self.probe_now();
+            }
             None
         })
     }
@@ -197,18 +200,16 @@ impl Shared {
             current
         });
         if first {
-            self.lock_probe().due = Duration::ZERO;
-            self.probe_if_due();
+            self.probe_now();
         }
     }
 
-    fn away(&self, error: &StoreError, still: impl FnOnce(&Link) -> bool) {
-        let now = self.clock.monotonic();
+    /// Whether an outage begins with this.
+    fn away(&self, error: &StoreError, still: impl FnOnce(&Link) -> bool) -> bool {
         let begins = self.link.send_if_modified(|link| {
             let begins = still(link) && !matches!(link.state, State::Away);
             if begins {
                 *link = Link { version: link.version + 1, state: State::Away };
-                self.lock_probe().due = now + PROBE_EVERY;
             }
             begins
         });
@@ -218,6 +219,12 @@ impl Shared {
         } else {
             tracing::debug!(store = %self.store, error, "limit store still away");
         }
+        begins
+    }
+
+    fn probe_now(self: &Arc<Self>) {
+        self.lock_probe().due = Duration::ZERO;
+        self.probe_if_due();
     }
 
     /// Looks for the store in the background, so that no call waits for one known to be away.
@@ -251,7 +258,8 @@ impl Shared {
         });
     }
 
-    /// A connection over which the script was seen to run, and to write.
+    /// A connection over which the script was seen to run, to write, and to be quick enough for
+    /// calls.
     async fn connect(&self) -> Result<State, StoreError> {
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await;
         let stream = stream.map_err(StoreError::Connect)?;
@@ -267,8 +275,10 @@ impl Shared {
             // Left to itself it would wait for the last answer, which may never come.
             gone.run_until_cancelled(driver).await;
         });
-        let probe = Ask { key: key("probe"), quota: Quota::PROBE, tokens: 1 };
-        self.invoke(&mut connection, &[probe]).await?;
+        let probe = [Ask { key: key("probe"), quota: Quota::PROBE, tokens: 1 }];
+        self.invoke(&mut connection, &probe).await?; // the first time it may have to be loaded
+        let quickly = tokio::time::timeout(PATIENCE, self.invoke(&mut connection, &probe)).await;
+        quickly.map_err(|_| StoreError::Slow(PATIENCE))??;
         Ok(State::Up(connection, guard))
     }
 
@@ -296,7 +306,7 @@ pub(super) fn micros(duration: Duration) -> String {
 }
 
 /// Longest that a call waits for the store.
-const PATIENCE: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_millis(250);
 /// Longest that a probe waits, name resolution included.
 const PROBE_PATIENCE: Duration = Duration::from_secs(1);
 /// From the end of a probe to the next, as long as there are calls.

@@ -1,5 +1,6 @@
 //! Key sets from files.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use koodrive_gateway::accept::Acceptor;
@@ -56,7 +57,7 @@ async fn judged(gate: &Gate, key: &SigningKey, alg: &str, kid: &str) -> &'static
 async fn a_key_set_file_is_there_from_the_start_and_never_stale() {
     let scratch = Scratch::new().unwrap();
     let gate = Gate::open(&config_with(&scratch, &set_of(&[RSA.jwk("rsa-1")])));
-    assert_eq!(gate.stores.missing(), []);
+    assert!(gate.stores.missing().is_empty());
     let read = gate.fetched(1).await;
     assert_eq!((read.cause, read.keys), (KeyFetchCause::File, 1));
     gate.clock.advance(48 * HOUR);
@@ -129,7 +130,7 @@ fn offline_stores_read_files_and_fetch_nothing() {
     let (clock, verified) = (Clock::system(), VerifiedTokens::new());
     let stores = KeyStores::offline(clock.clone());
     stores.apply(&config);
-    assert_eq!(stores.missing(), ["https://remote.example.com".into()]);
+    assert_eq!(stores.missing(), [Arc::<str>::from("https://remote.example.com")]);
     let acceptor = Acceptor::new(&config, &stores, &verified);
     let token = sound_token(clock.now());
     let lines = acceptor.explain(&token, clock.now());

@@ -132,6 +132,7 @@ pub(super) fn network_client(pool_max_idle: usize) -> Result<Client, ClientSetup
         connect_timeout: CONNECT_TIMEOUT,
         pool_idle_timeout: POOL_IDLE_TIMEOUT,
         pool_max_idle,
+        connections_max: pool_max_idle.max(CONNECTIONS_MAX),
         extra_roots: "",
         identity: None,
         http2: false,
@@ -146,6 +147,7 @@ pub(super) fn upstream_client(config: &ForwardConfig) -> Result<Client, ClientSe
         connect_timeout: config.connect_timeout,
         pool_idle_timeout: config.pool_idle_timeout,
         pool_max_idle: config.max_connections,
+        connections_max: config.max_connections,
         extra_roots: config.ca_file.text(),
         identity,
         http2: true,
@@ -159,4 +161,6 @@ impl std::fmt::Debug for Stores {
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Many issuers may be asked at once.
+const CONNECTIONS_MAX: usize = 64;
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);

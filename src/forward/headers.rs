@@ -56,6 +56,8 @@ const TOKEN_COOKIE: &[u8] = b"authorization";
 /// Also drops the length: it is set again from the body that is really sent.
 pub(super) fn for_upstream(inbound: &HeaderMap, sso_header: &HeaderName) -> HeaderMap {
     let named = connection_options(inbound);
+    let sso_spelled = spelling(sso_header);
+    let sso_spelled = sso_spelled.as_deref().unwrap_or(sso_header.as_str());
     let mut headers = HeaderMap::with_capacity(inbound.len() + OURS_MAX);
     for (name, value) in inbound {
         let spelled = spelling(name);
@@ -63,7 +65,7 @@ pub(super) fn for_upstream(inbound: &HeaderMap, sso_header: &HeaderName) -> Head
         let dropped = HOP_BY_HOP.contains(&spelled)
             || OWNED.contains(&spelled)
             || spelled.starts_with(FORWARDED_PREFIX)
-            || spelled == sso_header.as_str().replace('_', "-")
+            || spelled == sso_spelled
             || is_named(&named, name);
         if !dropped {
             headers.append(name, value.clone());
@@ -81,9 +83,15 @@ pub(super) fn for_caller(headers: &mut HeaderMap) {
     for option in &named {
         while headers.remove(option.as_str()).is_some() {}
     }
+    // A length beside a coding is wrong (RFC 9112 section 6.3): the body is not so long.
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
+    }
     for name in HOP_BY_HOP {
         headers.remove(name);
     }
+    // It would lead callers past the gateway.
+    headers.remove(header::ALT_SVC);
     if headers.get_all(header::SET_COOKIE).iter().any(sets_token) {
         let kept: Vec<HeaderValue> = headers
             .get_all(header::SET_COOKIE)
@@ -96,6 +104,16 @@ pub(super) fn for_caller(headers: &mut HeaderMap) {
             headers.append(header::SET_COOKIE, cookie);
         }
     }
+}
+
+/// What of an answer's trailers goes back to the caller: nothing that belongs to a connection, to
+/// the framing, or to the gateway (RFC 9110 section 6.5.1).
+pub(super) fn trailers_for_caller(mut trailers: HeaderMap) -> HeaderMap {
+    for name in HOP_BY_HOP.iter().chain(&OWNED) {
+        trailers.remove(*name);
+    }
+    trailers.remove(header::SET_COOKIE);
+    trailers
 }
 
 /// The names listed in `Connection`, lower case.
@@ -225,6 +243,13 @@ mod tests {
     fn trailers_are_asked_for_when_the_caller_wants_them() {
         let sent = for_upstream(&headers(&[("TE", "gzip, trailers")]), &header::AUTHORIZATION);
         assert_eq!(sent, headers(&[("te", "trailers")]));
+    }
+
+    #[test]
+    fn a_length_beside_a_coding_is_dropped() {
+        let mut answer = headers(&[("Content-Length", "3"), ("Transfer-Encoding", "chunked")]);
+        for_caller(&mut answer);
+        assert_eq!(answer, headers(&[]));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Swaps the credentials, keeps everything else. Knows nothing of why a call may pass.
 
 mod answer;
+mod budget;
 mod headers;
 mod peek;
 mod sign;
@@ -17,15 +18,18 @@ use http::HeaderName;
 use http::HeaderValue;
 use http::Method;
 use http::Request;
+use http::StatusCode;
 use http::Uri;
 use http::header;
 use http::request;
 use http::response;
 use http::uri::PathAndQuery;
 use http_body::Body as _;
+use tokio::time::Instant;
 
 use self::answer::AnswerRules;
 pub use self::answer::Judgement;
+use self::budget::RetryBudget;
 use self::sign::SignedHeaders;
 use self::sign::Unsigned;
 use crate::body::BodyError;
@@ -55,6 +59,7 @@ pub struct Forwarder {
     forwarded: Forwarded,
     sso_header: HeaderName,
     rules: AnswerRules,
+    retries: RetryBudget,
 }
 
 /// A call as it goes upstream, but for its credential and its body.
@@ -95,6 +100,10 @@ pub enum ForwardError {
     Unreachable(#[source] ClientError),
     #[error("the connection to KooDrive broke before its answer")]
     Broken(#[source] ClientError),
+    #[error("all connections to KooDrive are in use")]
+    Saturated,
+    #[error("KooDrive switched to another protocol, unasked")]
+    Switched,
     #[error("KooDrive did not answer within {0:?}")]
     TimedOut(Duration),
     #[error("the caller's body did not arrive")]
@@ -115,6 +124,7 @@ impl Forwarder {
             forwarded: config.forwarded,
             sso_header,
             rules: AnswerRules::new(config),
+            retries: RetryBudget::new(Instant::now()),
         }
     }
 
@@ -167,7 +177,8 @@ impl Forwarder {
         Uri::from_parts(parts).expect("made of parts that were parsed")
     }
 
-    /// One attempt. `span` is the attempt's own span, the parent of what KooDrive does.
+    /// One attempt. `span` is the attempt's own span, the parent of what KooDrive does; `fresh`
+    /// asks for a connection that was never used.
     pub async fn attempt(
         &self,
         call: &OutboundCall,
@@ -175,13 +186,23 @@ impl Forwarder {
         credential: &Credential,
         span: SpanContext,
         now: SystemTime,
+        fresh: bool,
     ) -> Result<Answer, ForwardError> {
         let request = self.request(call, body, credential, span, now);
-        let sent = self.client.send(request, self.response_timeout).await;
+        let sent = if fresh {
+            self.client.send_fresh(request, self.response_timeout).await
+        } else {
+            self.retries.earn();
+            self.client.send(request, self.response_timeout).await
+        };
         let response = sent.map_err(|error| self.failure(error))?;
         let (mut head, body) = response.into_parts();
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(ForwardError::Switched);
+        }
         headers::for_caller(&mut head.headers);
-        let body = InboundBody::new(body, self.idle_timeout);
+        let body = InboundBody::new(body, self.idle_timeout)
+            .map_trailers(|trailers| Some(headers::trailers_for_caller(trailers)));
         let (judgement, body) = peek::judge(&self.rules, &head, body).await;
         Ok(Answer { head, body, judgement })
     }
@@ -235,10 +256,16 @@ impl Forwarder {
         request
     }
 
+    /// Whether one more call may be sent again.
+    pub fn may_retry(&self) -> bool {
+        self.retries.spend(Instant::now())
+    }
+
     fn failure(&self, error: ClientError) -> ForwardError {
         match error {
             ClientError::TimedOut(_) => ForwardError::TimedOut(self.response_timeout),
             ClientError::Connect(_) => ForwardError::Unreachable(error),
+            ClientError::Saturated => ForwardError::Saturated,
             _ if error.body_error().is_some() => ForwardError::CallerBody(error),
             _ => ForwardError::Broken(error),
         }
@@ -249,14 +276,18 @@ impl ForwardError {
     /// Whether the call was lost on a connection that had been used before, which KooDrive may
     /// have been closing at that moment.
     pub fn is_lost(&self) -> bool {
-        matches!(self, Self::Broken(ClientError::Broken { reused: true, .. }))
+        matches!(self, Self::Broken(error) if error.is_lost())
     }
 
     /// Why the caller's own body failed, if that was it.
     pub fn caller_body(&self) -> Option<&BodyError> {
         match self {
             Self::CallerBody(error) => error.body_error(),
-            Self::Unreachable(_) | Self::Broken(_) | Self::TimedOut(_) => None,
+            Self::Unreachable(_)
+            | Self::Broken(_)
+            | Self::TimedOut(_)
+            | Self::Saturated
+            | Self::Switched => None,
         }
     }
 }

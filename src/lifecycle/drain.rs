@@ -23,6 +23,8 @@ pub enum Phase {
 pub struct Drain {
     phase: watch::Sender<Phase>,
     connections: TaskTracker,
+    /// What belongs to connections, and ends with them.
+    belongings: TaskTracker,
 }
 
 /// A view of the phase. Clones see the same.
@@ -30,11 +32,16 @@ pub struct Drain {
 pub struct DrainWatch {
     phase: watch::Receiver<Phase>,
     connections: TaskTracker,
+    belongings: TaskTracker,
 }
 
 impl Drain {
     pub fn watch(&self) -> DrainWatch {
-        DrainWatch { phase: self.phase.subscribe(), connections: self.connections.clone() }
+        DrainWatch {
+            phase: self.phase.subscribe(),
+            connections: self.connections.clone(),
+            belongings: self.belongings.clone(),
+        }
     }
 
     /// Lingers, drains and aborts; returns how many connections had to be cut off.
@@ -70,6 +77,18 @@ impl DrainWatch {
         self.connections.spawn(async move {
             tokio::select! {
                 () = connection => {}
+                () = watch.reached(Phase::Aborting) => {}
+            }
+        });
+    }
+
+    /// Runs what a connection leaves to be done beside it. Nobody waits for it: it is part of a
+    /// connection that is waited for, or of none any more.
+    pub fn finish(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut watch = self.clone();
+        self.belongings.spawn(async move {
+            tokio::select! {
+                () = work => {}
                 () = watch.reached(Phase::Aborting) => {}
             }
         });

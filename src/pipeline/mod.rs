@@ -107,13 +107,13 @@ impl fmt::Debug for CurrentPipeline {
 }
 
 impl Pipeline {
-    /// Answers a request. Also hands back its body when nobody read it.
+    /// Answers a request. A body that nobody reads is dropped before the answer is returned.
     pub async fn handle(
         &self,
         parts: request::Parts,
         body: InboundBody,
         arrival: Arrival,
-    ) -> (Response<ResponseBody>, Option<InboundBody>) {
+    ) -> Response<ResponseBody> {
         let mut walk = self.open(parts, body, arrival);
         let (x_trace_id, trace_id) = (walk.x_trace_id.as_header().clone(), walk.trace_id);
         let run = telemetry::within(x_trace_id, trace_id, self.run(&mut walk));
@@ -130,7 +130,7 @@ impl Pipeline {
     }
 
     async fn run(&self, walk: &mut Walk) -> Result<Response<OutboundBody>, Rejection> {
-        if let Some(fault) = walk.framing_fault() {
+        if let Some(fault) = walk.arrival.framing_fault {
             return Err(Rejection::Framing(fault));
         }
         if let (Some(illegal), OnIllegal::Reject) =

@@ -89,7 +89,7 @@ impl Pipeline {
             let replay = refused_before || lost_before;
             let sent = self
                 .forwarder
-                .attempt(&call, body.for_attempt(), &issued.credential, span, sent_at)
+                .attempt(&call, body.for_attempt(), &issued.credential, span, sent_at, lost_before)
                 .await;
             walk.record.attempt(Attempt {
                 span,
@@ -105,7 +105,8 @@ impl Pipeline {
                     if !lost_before
                         && error.is_lost()
                         && is_harmless(&walk.parts.method)
-                        && body.can_be_sent_again() =>
+                        && body.can_be_sent_again()
+                        && self.forwarder.may_retry() =>
                 {
                     lost_before = true;
                 }
@@ -182,6 +183,8 @@ fn error_word(error: &ForwardError) -> &'static str {
         ForwardError::Unreachable(_) => "unreachable",
         ForwardError::Broken(_) => "broken",
         ForwardError::TimedOut(_) => "timed_out",
+        ForwardError::Saturated => "saturated",
+        ForwardError::Switched => "switched",
         ForwardError::CallerBody(_) => "caller_body",
     }
 }

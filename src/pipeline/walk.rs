@@ -3,7 +3,6 @@
 use std::time::SystemTime;
 
 use http::Response;
-use http::header;
 use http::request;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -112,26 +111,6 @@ impl Pipeline {
 }
 
 impl Walk {
-    /// What makes this request ambiguous, on the wire or in its own words.
-    pub(super) fn framing_fault(&self) -> Option<&'static str> {
-        if self.arrival.framing_fault.is_some() {
-            return self.arrival.framing_fault;
-        }
-        let mut hosts = self.parts.headers.get_all(header::HOST).iter();
-        let host = hosts.next();
-        if hosts.next().is_some() {
-            return Some("more than one Host");
-        }
-        match (self.parts.uri.authority(), host) {
-            (Some(authority), Some(host))
-                if !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) =>
-            {
-                Some("the target names another host than Host")
-            }
-            _ => None,
-        }
-    }
-
     pub(super) fn body_mut(&mut self) -> &mut InboundBody {
         self.body.as_mut().expect("a body is taken once, by the last stage that needs it")
     }
@@ -154,10 +133,7 @@ impl Walk {
     }
 
     /// Adds what every answer carries; the record and what is held go with the body.
-    pub(super) fn close(
-        mut self,
-        mut response: Response<OutboundBody>,
-    ) -> (Response<ResponseBody>, Option<InboundBody>) {
+    pub(super) fn close(self, mut response: Response<OutboundBody>) -> Response<ResponseBody> {
         let headers = response.headers_mut();
         headers.insert(X_TRACEID, self.x_trace_id.as_header().clone());
         let standing = self.limits.as_ref().and_then(CallerLimits::standing);
@@ -167,8 +143,7 @@ impl Walk {
         }
         let (head, body) = response.into_parts();
         let body = self.record.close_with(head.status, body);
-        let unread = self.body.take().filter(|body| !http_body::Body::is_end_stream(body));
-        (Response::from_parts(head, ResponseBody::new(body, self.held)), unread)
+        Response::from_parts(head, ResponseBody::new(body, self.held))
     }
 }
 

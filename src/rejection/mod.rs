@@ -136,9 +136,13 @@ impl Rejection {
                 (ForwardError::Unreachable(_), None) => {
                     row(502_001, "upstream_unreachable", Origin::Upstream)
                 }
-                (ForwardError::Broken { .. } | ForwardError::CallerBody(_), None) => {
-                    row(502_002, "upstream_broken", Origin::Upstream)
-                }
+                (
+                    ForwardError::Broken { .. }
+                    | ForwardError::CallerBody(_)
+                    | ForwardError::Switched,
+                    None,
+                ) => row(502_002, "upstream_broken", Origin::Upstream),
+                (ForwardError::Saturated, None) => row(503_003, "overloaded", Origin::Gateway),
                 (ForwardError::TimedOut(_), None) => {
                     row(504_001, "upstream_timeout", Origin::Upstream)
                 }
@@ -204,7 +208,11 @@ impl Rejection {
             let challenge = HeaderValue::try_from(challenge).expect("reasons are ASCII words");
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
-        let closes = matches!(self, Self::Framing(_) | Self::Body(_));
+        let closes = match self {
+            Self::Framing(_) | Self::Body(_) => true,
+            Self::Forward(error) => error.caller_body().is_some(),
+            _ => false,
+        };
         if closes {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -266,6 +274,7 @@ fn body_row(error: &BodyError) -> Row {
     match error {
         BodyError::TooLarge(_) => row(413_001, "body_too_large", Origin::Caller),
         BodyError::NoBudget => row(503_003, "overloaded", Origin::Gateway),
+        BodyError::Malformed(_) => row(400_004, "framing_illegal", Origin::Caller),
         // A body that broke off has nobody left to answer; it is told apart in the log only.
         BodyError::Idle(_) | BodyError::Broken(_) => row(408_001, "body_timeout", Origin::Caller),
     }

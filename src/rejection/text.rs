@@ -65,10 +65,7 @@ fn sentences(rejection: &Rejection) -> (&'static str, &'static str) {
             "X-Traceid must be exactly one header of 58 characters from 0-9 A-Z a-z _ -; correct it or leave it out",
             "X-Traceid 必须是唯一的 58 个字符（0-9 A-Z a-z _ -）；请更正或去掉该请求头",
         ),
-        Rejection::Framing(_) => (
-            "the request can be read in more than one way and was not forwarded",
-            "请求存在歧义，未转发",
-        ),
+        Rejection::Framing(_) => AMBIGUOUS,
         Rejection::Call(CallRefused::RouteUnknown) => (
             "no such route; KooDrive calls start with /koodrive/",
             "未知路径；KooDrive 接口路径以 /koodrive/ 开头",
@@ -164,6 +161,9 @@ fn accept(error: &AcceptError) -> (&'static str, &'static str) {
     }
 }
 
+const AMBIGUOUS: (&str, &str) =
+    ("the request can be read in more than one way and was not forwarded", "请求存在歧义，未转发");
+
 fn body(error: &BodyError) -> (&'static str, &'static str) {
     match error {
         BodyError::TooLarge(_) => {
@@ -172,6 +172,7 @@ fn body(error: &BodyError) -> (&'static str, &'static str) {
         BodyError::NoBudget => {
             ("the gateway holds too many bodies at once; try again", "网关过载，请稍后重试")
         }
+        BodyError::Malformed(_) => AMBIGUOUS,
         BodyError::Idle(_) | BodyError::Broken(_) => {
             ("the request body did not arrive in time", "请求体未及时到达")
         }
@@ -205,6 +206,10 @@ fn forward(rejection: &Rejection) -> (&'static str, &'static str) {
         "upstream_unreachable" => {
             ("KooDrive cannot be reached; try again later", "无法连接 KooDrive，请稍后重试")
         }
+        "overloaded" => (
+            "all connections to KooDrive are in use; try again",
+            "到 KooDrive 的连接已用尽，请稍后重试",
+        ),
         "upstream_timeout" => (
             "KooDrive did not answer in time; it may still have acted",
             "KooDrive 响应超时；操作可能已生效",

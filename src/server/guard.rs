@@ -3,7 +3,8 @@
 //!
 //! hyper is lenient where a gateway must not be: it takes bare LF, several Hosts, and a
 //! Content-Length beside a Transfer-Encoding, of which it then hides one. So the guard follows the
-//! framing itself (RFC 9112 sections 2 to 7) and leaves one [`Verdict`] for each head.
+//! framing itself (RFC 9112 sections 2 to 7) and leaves one [`Verdict`] for each head. Where both
+//! could lose each other, in the lines between chunks, the guard ends the stream instead.
 
 use std::collections::VecDeque;
 use std::io;
@@ -22,6 +23,7 @@ use tokio::io::ReadBuf;
 use tokio::time::Instant;
 use tokio::time::Sleep;
 
+use super::framing::Fault;
 use super::framing::Framing;
 use super::framing::Verdict;
 
@@ -30,9 +32,10 @@ use super::framing::Verdict;
 pub(super) struct Verdicts(Arc<Mutex<VecDeque<Verdict>>>);
 
 impl Verdicts {
-    /// The verdict on the head that is being served now.
-    pub(super) fn next(&self) -> Option<Verdict> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    /// The verdict on the head that is being served now. A head that was never judged is faulty.
+    pub(super) fn next(&self) -> Verdict {
+        let next = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        next.unwrap_or(Some(Fault::Untold))
     }
 
     fn push(&self, verdict: Verdict) {
@@ -71,7 +74,8 @@ pub(super) struct Guarded<T> {
     verdicts: Verdicts,
     header_timeout: Duration,
     deadline: Pin<Box<Sleep>>,
-    in_head: bool,
+    awaits_head: bool,
+    broken: bool,
 }
 
 impl<T> Guarded<T> {
@@ -90,19 +94,23 @@ impl<T> Guarded<T> {
             verdicts: verdicts.clone(),
             header_timeout,
             deadline: Box::pin(tokio::time::sleep_until(deadline)),
-            in_head: true,
+            awaits_head: true,
+            broken: false,
         };
         (guarded, verdicts)
     }
 
-    fn watch(&mut self, bytes: &[u8]) {
+    /// Returns how many of the bytes may be passed on.
+    fn watch(&mut self, bytes: &[u8]) -> usize {
         let Self { framing, verdicts, .. } = self;
-        framing.follow(bytes, |verdict| verdicts.push(verdict));
-        let in_head = self.framing.in_head();
-        if in_head && !self.in_head {
+        let believed = framing.follow(bytes, |verdict| verdicts.push(verdict));
+        self.broken = believed < bytes.len();
+        let awaits_head = self.framing.awaits_head();
+        if awaits_head && !self.awaits_head {
             self.deadline.as_mut().reset(Instant::now() + self.header_timeout);
         }
-        self.in_head = in_head;
+        self.awaits_head = awaits_head;
+        believed
     }
 }
 
@@ -113,15 +121,24 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.broken {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
         let before = into.filled().len();
         match Pin::new(&mut this.inner).poll_read(cx, into) {
             Poll::Ready(outcome) => outcome?,
-            Poll::Pending if this.in_head && this.deadline.as_mut().poll(cx).is_ready() => {
+            Poll::Pending if this.awaits_head && this.deadline.as_mut().poll(cx).is_ready() => {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             Poll::Pending => return Poll::Pending,
         }
-        this.watch(&into.filled()[before..]);
+        let believed = this.watch(&into.filled()[before..]);
+        if believed == 0 && this.broken {
+            // To pass nothing on would say that the caller has finished.
+            into.set_filled(before);
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
+        into.set_filled(before + believed);
         Poll::Ready(Ok(()))
     }
 }

@@ -131,6 +131,10 @@ impl Metrics {
         buffer
     }
 
+    pub(super) fn count_rejection(&self, reason: &'static str) {
+        self.rejections.get_or_create(&Reason { reason }).inc();
+    }
+
     /// Makes the series of these rejection reasons exist at zero, so that rates can be taken.
     pub fn expect_reasons(&self, reasons: impl IntoIterator<Item = &'static str>) {
         for reason in reasons {

@@ -75,6 +75,7 @@ fn client() -> Client {
         connect_timeout: Duration::from_secs(1),
         pool_idle_timeout: Duration::from_secs(5),
         pool_max_idle: 1,
+        connections_max: 16,
         extra_roots: "",
         identity: None,
         http2: false,

@@ -230,7 +230,10 @@ impl Exchange {
                 TokenError::TimedOut { after: self.timeout, retry_after: RETRY_AFTER_MIN }
             }
             ClientError::TooLarge(_) => TokenError::AnswerUnusable(Unusable::TooLarge),
-            ClientError::Connect(_) | ClientError::Broken { .. } | ClientError::Body(_) => {
+            ClientError::Connect(_)
+            | ClientError::Saturated
+            | ClientError::Broken { .. }
+            | ClientError::Body(_) => {
                 let cause = Outage::Unreachable(Arc::new(error));
                 TokenError::Unavailable { retry_after: RETRY_AFTER_MIN, cause }
             }

@@ -211,6 +211,7 @@ pub(super) fn client() -> Client {
         connect_timeout: Duration::from_secs(1),
         pool_idle_timeout: Duration::from_secs(30),
         pool_max_idle: 8,
+        connections_max: 16,
         extra_roots: "",
         identity: None,
         http2: false,

@@ -25,6 +25,7 @@ use hyper_util::rt::TokioExecutor;
 use hyper_util::rt::TokioTimer;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
 
@@ -72,6 +73,15 @@ impl NoReply {
 impl Http {
     /// Believes `root_pem` (empty: nobody) over TLS; speaks HTTP/2 only when asked to.
     pub fn new(root_pem: &str, http2: bool) -> Self {
+        Self::build(root_pem, None, http2)
+    }
+
+    /// The same, with a certificate chain and key of its own, as PEM.
+    pub fn with_identity(root_pem: &str, identity: (&str, &str), http2: bool) -> Self {
+        Self::build(root_pem, Some(identity), http2)
+    }
+
+    fn build(root_pem: &str, identity: Option<(&str, &str)>, http2: bool) -> Self {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(root_pem.as_bytes()) {
             roots.add(certificate.expect("PEM")).expect("a root certificate");
@@ -80,8 +90,16 @@ impl Http {
         let tls = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("the provider supports TLS 1.2 and 1.3")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let tls = match identity {
+            None => tls.with_no_client_auth(),
+            Some((chain, key)) => {
+                let chain = CertificateDer::pem_slice_iter(chain.as_bytes());
+                let chain = chain.collect::<Result<Vec<_>, _>>().expect("PEM");
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM");
+                tls.with_client_auth_cert(chain, key).expect("a pair")
+            }
+        };
         let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
         let connector =
             if http2 { connector.enable_http2().build() } else { connector.enable_http1().build() };

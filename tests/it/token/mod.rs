@@ -97,6 +97,7 @@ fn client() -> Client {
         connect_timeout: Duration::from_secs(3),
         pool_idle_timeout: Duration::from_secs(30),
         pool_max_idle: 64,
+        connections_max: 16,
         extra_roots: "",
         identity: None,
         http2: false,

@@ -2,15 +2,15 @@
 //!
 //! Knows nothing of stages; it only moves bytes, bounds them and notices when they stop coming.
 
+mod inbound;
+
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
-use std::task::ready;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,9 +19,10 @@ use http_body::Body;
 use http_body::Frame;
 use http_body::SizeHint;
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
-use tokio::time::Instant;
-use tokio::time::Sleep;
+
+pub use self::inbound::InboundBody;
+pub use self::inbound::Progress;
+pub use self::inbound::discard;
 
 /// Why a body ended early.
 #[derive(Debug, thiserror::Error)]
@@ -32,83 +33,10 @@ pub enum BodyError {
     TooLarge(usize),
     #[error("all memory for bodies is in use")]
     NoBudget,
+    #[error("the body is framed wrongly")]
+    Malformed(#[source] hyper::Error),
     #[error("the body broke off")]
     Broken(#[source] hyper::Error),
-}
-
-/// A body that arrives over a connection, with a bound on the time between two reads.
-#[derive(Debug)]
-pub struct InboundBody {
-    inner: Incoming,
-    idle_timeout: Duration,
-    deadline: Option<Pin<Box<Sleep>>>,
-    bytes: Arc<AtomicU64>,
-}
-
-impl InboundBody {
-    pub fn new(inner: Incoming, idle_timeout: Duration) -> Self {
-        Self { inner, idle_timeout, deadline: None, bytes: Arc::default() }
-    }
-
-    /// Reads the rest and throws it away: at most `bytes_max` of it, at most for `within`.
-    pub async fn discard(mut self, bytes_max: u64, within: Duration) {
-        let until = self.bytes.load(Ordering::Relaxed) + bytes_max;
-        let reading = async {
-            while let Some(Ok(_)) = self.frame().await {
-                if until < self.bytes.load(Ordering::Relaxed) {
-                    break;
-                }
-            }
-        };
-        if tokio::time::timeout(within, reading).await.is_err() {
-            tracing::debug!("the rest of a refused body did not arrive in time");
-        }
-    }
-
-    /// Adds the bytes that arrive to `counter`, which outlives the body.
-    #[must_use]
-    pub fn count_into(self, counter: Arc<AtomicU64>) -> Self {
-        Self { bytes: counter, ..self }
-    }
-}
-
-impl Body for InboundBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.get_mut();
-        match Pin::new(&mut this.inner).poll_frame(cx) {
-            Poll::Ready(frame) => {
-                this.deadline = None;
-                if let Some(Ok(frame)) = &frame
-                    && let Some(data) = frame.data_ref()
-                {
-                    this.bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
-                }
-                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)))
-            }
-            Poll::Pending => {
-                let idle_timeout = this.idle_timeout;
-                let deadline = this.deadline.get_or_insert_with(|| {
-                    Box::pin(tokio::time::sleep_until(Instant::now() + idle_timeout))
-                });
-                ready!(deadline.as_mut().poll(cx));
-                Poll::Ready(Some(Err(BodyError::Idle(idle_timeout))))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
 }
 
 /// A body we send: nothing, bytes in memory, or a stream passed on.
@@ -123,6 +51,14 @@ pub enum OutboundBody {
 impl OutboundBody {
     pub fn empty() -> Self {
         Self::Whole(None)
+    }
+
+    /// When a body that is passed on last moved; `None` for one in memory.
+    pub fn progress(&self) -> Option<Progress> {
+        match self {
+            Self::Whole(_) => None,
+            Self::Streaming(body) | Self::Begun(_, body) => Some(body.progress()),
+        }
     }
 }
 

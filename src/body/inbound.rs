@@ -1,0 +1,214 @@
+//! A body that arrives over a connection.
+
+use std::error::Error as _;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::task::Context;
+use std::task::Poll;
+use std::task::ready;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::Body;
+use http_body::Frame;
+use http_body::SizeHint;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tokio::time::Instant;
+use tokio::time::Sleep;
+
+use super::BodyError;
+
+/// A body that arrives over a connection, with a bound on the time between two reads.
+pub struct InboundBody {
+    /// `None` only while it is dropped.
+    inner: Option<Incoming>,
+    idle_timeout: Duration,
+    deadline: Option<Pin<Box<Sleep>>>,
+    bytes: Arc<AtomicU64>,
+    progress: Progress,
+    trailers: fn(HeaderMap) -> Option<HeaderMap>,
+    rest: Option<Box<Rest>>,
+    asked: bool,
+    ended: bool,
+}
+
+/// Takes what nobody read, and whether anybody had asked for any of it.
+type Rest = dyn FnOnce(Incoming, bool) + Send + Sync;
+
+impl InboundBody {
+    pub fn new(inner: Incoming, idle_timeout: Duration) -> Self {
+        Self {
+            ended: inner.is_end_stream(),
+            inner: Some(inner),
+            idle_timeout,
+            deadline: None,
+            bytes: Arc::default(),
+            progress: Progress::begin(),
+            trailers: Some,
+            rest: None,
+            asked: false,
+        }
+    }
+
+    /// Adds the bytes that arrive to `counter`, which outlives the body.
+    #[must_use]
+    pub fn count_into(mut self, counter: Arc<AtomicU64>) -> Self {
+        self.bytes = counter;
+        self
+    }
+
+    /// Passes trailers through `trailers`; where it says `None` they are dropped.
+    #[must_use]
+    pub fn map_trailers(mut self, trailers: fn(HeaderMap) -> Option<HeaderMap>) -> Self {
+        self.trailers = trailers;
+        self
+    }
+
+    /// Hands the body to `rest` when it is dropped before its end; with it, whether any of it was
+    /// asked for.
+    #[must_use]
+    pub fn rest_to(mut self, rest: impl FnOnce(Incoming, bool) + Send + Sync + 'static) -> Self {
+        self.rest = Some(Box::new(rest));
+        self
+    }
+
+    /// When the body last moved.
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
+    fn incoming(&mut self) -> &mut Incoming {
+        self.inner.as_mut().expect("it is taken by drop alone")
+    }
+}
+
+impl fmt::Debug for InboundBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InboundBody").field("ended", &self.ended).finish_non_exhaustive()
+    }
+}
+
+impl Drop for InboundBody {
+    fn drop(&mut self) {
+        if !self.ended
+            && let (Some(inner), Some(rest)) = (self.inner.take(), self.rest.take())
+        {
+            rest(inner, self.asked);
+        }
+    }
+}
+
+impl Body for InboundBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        this.asked = true;
+        loop {
+            let Poll::Ready(frame) = Pin::new(this.incoming()).poll_frame(cx) else {
+                let idle_timeout = this.idle_timeout;
+                let deadline =
+                    this.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle_timeout)));
+                ready!(deadline.as_mut().poll(cx));
+                return Poll::Ready(Some(Err(BodyError::Idle(idle_timeout))));
+            };
+            this.deadline = None;
+            this.progress.moved();
+            let frame = match frame {
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => {
+                    this.ended = true;
+                    return Poll::Ready(Some(Err(judged(error))));
+                }
+                None => {
+                    this.ended = true;
+                    return Poll::Ready(None);
+                }
+            };
+            match frame.into_data() {
+                Ok(data) => {
+                    this.ended = this.incoming().is_end_stream();
+                    this.bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Err(frame) => {
+                    let trailers = frame.into_trailers().ok().and_then(this.trailers);
+                    if let Some(trailers) = trailers {
+                        return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map(Incoming::size_hint).unwrap_or_default()
+    }
+}
+
+/// Tells a body that is framed wrongly from one that just ended: only then somebody is there to
+/// learn of it.
+fn judged(error: hyper::Error) -> BodyError {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let kind = inner.downcast_ref().map(io::Error::kind);
+        if matches!(kind, Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)) {
+            return BodyError::Malformed(error);
+        }
+        cause = inner.source();
+    }
+    BodyError::Broken(error)
+}
+
+/// Reads a body and throws it away: at most `bytes_max` of it, at most for `within`.
+pub async fn discard(mut body: Incoming, bytes_max: u64, within: Duration) {
+    let mut bytes = 0;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+            if bytes_max < bytes {
+                break;
+            }
+        }
+    };
+    if tokio::time::timeout(within, reading).await.is_err() {
+        tracing::debug!("the rest of a refused body did not arrive in time");
+    }
+}
+
+/// When a body last moved. Clones see the same.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    begun: Instant,
+    moved_after_millis: Arc<AtomicU64>,
+}
+
+impl Progress {
+    fn begin() -> Self {
+        Self { begun: Instant::now(), moved_after_millis: Arc::default() }
+    }
+
+    fn moved(&self) {
+        let after = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.moved_after_millis.store(after, Ordering::Relaxed);
+    }
+
+    /// The last move; the beginning when there was none.
+    pub fn last(&self) -> Instant {
+        self.begun + Duration::from_millis(self.moved_after_millis.load(Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,194 @@
+//! Makes connections: bounded in number, in the time they take, and in age.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::task::Context;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::Uri;
+use hyper::rt::ReadBufCursor;
+use hyper_rustls::HttpsConnector;
+use hyper_rustls::MaybeHttpsStream;
+use hyper_util::client::legacy::connect::CaptureConnection;
+use hyper_util::client::legacy::connect::Connected;
+use hyper_util::client::legacy::connect::Connection;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+/// Connects within a bound that covers the TLS handshake too. Clones share the places.
+#[derive(Clone, Debug)]
+pub(super) struct Connector {
+    https: HttpsConnector<HttpConnector>,
+    timeout: Duration,
+    places: Arc<Semaphore>,
+}
+
+/// All connections stayed in use for as long as connecting may take.
+#[derive(Debug, thiserror::Error)]
+#[error("all connections are in use")]
+pub(super) struct NoPlace;
+
+/// What a connection has behind it; an extra of the connection itself.
+#[derive(Clone, Debug)]
+struct Past {
+    uses: Arc<AtomicU64>,
+    since: Instant,
+}
+
+/// A connection that knows its past and keeps its place.
+#[derive(Debug)]
+pub(super) struct Stream {
+    inner: MaybeHttpsStream<TokioIo<TcpStream>>,
+    past: Past,
+    /// The peer takes nothing more. It may still have said why.
+    deaf: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connector {
+    pub(super) fn new(
+        https: HttpsConnector<HttpConnector>,
+        timeout: Duration,
+        connections_max: usize,
+    ) -> Self {
+        let places = Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS)));
+        Self { https, timeout, places }
+    }
+}
+
+/// Counts one use of the connection a request went out on; tells whether it was not the first.
+///
+/// A connection that is too old is not used again: the peer's name may mean another address by
+/// now, and its load may have moved.
+pub(super) fn note_use(connection: &CaptureConnection) -> bool {
+    let mut extensions = http::Extensions::new();
+    let metadata = connection.connection_metadata();
+    let Some(connected) = metadata.as_ref() else { return false };
+    connected.get_extras(&mut extensions);
+    let Some(past) = extensions.get::<Past>() else { return false };
+    if CONNECTION_AGE_MAX < past.since.elapsed() {
+        connected.poison();
+    }
+    0 < past.uses.fetch_add(1, Ordering::Relaxed)
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+impl tower_service::Service<Uri> for Connector {
+    type Response = Stream;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.https.poll_ready(cx)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connecting = self.https.call(uri);
+        let (timeout, places) = (self.timeout, Arc::clone(&self.places));
+        Box::pin(async move {
+            let deadline = Instant::now() + timeout;
+            let place = tokio::time::timeout_at(deadline, places.acquire_owned())
+                .await
+                .map_err(|_| NoPlace)?
+                .expect("the semaphore is never closed");
+            let inner = tokio::time::timeout_at(deadline, connecting)
+                .await
+                .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "connect timed out"))??;
+            let past = Past { uses: Arc::default(), since: Instant::now() };
+            Ok(Stream { inner, past, deaf: false, _place: place })
+        })
+    }
+}
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        self.inner.connected().extra(self.past.clone())
+    }
+}
+
+impl hyper::rt::Read for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(cx, into)
+    }
+}
+
+/// A peer that answers before it has read a whole request often closes behind the answer. What is
+/// written from then on is dropped, so that the answer, or the end of the stream, is read.
+impl hyper::rt::Write for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.deaf {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.unless_deaf(written, bytes.len())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.deaf {
+            return Poll::Ready(Ok(()));
+        }
+        let flushed = Pin::new(&mut self.inner).poll_flush(cx);
+        self.unless_deaf(flushed, ())
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let all = slices.iter().map(|slice| slice.len()).sum();
+        if self.deaf {
+            return Poll::Ready(Ok(all));
+        }
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
+        self.unless_deaf(written, all)
+    }
+}
+
+impl Stream {
+    fn unless_deaf<T>(&mut self, outcome: Poll<io::Result<T>>, all: T) -> Poll<io::Result<T>> {
+        match outcome {
+            Poll::Ready(Err(error)) if is_deafness(&error) => {
+                self.deaf = true;
+                Poll::Ready(Ok(all))
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+fn is_deafness(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+    )
+}
+
+const CONNECTION_AGE_MAX: Duration = Duration::from_mins(5);

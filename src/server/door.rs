@@ -1,0 +1,263 @@
+//! One connection, from its first byte to its end.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::HeaderValue;
+use http::Method;
+use http::Request;
+use http::Response;
+use http::StatusCode;
+use http::header::CONNECTION;
+use http::header::EXPECT;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use hyper_util::rt::TokioTimer;
+use hyper_util::server::graceful::GracefulConnection;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+
+use super::Caller;
+use super::framing;
+use super::guard::Begun;
+use super::guard::Guarded;
+use super::patience::Patient;
+use super::preface::detect;
+use super::streams::Streams;
+use super::target;
+use super::tls;
+use crate::body;
+use crate::body::InboundBody;
+use crate::lifecycle::DrainWatch;
+use crate::lifecycle::Phase;
+use crate::listener::Socket;
+use crate::pipeline::Arrival;
+use crate::pipeline::CurrentPipeline;
+use crate::pipeline::ResponseBody;
+
+/// What every connection needs to know.
+#[derive(Clone, Debug)]
+pub(super) struct Door {
+    pub(super) pipeline: CurrentPipeline,
+    pub(super) drain: DrainWatch,
+    pub(super) header_timeout: Duration,
+    pub(super) idle_timeout: Duration,
+    pub(super) body_timeout: Duration,
+    pub(super) max_header_bytes: usize,
+}
+
+impl Door {
+    pub(super) async fn welcome(self, socket: Socket, tls: Option<TlsAcceptor>, caller: Caller) {
+        let deadline = Instant::now() + self.header_timeout;
+        let socket = Patient::new(socket, self.idle_timeout);
+        let Some(tls) = tls else {
+            match tokio::time::timeout_at(deadline, detect(socket)).await {
+                Ok(Ok((socket, begin, true))) => self.serve_h2(socket, begin, caller).await,
+                Ok(Ok((socket, begin, false))) => {
+                    self.serve_h1(socket, begin, deadline, caller).await;
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "connection ended before a request"),
+                Err(_) => tracing::debug!("connection sent no request in time"),
+            }
+            return;
+        };
+        match tokio::time::timeout_at(deadline, tls.accept(socket)).await {
+            Ok(Ok(stream)) => {
+                if stream.get_ref().1.alpn_protocol() == Some(tls::ALPN_H2) {
+                    self.serve_h2(stream, Bytes::new(), caller).await;
+                } else {
+                    self.serve_h1(stream, Bytes::new(), deadline, caller).await;
+                }
+            }
+            Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+            Err(_) => tracing::debug!("TLS handshake not finished in time"),
+        }
+    }
+
+    async fn serve_h1<T>(self, stream: T, begin: Bytes, deadline: Instant, caller: Caller)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (stream, verdicts) = Guarded::new(stream, begin, self.header_timeout, deadline);
+        let served = self.clone();
+        let service = service_fn(move |request| {
+            let served = served.clone();
+            let caller = caller.clone();
+            let fault = verdicts.next().map(framing::Fault::as_str);
+            async move {
+                Ok::<_, std::convert::Infallible>(served.serve_one(request, &caller, fault).await)
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.idle_timeout)
+            .max_header_size(self.max_header_bytes)
+            .serve_connection(TokioIo::new(stream), service);
+        self.see_through(connection, std::future::pending()).await;
+    }
+
+    async fn serve_h2<T>(self, stream: T, begin: Bytes, caller: Caller)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let streams = Streams::new(self.drain.clone(), self.idle_timeout);
+        let served = self.clone();
+        let begun = streams.clone();
+        let service = service_fn(move |request| {
+            let served = served.clone();
+            let caller = caller.clone();
+            let stream = begun.begin();
+            async move {
+                let response = served.serve(request, served.arrival(&caller, None)).await;
+                Ok::<_, std::convert::Infallible>(response.map(|body| stream.carry(body)))
+            }
+        });
+        let connection = http2::Builder::new(streams.clone())
+            .timer(TokioTimer::new())
+            .max_header_list_size(u32::try_from(self.max_header_bytes).unwrap_or(u32::MAX))
+            .max_concurrent_streams(H2_STREAMS_MAX)
+            .initial_stream_window_size(H2_STREAM_BYTES)
+            .initial_connection_window_size(H2_CONNECTION_BYTES)
+            .max_send_buf_size(H2_SEND_BYTES_MAX)
+            .keep_alive_interval(H2_PING_EVERY)
+            .keep_alive_timeout(H2_PING_TIMEOUT)
+            .serve_connection(TokioIo::new(Begun { begin, inner: stream }), service);
+        self.see_through(connection, streams.idle_for(self.idle_timeout)).await;
+    }
+
+    /// Serves a connection until it ends, or asks it to end when it is too old, when `idle` says
+    /// so, or when the process drains.
+    async fn see_through<C>(&self, connection: C, idle: impl Future<Output = ()>)
+    where
+        C: GracefulConnection<Error = hyper::Error>,
+    {
+        let mut connection = std::pin::pin!(connection);
+        let mut drain = self.drain.clone();
+        let idle = tokio::select! {
+            ended = connection.as_mut() => return self.note_end(ended),
+            () = drain.reached(Phase::Draining) => false,
+            () = tokio::time::sleep(CONNECTION_AGE_MAX) => false,
+            () = idle => true,
+        };
+        connection.as_mut().graceful_shutdown();
+        if !idle {
+            return self.note_end(connection.await);
+        }
+        // Nothing is in flight, so nothing is lost when the other side does not follow.
+        if let Ok(ended) = tokio::time::timeout(GOODBYE_TIMEOUT, connection).await {
+            self.note_end(ended);
+        } else {
+            tracing::debug!("idle connection cut off");
+        }
+    }
+
+    fn arrival(&self, caller: &Caller, framing_fault: Option<&'static str>) -> Arrival {
+        Arrival {
+            ip: caller.ip,
+            tls: caller.tls,
+            framing_fault,
+            draining: Phase::Draining <= self.drain.phase(),
+        }
+    }
+
+    /// An HTTP/1 request: its answer decides about the connection.
+    async fn serve_one(
+        &self,
+        request: Request<Incoming>,
+        caller: &Caller,
+        fault: Option<&'static str>,
+    ) -> Response<ResponseBody> {
+        let arrival = self.arrival(caller, fault);
+        let ambiguous = fault.is_some();
+        let awaits_continue = request.headers().contains_key(EXPECT);
+        let tunnel = request.method() == Method::CONNECT;
+        let left = Arc::new(AtomicBool::new(false));
+        let (drain, mark) = (self.drain.clone(), Arc::clone(&left));
+        // A caller that is still sending its body must be able to read the refusal; so the rest
+        // is taken in, within bounds, while the answer goes out. Who waits to be asked is not.
+        let rest = move |rest: Incoming, asked: bool| {
+            if ambiguous || awaits_continue && !asked {
+                mark.store(true, Ordering::Relaxed);
+            } else {
+                drain.finish(body::discard(rest, LEFTOVER_BYTES_MAX, LEFTOVER_TIMEOUT));
+            }
+        };
+        let (parts, body) = request.into_parts();
+        let body = InboundBody::new(body, self.body_timeout).rest_to(rest);
+        let mut response = self.handle(parts, body, arrival).await;
+        let left = left.load(Ordering::Relaxed);
+        if ambiguous || tunnel || left || self.drain.phase() != Phase::Serving {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    /// An HTTP/2 request: it has its stream for itself.
+    async fn serve(&self, request: Request<Incoming>, arrival: Arrival) -> Response<ResponseBody> {
+        let (parts, body) = request.into_parts();
+        let body = InboundBody::new(body, self.body_timeout);
+        let mut response = self.handle(parts, body, arrival).await;
+        // HTTP/2 has no such header (RFC 9113 section 8.2.2); a stream ends by itself.
+        response.headers_mut().remove(CONNECTION);
+        response
+    }
+
+    async fn handle(
+        &self,
+        parts: http::request::Parts,
+        body: InboundBody,
+        mut arrival: Arrival,
+    ) -> Response<ResponseBody> {
+        arrival.framing_fault = arrival.framing_fault.or_else(|| target::fault_in(&parts));
+        // Nobody upstream may read a field that no stage has seen.
+        let body = body.map_trailers(|_| None);
+        let pipeline = self.pipeline.load();
+        let handled = AssertUnwindSafe(pipeline.handle(parts, body, arrival)).catch_unwind().await;
+        handled.unwrap_or_else(|_panic| {
+            tracing::error!("request handler panicked");
+            let mut response = Response::new(ResponseBody::default());
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        })
+    }
+
+    /// What hyper answered by itself is counted here: no request was seen.
+    fn note_end(&self, ended: Result<(), hyper::Error>) {
+        let Err(error) = ended else { return };
+        let pipeline = self.pipeline.load();
+        if error.is_parse_too_large() {
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            pipeline.unparsable("headers_too_large", status);
+        } else if error.is_parse() {
+            pipeline.unparsable("framing_illegal", StatusCode::BAD_REQUEST);
+        } else {
+            tracing::debug!(%error, "connection ended early");
+        }
+    }
+}
+
+const H2_STREAMS_MAX: u32 = 200;
+/// What a caller may send before it is read, for each stream and for all of a connection.
+const H2_STREAM_BYTES: u32 = 256 * 1024;
+const H2_CONNECTION_BYTES: u32 = 1024 * 1024;
+/// What may wait to be sent on each stream.
+const H2_SEND_BYTES_MAX: usize = 64 * 1024;
+const H2_PING_EVERY: Duration = Duration::from_secs(30);
+const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// So that connections spread over new replicas, and nothing lives for ever.
+const CONNECTION_AGE_MAX: Duration = Duration::from_hours(1);
+/// For the last frames of a connection on which nothing happens.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much of a refused request is still taken in so that its sender can read why.
+const LEFTOVER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,0 +1,120 @@
+//! One request head: the few things about it that decide its framing.
+
+use super::Fault;
+use super::Verdict;
+
+/// What was seen of the current head.
+#[derive(Debug, Default)]
+pub(super) struct Head {
+    line: Vec<u8>,
+    /// The line is longer than was kept.
+    cut: bool,
+    lines: usize,
+    hosts: usize,
+    lengths: usize,
+    length: Option<u64>,
+    coding: Coding,
+    bare_lf: bool,
+    fragment: bool,
+}
+
+/// What the `Transfer-Encoding` lines say together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Coding {
+    #[default]
+    None,
+    Chunked,
+    Other,
+}
+
+/// Of a longer line only the end is looked at. No legal field that decides the framing is longer.
+const LINE_KEPT_MAX: usize = 1024;
+
+impl Head {
+    /// `bare_lf`: whether an empty line before the head ended in LF alone.
+    pub(super) fn begin(&mut self, bare_lf: bool) {
+        let mut line = std::mem::take(&mut self.line);
+        line.clear();
+        *self = Self { line, bare_lf, ..Self::default() };
+    }
+
+    /// Takes a part of the current line.
+    pub(super) fn keep(&mut self, bytes: &[u8]) {
+        if self.lines == 0 {
+            // A long target: its fragment may stand anywhere.
+            self.fragment |= bytes.contains(&b'#');
+        }
+        let room = LINE_KEPT_MAX.saturating_sub(self.line.len());
+        let kept = bytes.get(..room.min(bytes.len())).unwrap_or_default();
+        self.line.extend_from_slice(kept);
+        if kept.len() < bytes.len() {
+            self.cut = true;
+            // The last byte must stay visible: it tells CRLF from LF.
+            if let (Some(last), Some(seen)) = (self.line.last_mut(), bytes.last()) {
+                *last = *seen;
+            }
+        }
+    }
+
+    /// Takes the line that just ended; `false` when it was the empty one that ends the head.
+    pub(super) fn end_line(&mut self) -> bool {
+        let mut kept = std::mem::take(&mut self.line);
+        let crlf = kept.pop_if(|last| *last == b'\r').is_some();
+        self.bare_lf |= !crlf;
+        let empty = kept.is_empty();
+        if 0 < self.lines {
+            self.note_field(&kept);
+        }
+        self.lines += 1;
+        self.cut = false;
+        kept.clear();
+        self.line = kept;
+        !empty
+    }
+
+    fn note_field(&mut self, line: &[u8]) {
+        let mut halves = line.splitn(2, |b| *b == b':');
+        let name = halves.next().unwrap_or_default().trim_ascii();
+        let value = halves.next().unwrap_or_default().trim_ascii();
+        if name.eq_ignore_ascii_case(b"host") {
+            self.hosts += 1;
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            self.lengths += 1;
+            self.length = if self.cut { None } else { digits(value) };
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            let chunked = !self.cut && value.eq_ignore_ascii_case(b"chunked");
+            let only = self.coding == Coding::None;
+            self.coding = if chunked && only { Coding::Chunked } else { Coding::Other };
+        }
+    }
+
+    pub(super) fn verdict(&self) -> Verdict {
+        let faults = [
+            (self.bare_lf, Fault::BareLf),
+            (0 < self.lengths && self.coding != Coding::None, Fault::LengthAndCoding),
+            (self.coding == Coding::Other, Fault::Coding),
+            (1 < self.lengths, Fault::SeveralLengths),
+            (0 < self.lengths && self.length.is_none(), Fault::Length),
+            (self.hosts == 0, Fault::NoHost),
+            (1 < self.hosts, Fault::SeveralHosts),
+            (self.fragment, Fault::Fragment),
+        ];
+        faults.into_iter().find(|(found, _)| *found).map(|(_, fault)| fault)
+    }
+
+    /// Of a head without fault: whether its body is chunked.
+    pub(super) fn is_chunked(&self) -> bool {
+        self.coding == Coding::Chunked
+    }
+
+    /// Of a head without fault: the length of its body when it is not chunked.
+    pub(super) fn length(&self) -> u64 {
+        self.length.unwrap_or(0)
+    }
+}
+
+/// `1*DIGIT` and nothing else: no sign, no list.
+fn digits(value: &[u8]) -> Option<u64> {
+    let plain = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    plain.then(|| std::str::from_utf8(value).ok()?.parse().ok()).flatten()
+}

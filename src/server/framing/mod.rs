@@ -1,0 +1,218 @@
+//! Follows the framing of HTTP/1 requests byte by byte. Pure.
+//!
+//! Stricter than the parser behind it, so that both always agree where a request ends: whatever
+//! only one of them might take is a fault here (RFC 9112 sections 2, 5, 6 and 7).
+
+mod head;
+
+use self::head::Head;
+
+/// What is ambiguous about a request head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    BareLf,
+    LengthAndCoding,
+    Coding,
+    SeveralLengths,
+    Length,
+    NoHost,
+    SeveralHosts,
+    Fragment,
+    /// Follows something that could not be followed.
+    Untold,
+}
+
+impl Fault {
+    /// For operators and callers alike: names the rule, repeats nothing of the request.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::BareLf => "a line ends in LF without CR",
+            Self::LengthAndCoding => "Content-Length and Transfer-Encoding in one request",
+            Self::Coding => "a Transfer-Encoding other than exactly chunked",
+            Self::SeveralLengths => "more than one Content-Length",
+            Self::Length => "a Content-Length other than digits",
+            Self::NoHost => "no Host",
+            Self::SeveralHosts => "more than one Host",
+            Self::Fragment => "a fragment in the request target",
+            Self::Untold => "it follows a request of which the end is uncertain",
+        }
+    }
+}
+
+/// The judgement on one head: fine, or the first fault in the order of [`Fault`]'s variants.
+pub(super) type Verdict = Option<Fault>;
+
+/// Where in the stream of requests the connection is.
+#[derive(Debug, Default)]
+pub(super) struct Framing {
+    state: State,
+    head: Head,
+    heads: u64,
+}
+
+/// In the states with `cr` a CR was seen last, and only LF may follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Before the first byte of a head; empty lines are skipped.
+    Between {
+        cr: bool,
+        bare_lf: bool,
+    },
+    Head,
+    Length(u64),
+    ChunkSize(SizeLine),
+    ChunkData(u64),
+    ChunkEnd {
+        cr: bool,
+    },
+    Trailers {
+        empty: bool,
+        cr: bool,
+    },
+    /// The head was faulty: the connection closes after its answer.
+    Lost,
+    /// The body was: nothing more may be read.
+    Broken,
+}
+
+/// The line before a chunk, as far as it was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct SizeLine {
+    size: u64,
+    digits: bool,
+    /// Behind the digits: blanks and extensions.
+    behind: bool,
+    cr: bool,
+}
+
+const BETWEEN: State = State::Between { cr: false, bare_lf: false };
+
+impl Default for State {
+    fn default() -> Self {
+        BETWEEN
+    }
+}
+
+impl Framing {
+    /// Whether a head is awaited to end: it has begun, or none ever came.
+    pub(super) fn awaits_head(&self) -> bool {
+        self.state == State::Head || self.heads == 0
+    }
+
+    /// Follows further bytes; tells each head's verdict as the head ends. Returns how many bytes
+    /// may be believed: fewer than given when the framing of a body breaks.
+    pub(super) fn follow(&mut self, bytes: &[u8], mut tell: impl FnMut(Verdict)) -> usize {
+        let mut rest = bytes;
+        while let Some((first, behind)) = rest.split_first() {
+            match &mut self.state {
+                State::Lost => return bytes.len(),
+                State::Broken => return bytes.len() - rest.len(),
+                State::Between { cr, bare_lf } => {
+                    // Empty lines before a request line are to be skipped (RFC 9112 section 2.2).
+                    match first {
+                        b'\r' => *cr = true,
+                        b'\n' => {
+                            *bare_lf |= !*cr;
+                            *cr = false;
+                        }
+                        _ => {
+                            self.head.begin(*bare_lf);
+                            self.state = State::Head;
+                            continue;
+                        }
+                    }
+                    rest = behind;
+                }
+                State::Head => rest = self.follow_head(rest, &mut tell),
+                State::Length(left) | State::ChunkData(left) => {
+                    let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
+                    *left -= taken as u64;
+                    rest = rest.get(taken..).unwrap_or_default();
+                    if *left == 0 {
+                        let chunked = matches!(self.state, State::ChunkData(_));
+                        self.state = if chunked { State::ChunkEnd { cr: false } } else { BETWEEN };
+                    }
+                }
+                State::ChunkSize(line) => {
+                    self.state = line.next(*first);
+                    rest = behind;
+                }
+                State::ChunkEnd { cr } => {
+                    self.state = match (first, *cr) {
+                        (b'\r', false) => State::ChunkEnd { cr: true },
+                        (b'\n', true) => State::ChunkSize(SizeLine::default()),
+                        _ => State::Broken,
+                    };
+                    rest = behind;
+                }
+                State::Trailers { empty, cr } => {
+                    self.state = match (first, *cr, *empty) {
+                        (b'\n', true, true) => BETWEEN,
+                        (b'\n', true, false) => State::Trailers { empty: true, cr: false },
+                        (b'\n', false, _) | (_, true, _) => State::Broken,
+                        (b'\r', false, empty) => State::Trailers { empty, cr: true },
+                        (_, false, _) => State::Trailers { empty: false, cr: false },
+                    };
+                    rest = behind;
+                }
+            }
+            if self.state == State::Broken {
+                // The offending byte itself is not passed on either.
+                return (bytes.len() - rest.len()).saturating_sub(1);
+            }
+        }
+        bytes.len()
+    }
+
+    fn follow_head<'a>(&mut self, bytes: &'a [u8], tell: &mut impl FnMut(Verdict)) -> &'a [u8] {
+        let Some(end) = bytes.iter().position(|b| *b == b'\n') else {
+            self.head.keep(bytes);
+            return &[];
+        };
+        let (line, rest) = bytes.split_at(end);
+        self.head.keep(line);
+        let rest = rest.get(1..).unwrap_or_default();
+        if self.head.end_line() {
+            return rest;
+        }
+        let verdict = self.head.verdict();
+        tell(verdict);
+        self.heads += 1;
+        self.state = match (verdict, self.head.length()) {
+            (Some(_), _) => State::Lost,
+            (None, _) if self.head.is_chunked() => State::ChunkSize(SizeLine::default()),
+            (None, 0) => BETWEEN,
+            (None, length) => State::Length(length),
+        };
+        rest
+    }
+}
+
+impl SizeLine {
+    fn next(mut self, byte: u8) -> State {
+        match byte {
+            b'\n' if self.cr && self.size == 0 => {
+                return State::Trailers { empty: true, cr: false };
+            }
+            b'\n' if self.cr => return State::ChunkData(self.size),
+            _ if self.cr || byte == b'\n' => return State::Broken,
+            b'\r' => self.cr = true,
+            _ if self.behind => {}
+            b';' | b' ' | b'\t' => self.behind = true,
+            digit => match char::from(digit).to_digit(16) {
+                Some(digit) if self.size < CHUNK_BYTES_MAX => {
+                    self.size = self.size << 4 | u64::from(digit);
+                    self.digits = true;
+                }
+                _ => return State::Broken,
+            },
+        }
+        if self.digits { State::ChunkSize(self) } else { State::Broken }
+    }
+}
+
+/// Far beyond any real chunk, and far from overflow.
+const CHUNK_BYTES_MAX: u64 = 1 << 56;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! Stopping: unready at once, linger, close politely, finish what is in flight, cut off the rest.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use http::Method;
+
+use crate::support::caller::Reply;
+use crate::support::raw::RawAnswer;
+use crate::support::raw::RawConnection;
+use crate::support::world::Plan;
+use crate::support::world::World;
+
+const ECHO: &str = "/koodrive/test/echo";
+const SOON: Duration = Duration::from_secs(10);
+
+fn plan(linger: &str, drain: &str) -> Plan {
+    World::plan().config(&format!("[lifecycle]\nlinger = '{linger}'\ndrain = '{drain}'"))
+}
+
+async fn open(world: &World) -> RawConnection {
+    RawConnection::open(world.gateway.address).await.expect("the gateway listens")
+}
+
+async fn send(connection: &mut RawConnection, world: &World) {
+    let token = world.sso.token_for("alice");
+    let call = format!("GET {ECHO} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+    connection.send(call).await.unwrap();
+}
+
+async fn called(connection: &mut RawConnection, world: &World) -> RawAnswer {
+    send(connection, world).await;
+    connection.answer().await.unwrap()
+}
+
+async fn unready(world: &World) -> Reply {
+    loop {
+        let reply = world.admin().get("/readyz").await;
+        if reply.status != 200 {
+            return reply;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn while_it_lingers_calls_are_served_and_connections_asked_to_leave() {
+    let world = plan("700ms", "5s").start().await;
+    let mut old = open(&world).await;
+    let answer = called(&mut old, &world).await;
+    assert_eq!((answer.status, answer.header("connection")), (200, None));
+    let mut idle = open(&world).await;
+    assert_eq!(called(&mut idle, &world).await.status, 200);
+
+    let begun = Instant::now();
+    world.gateway.begin_stop().await;
+    let reply = unready(&world).await;
+    assert_eq!(reply.json()["reasons"], serde_json::json!(["draining"]));
+    assert_eq!(world.admin().get("/livez").await.status, 200);
+
+    let answer = called(&mut old, &world).await;
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    assert_eq!(old.rest().await.unwrap(), b"");
+    let answer = called(&mut open(&world).await, &world).await;
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+
+    assert_eq!(idle.rest().await.unwrap(), b"", "idle connections are closed after the linger");
+    assert!(Duration::from_millis(650) <= begun.elapsed());
+    assert!(world.gateway.ended().await);
+    assert!(begun.elapsed() < Duration::from_secs(4), "nothing is waited for without need");
+    RawConnection::open(world.gateway.address).await.map(drop).expect_err("nobody listens");
+}
+
+#[tokio::test]
+async fn a_call_in_flight_is_finished_and_its_spans_are_delivered() {
+    for http2 in [false, true] {
+        let plan = plan("0s", "10s");
+        let world = if http2 { plan.http2() } else { plan }.start().await;
+        let alice = world.caller("alice");
+        world.koodrive.switch.gate.close();
+        let call = alice.get(ECHO);
+        let stopping = async {
+            assert!(world.koodrive.switch.gate.wait_for(1, SOON).await);
+            world.gateway.begin_stop().await;
+            // Once nobody listens any more, the process drains.
+            while RawConnection::open(world.gateway.address).await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+            world.koodrive.switch.gate.open();
+        };
+        let (reply, ()) = tokio::join!(call, stopping);
+        assert_eq!(reply.status, 200);
+        if !http2 {
+            assert_eq!(reply.header("connection"), Some("close"));
+        }
+        assert!(world.gateway.ended().await, "every call was finished");
+        let spans = world.collector.trace_of(&reply.trace_id(), SOON).await;
+        assert!(spans.is_some_and(|spans| spans.iter().any(|span| span.name == "forward.attempt")));
+    }
+}
+
+#[tokio::test]
+async fn new_calls_on_open_connections_are_refused_while_it_drains() {
+    let world = plan("0s", "10s").http2().start().await;
+    let alice = world.caller("alice");
+    // A second connection of the same kind, opened before: frame by frame, it ignores the farewell.
+    let mut frames = crate::wire::frames::Frames::open(world.gateway.address).await;
+    let bearer = format!("Bearer {}", alice.token().unwrap());
+    let fields = [
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":authority", "a"),
+        (":path", ECHO),
+        ("authorization", &*bearer),
+    ];
+    world.koodrive.switch.gate.close();
+    frames.request(1, &fields, None).await;
+    assert!(world.koodrive.switch.gate.wait_for(1, SOON).await);
+    world.gateway.begin_stop().await;
+    let farewell = frames.next().await.expect("a frame");
+    assert_eq!((farewell.kind, farewell.code()), (crate::wire::frames::GOAWAY, 0));
+    frames.request(3, &fields, None).await;
+    let outcome = frames.outcome(3).await;
+    let crate::wire::frames::Outcome::Answer { status, body } = outcome else {
+        panic!("{outcome:?}");
+    };
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((status, body["reason"].as_str()), (503, Some("draining")));
+    world.koodrive.switch.gate.open();
+    let outcome = frames.outcome(1).await;
+    assert!(matches!(outcome, crate::wire::frames::Outcome::Answer { status: 200, .. }));
+    assert!(world.gateway.ended().await);
+}
+
+#[tokio::test]
+async fn what_is_not_finished_in_time_is_cut_off() {
+    let world = plan("0s", "400ms").start().await;
+    world.koodrive.switch.gate.close();
+    let mut connection = open(&world).await;
+    send(&mut connection, &world).await;
+    assert!(world.koodrive.switch.gate.wait_for(1, SOON).await);
+    let begun = Instant::now();
+    assert!(!world.gateway.stop().await, "a call was cut off");
+    assert!(Duration::from_millis(350) <= begun.elapsed() && begun.elapsed() < SOON);
+    connection.answer().await.expect_err("cut off");
+    assert!(world.koodrive.server.wait_abandoned(1, SOON).await);
+}
+
+#[tokio::test]
+async fn a_second_signal_does_not_wait() {
+    let world = plan("1h", "1h").child().start().await;
+    world.koodrive.switch.gate.close();
+    let mut connection = open(&world).await;
+    send(&mut connection, &world).await;
+    assert!(world.koodrive.switch.gate.wait_for(1, SOON).await);
+    world.gateway.begin_stop().await;
+    unready(&world).await;
+    let begun = Instant::now();
+    world.gateway.begin_stop().await;
+    world.gateway.ended().await;
+    assert!(begun.elapsed() < SOON);
+}
+
+#[tokio::test]
+async fn a_signal_during_the_start_of_a_call_loses_nothing() {
+    let world = plan("0s", "10s").child().start().await;
+    let alice = world.caller("alice");
+    let bodies = vec![b'x'; 3_000_000];
+    world.koodrive.switch.gate.close();
+    let call = alice.call(Method::PUT, ECHO).body(bodies).send();
+    let stopping = async {
+        assert!(world.koodrive.switch.gate.wait_for(1, SOON).await);
+        world.gateway.begin_stop().await;
+        world.koodrive.switch.gate.open();
+    };
+    let (reply, ()) = tokio::join!(call, stopping);
+    assert_eq!(reply.json()["bytes"], 3_000_000);
+    assert!(world.gateway.ended().await, "exit code 0");
+}

@@ -1,0 +1,7 @@
+//! What becomes of a call between the gateway and KooDrive, and of the answer on its way back.
+
+mod answers;
+mod connections;
+mod lost;
+mod protocols;
+mod upstream;

@@ -1,0 +1,220 @@
+//! Nothing is waited for without end, and no number of connections is too many.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use super::case::closes;
+use super::case::open;
+use super::case::plan;
+use super::case::raw;
+use super::case::reason;
+use super::frames::DATA;
+use super::frames::END_HEADERS;
+use super::frames::Frames;
+use super::frames::HEADERS;
+use super::frames::Outcome;
+use crate::support::faults::Behaviour;
+use crate::support::koodrive::PREVERIFY;
+use crate::support::raw::RawConnection;
+use crate::support::world::GOOD_BATCH;
+use crate::support::world::World;
+
+const SOON: Duration = Duration::from_secs(10);
+const HEAD: Duration = Duration::from_millis(400);
+const GET: &str = "GET /koodrive/test/echo HTTP/1.1⏎{H}{A}⏎";
+
+/// The other side closes no sooner than `after`, and in good time.
+async fn closes_after(connection: &mut RawConnection, begun: Instant, after: Duration, name: &str) {
+    closes(connection).await.unwrap_or_else(|why| panic!("{name}: {why}"));
+    let took = begun.elapsed();
+    assert!(after <= took + Duration::from_millis(50) && took < after * 6, "{name}: {took:?}");
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_is_not_waited_for() {
+    let world =
+        plan().config("[listen]\nheader_timeout = '400ms'\nidle_timeout = '1h'").start().await;
+    for (name, begin) in [
+        ("nothing", ""),
+        ("the beginning of HTTP/2", "PRI * HTTP/2"),
+        ("empty lines", "⏎⏎⏎"),
+        ("a request line", "GET /koodrive/test/echo HTTP/1.1⏎"),
+        ("half a head", "GET /koodrive/test/echo HTTP/1.1⏎{H}X:"),
+    ] {
+        let begun = Instant::now();
+        let mut connection = open(&world).await;
+        connection.send(raw(&world, begin)).await.unwrap();
+        closes_after(&mut connection, begun, HEAD, name).await;
+    }
+    // A head that drips in is late all the same.
+    let begun = Instant::now();
+    let mut connection = open(&world).await;
+    let mut pause = tokio::time::interval(Duration::from_millis(50));
+    for byte in raw(&world, GET) {
+        pause.tick().await;
+        if connection.send([byte]).await.is_err() {
+            break;
+        }
+    }
+    assert!(begun.elapsed() < HEAD * 6);
+
+    // Nor is the head of a second request; between two requests there is time.
+    let mut connection = open(&world).await;
+    connection.send(raw(&world, GET)).await.unwrap();
+    assert_eq!(connection.answer().await.unwrap().status, 200);
+    tokio::time::timeout(HEAD * 2, connection.answer()).await.expect_err("it stays open");
+    let begun = Instant::now();
+    connection.send("GET /koo").await.unwrap();
+    closes_after(&mut connection, begun, HEAD, "the second head").await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed() {
+    let world = plan().config("[listen]\nidle_timeout = '400ms'").start().await;
+    let mut connection = open(&world).await;
+    connection.send(raw(&world, GET)).await.unwrap();
+    assert_eq!(connection.answer().await.unwrap().status, 200);
+    closes_after(&mut connection, Instant::now(), HEAD, "HTTP/1.1").await;
+
+    let bearer = format!("Bearer {}", world.sso.token_for("alice"));
+    let mut frames = Frames::open(world.gateway.address).await;
+    frames.request(1, &fields(&bearer, "GET", "/koodrive/test/echo"), None).await;
+    assert!(matches!(frames.outcome(1).await, Outcome::Answer { status: 200, .. }));
+    assert_eq!(frames.outcome(3).await, Outcome::Closed);
+    // One on which nothing was ever asked, too.
+    let mut frames = Frames::open(world.gateway.address).await;
+    assert_eq!(frames.outcome(1).await, Outcome::Closed);
+}
+
+fn fields<'a>(bearer: &'a str, method: &'a str, path: &'a str) -> [(&'a str, &'a str); 5] {
+    [
+        (":method", method),
+        (":scheme", "http"),
+        (":authority", "gateway"),
+        (":path", path),
+        ("authorization", bearer),
+    ]
+}
+
+#[tokio::test]
+async fn a_body_that_stops_is_refused_in_words() {
+    let world = plan().config("[listen]\nbody_timeout = '300ms'").start().await;
+    for path in [PREVERIFY, "/koodrive/test/echo"] {
+        let mut connection = open(&world).await;
+        let head = format!("POST {path} HTTP/1.1⏎{{H}}{{A}}Content-Length: 50⏎⏎{{\"cur");
+        connection.send(raw(&world, &head)).await.unwrap();
+        let answer = connection.answer().await.unwrap();
+        assert_eq!((answer.status, &*reason(&answer)), (408, "body_timeout"), "{path}");
+        assert_eq!(answer.header("connection"), Some("close"));
+    }
+    let bearer = format!("Bearer {}", world.sso.token_for("alice"));
+    let mut frames = Frames::open(world.gateway.address).await;
+    let block = Frames::block(&fields(&bearer, "POST", PREVERIFY));
+    frames.send(HEADERS, END_HEADERS, 1, &block).await.unwrap();
+    frames.send(DATA, 0, 1, b"{\"cur").await.unwrap();
+    let outcome = frames.outcome(1).await;
+    assert!(matches!(outcome, Outcome::Answer { status: 408, .. }), "{outcome:?}");
+    assert!(world.koodrive.received.all().iter().all(|received| !received.body.complete));
+}
+
+#[tokio::test]
+async fn a_slow_body_that_moves_may_take_its_time() {
+    let world = plan()
+        .config("[listen]\nbody_timeout = '2s'\n[forward]\nresponse_timeout = '300ms'")
+        .start()
+        .await;
+    let mut connection = open(&world).await;
+    let head = "POST /koodrive/test/echo HTTP/1.1⏎{H}{A}Content-Length: 12⏎⏎";
+    connection.send(raw(&world, head)).await.unwrap();
+    let mut pause = tokio::time::interval(Duration::from_millis(100));
+    for _ in 0..12 {
+        pause.tick().await;
+        connection.send("x").await.unwrap();
+    }
+    assert_eq!(connection.answer().await.unwrap().status, 200);
+
+    // But once it is sent, KooDrive has only so long.
+    world.koodrive.switch.set(Behaviour::hang());
+    connection.send(raw(&world, &format!("{head}xxxxxxxxxxxx"))).await.unwrap();
+    let answer = connection.answer().await.unwrap();
+    assert_eq!((answer.status, &*reason(&answer)), (504, "upstream_timeout"));
+}
+
+#[tokio::test]
+async fn a_caller_that_takes_nothing_is_cut_off() {
+    let world = plan().config("[listen]\nidle_timeout = '500ms'").start().await;
+    let path = "/koodrive/test/bytes/100000000";
+    let mut connection = open(&world).await;
+    connection.send(raw(&world, &format!("GET {path} HTTP/1.1⏎{{H}}{{A}}⏎"))).await.unwrap();
+    assert!(world.koodrive.server.wait_abandoned(1, SOON).await, "HTTP/1.1");
+    drop(connection);
+
+    // In HTTP/2 the connection moves, but the window of the stream is never opened.
+    let bearer = format!("Bearer {}", world.sso.token_for("alice"));
+    let mut frames = Frames::open(world.gateway.address).await;
+    frames.request(1, &fields(&bearer, "GET", path), None).await;
+    let outcome = frames.outcome(1).await;
+    assert!(matches!(outcome, Outcome::Reset(_) | Outcome::Closed), "{outcome:?}");
+    assert!(world.koodrive.server.wait_abandoned(2, SOON).await, "HTTP/2");
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_for_a_place() {
+    let world = plan().config("[listen]\nmax_connections = 2").start().await;
+    let mut first = open(&world).await;
+    first.send(raw(&world, GET)).await.unwrap();
+    assert_eq!(first.answer().await.unwrap().status, 200);
+    let mut second = open(&world).await;
+    second.send(raw(&world, GET)).await.unwrap();
+    assert_eq!(second.answer().await.unwrap().status, 200);
+    let mut third = open(&world).await;
+    third.send(raw(&world, GET)).await.unwrap();
+    let waited = tokio::time::timeout(Duration::from_millis(300), third.answer()).await;
+    waited.expect_err("there is no place for a third");
+    drop(first);
+    assert_eq!(third.answer().await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn memory_for_bodies_and_calls_in_flight_are_bounded() {
+    let world = plan()
+        .config(
+            "[listen]\nmax_buffered = '64KiB'\nmax_in_flight = 3\n[validate]\nmax_body = '40KiB'",
+        )
+        .start()
+        .await;
+    let batch = format!("{}{GOOD_BATCH}", " ".repeat(39 * 1024 - GOOD_BATCH.len()));
+    world.koodrive.switch.gate.close();
+    let preverify = |world: &World| {
+        let head = format!("POST {PREVERIFY} HTTP/1.1⏎{{H}}{{A}}Content-Length: {}⏎⏎", batch.len());
+        let mut request = raw(world, &head);
+        request.extend(batch.bytes());
+        request
+    };
+    let mut first = open(&world).await;
+    first.send(preverify(&world)).await.unwrap();
+    assert!(world.koodrive.switch.gate.wait_for(1, SOON).await);
+    let mut second = open(&world).await;
+    second.send(preverify(&world)).await.unwrap();
+    let answer = second.answer().await.unwrap();
+    assert_eq!((answer.status, &*reason(&answer)), (503, "overloaded"), "no memory left");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    let mut more = Vec::new();
+    for at in 2..4 {
+        let mut connection = open(&world).await;
+        connection.send(raw(&world, GET)).await.unwrap();
+        assert!(world.koodrive.switch.gate.wait_for(at, SOON).await);
+        more.push(connection);
+    }
+    let mut last = open(&world).await;
+    last.send(raw(&world, GET)).await.unwrap();
+    let answer = last.answer().await.unwrap();
+    assert_eq!((answer.status, &*reason(&answer)), (503, "overloaded"), "no place left");
+    world.koodrive.switch.gate.open();
+    assert_eq!(first.answer().await.unwrap().status, 200);
+    for connection in &mut more {
+        assert_eq!(connection.answer().await.unwrap().status, 200);
+    }
+    last.send(preverify(&world)).await.unwrap();
+    assert_eq!(last.answer().await.unwrap().status, 200, "all is free again");
+}

@@ -1,11 +1,20 @@
 //! Stopping: unready at once, linger, close politely, finish what is in flight, cut off the rest.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::Mutex;
 use std::time::Duration;
 use std::time::Instant;
 
+use futures_util::future::join_all;
 use http::Method;
 
+use crate::support::caller::Caller;
+use crate::support::caller::Http;
 use crate::support::caller::Reply;
+use crate::support::collector::Span;
+use crate::support::gateway::Environment;
+use crate::support::gateway::Gateway;
 use crate::support::raw::RawAnswer;
 use crate::support::raw::RawConnection;
 use crate::support::world::Plan;
@@ -176,4 +185,73 @@ async fn a_signal_during_the_start_of_a_call_loses_nothing() {
     let (reply, ()) = tokio::join!(call, stopping);
     assert_eq!(reply.json()["bytes"], 3_000_000);
     assert!(world.gateway.ended().await, "exit code 0");
+}
+
+/// `KOODRIVE_ROLLING_SECONDS` sets how long; the default suits every run of the tests.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_restart_under_load_fails_no_call() {
+    let seconds: u64 = std::env::var("KOODRIVE_ROLLING_SECONDS")
+        .map_or(4, |seconds| seconds.parse().expect("a number of seconds"));
+    let world = plan("500ms", "5s")
+        .config("[limit]\nmode = 'off'\n[telemetry]\nsample_ratio = 1.0\naccess_log = false")
+        .start()
+        .await;
+    let token = world.sso.token_for("alice");
+    // Where new connections go: the replica that is ready.
+    let current = Arc::new(Mutex::new(world.gateway.address));
+    let until = Instant::now() + Duration::from_secs(seconds);
+    let callers: Vec<_> = (0..50)
+        .map(|at| {
+            let (current, token) = (current.clone(), token.clone());
+            async move {
+                // As a connection pool does: a connection that says goodbye is replaced.
+                let http = Http::new("", at % 2 == 0);
+                let mut pace = tokio::time::interval(Duration::from_millis(100));
+                let mut calls = 0_u64;
+                while Instant::now() < until {
+                    pace.tick().await;
+                    let address = *current.lock().unwrap();
+                    let alice =
+                        Caller::new(&http, &format!("http://{address}"), Some(token.clone()));
+                    let method = if at % 4 < 2 { Method::GET } else { Method::POST };
+                    let reply = alice.call(method, ECHO).send().await;
+                    assert_eq!(reply.status, 200, "{}", reply.text());
+                    calls += 1;
+                }
+                calls
+            }
+        })
+        .collect();
+    let restarting = restart_until(&world, &current, until);
+    let (calls, (restarts, last)) = tokio::join!(join_all(callers), restarting);
+    let calls: u64 = calls.into_iter().sum();
+    assert!(1 <= restarts && seconds * 100 < calls, "{restarts} restarts, {calls} calls");
+    assert!(last.stop().await);
+    let attempts =
+        |spans: &[Span]| spans.iter().filter(|span| span.name == "forward.attempt").count();
+    let delivered = world.collector.wait_for(SOON, |spans| calls <= attempts(spans) as u64).await;
+    assert!(delivered.is_some(), "{} of {calls} spans", attempts(&world.collector.spans()));
+}
+
+/// Replaces the gateway again and again; how often, and the last one.
+async fn restart_until(
+    world: &World,
+    current: &Mutex<SocketAddr>,
+    until: Instant,
+) -> (u32, Gateway) {
+    let mut restarts = 0;
+    let mut old: Option<Gateway> = None;
+    while Instant::now() + Duration::from_millis(1500) < until {
+        let next = Gateway::here(world.config_file(), &Environment::new(), &world.clock).await;
+        next.wait_ready().await;
+        // It lingers while callers still arrive; then they learn of the other.
+        let gateway = old.as_ref().unwrap_or(&world.gateway);
+        gateway.begin_stop().await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        *current.lock().unwrap() = next.address;
+        assert!(gateway.ended().await, "every call was finished");
+        old = Some(next);
+        restarts += 1;
+    }
+    (restarts, old.expect("there was time for one"))
 }

@@ -4,4 +4,5 @@ mod answers;
 mod connections;
 mod lost;
 mod protocols;
+mod storm;
 mod upstream;

@@ -6,11 +6,17 @@ use std::time::Duration;
 use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
+use clap_complete::Shell;
 use koodrive_gateway::config::ListenAddress;
 
 /// Lets internal tools call Huawei Cloud KooDrive with their company SSO token.
 #[derive(Debug, Parser)]
-#[command(name = "koodrive-gateway", version, arg_required_else_help = true)]
+#[command(
+    name = "koodrive-gateway",
+    version,
+    arg_required_else_help = true,
+    after_long_help = EXIT_CODES
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -77,7 +83,23 @@ pub(crate) enum Command {
     },
     /// Print the JSON Schema of the configuration.
     ConfigSchema,
+    /// Print a completion script for a shell.
+    #[command(hide = true)]
+    Completions { shell: Shell },
+    /// Print the manual page, in roff: of the program, or of one command.
+    #[command(hide = true)]
+    Man { command: Option<String> },
 }
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  well
+  1  the answer is no: malformed batch, refused call, not ready in time, --online failed
+  2  usage or configuration
+  3  failure at run time, such as an address that is taken
+
+Every key of the configuration can be set from the environment as
+KOODRIVE_GATEWAY__<TABLE>__<KEY>; config-schema lists them.";
 
 /// Which configuration file.
 #[derive(Debug, clap::Args)]

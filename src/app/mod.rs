@@ -29,11 +29,12 @@ use crate::config::Loaded;
 use crate::lifecycle::Drain;
 use crate::lifecycle::Event;
 use crate::lifecycle::Readiness;
+use crate::lifecycle::ServiceManager;
 use crate::lifecycle::Tasks;
 use crate::listener::Listener;
 use crate::pipeline::CurrentPipeline;
-use crate::server::Certificate;
 use crate::server::Server;
+use crate::server::Tls;
 use crate::server::TlsSetupError;
 use crate::telemetry::Environment;
 use crate::telemetry::LogWriter;
@@ -45,7 +46,7 @@ use crate::token::TokenSetupError;
 pub struct AppOptions<'a> {
     pub clock: Clock,
     pub logs: LogWriter,
-    /// For the `OTEL_*` variables.
+    /// For the `OTEL_*` variables and `NOTIFY_SOCKET`.
     pub environment: Environment<'a>,
 }
 
@@ -62,6 +63,8 @@ pub enum StartError {
     Tls(#[from] TlsSetupError),
     #[error("cannot set up telemetry")]
     Telemetry(#[from] TelemetrySetupError),
+    #[error("cannot tell the service manager at NOTIFY_SOCKET")]
+    ServiceManager(#[source] io::Error),
     #[error(transparent)]
     Setup(#[from] SetupError),
 }
@@ -86,12 +89,15 @@ pub struct Bound {
     drain: Drain,
     tasks: Tasks,
     telemetry: Telemetry,
+    manager: ServiceManager,
     reloader: Reloader,
 }
 
 /// Takes the addresses, starts fetching keys, and wires everything.
 pub async fn bind(loaded: &Loaded, options: AppOptions<'_>) -> Result<Bound, StartError> {
     let config = &loaded.config;
+    let manager = (options.environment)("NOTIFY_SOCKET").unwrap_or_default();
+    let manager = ServiceManager::at(&manager).map_err(StartError::ServiceManager)?;
     let listener = listen(&config.listen.address).await?;
     let admin_listener = listen(&config.admin.address).await?;
     let (address, admin_address) = (address_of(&listener)?, address_of(&admin_listener)?);
@@ -101,23 +107,28 @@ pub async fn bind(loaded: &Loaded, options: AppOptions<'_>) -> Result<Bound, Sta
     let readiness = Readiness::default();
     let stores = Arc::new(Stores::new(config, options, tasks.clone())?);
     let pipeline = CurrentPipeline::new(stores.pipeline(config)?);
-    let certificate = Certificate::load(&config.listen)?;
-    let server = Server::new(
-        listener,
-        &config.listen,
-        certificate.clone(),
-        pipeline.clone(),
-        drain.watch(),
-    )?;
+    let tls = Tls::load(&config.listen)?.map(Arc::new);
+    let server =
+        Server::new(listener, &config.listen, tls.clone(), pipeline.clone(), drain.watch());
     let keys = stores.keys.clone();
     readiness.watch(move || keys.missing().iter().map(|issuer| format!("keys:{issuer}")).collect());
-    let reloader = Reloader::new(loaded, Arc::clone(&stores), pipeline, certificate);
+    let reloader = Reloader::new(loaded, Arc::clone(&stores), pipeline, tls, manager.clone());
     let pages = overview::pages(&stores, &reloader, readiness.clone(), drain.watch());
     let serving = admin::serve(admin_listener, Arc::new(pages), tasks.clone());
     tasks.spawn("admin", serving);
     tasks.spawn("housekeeping", housekeeping(Arc::clone(&stores)));
     let telemetry = stores.telemetry.clone();
-    Ok(Bound { address, admin_address, readiness, server, drain, tasks, telemetry, reloader })
+    Ok(Bound {
+        address,
+        admin_address,
+        readiness,
+        server,
+        drain,
+        tasks,
+        telemetry,
+        manager,
+        reloader,
+    })
 }
 
 impl Bound {
@@ -128,13 +139,18 @@ impl Bound {
         mut events: mpsc::Receiver<Event>,
         source: Option<ConfigSource>,
     ) -> bool {
-        let Self { server, drain, tasks, telemetry, mut reloader, readiness, .. } = self;
+        let Self { server, drain, tasks, telemetry, manager, mut reloader, readiness, .. } = self;
         tracing::info!(address = %self.address, admin = %self.admin_address, "listening");
         tasks.spawn("server", server.run());
+        if manager.is_there() {
+            let told = tell_when_ready(manager.clone(), readiness.clone(), self.address.clone());
+            tasks.spawn("service-manager", told);
+        }
         reloader.run_until_stop(&mut events, source).await;
 
         let (linger, patience) = reloader.stop_times();
         tracing::info!(?linger, drain = ?patience, "stopping");
+        manager.stopping("stopping: calls in flight may finish");
         readiness.drain();
         let left = tokio::select! {
             left = drain.run(linger, patience) => left,
@@ -150,6 +166,24 @@ impl Bound {
         telemetry.flush(FLUSH_PATIENCE).await;
         tracing::info!("stopped");
         left == 0
+    }
+}
+
+/// Says what is missing until nothing is.
+async fn tell_when_ready(manager: ServiceManager, readiness: Readiness, address: ListenAddress) {
+    let mut said = Vec::new();
+    let mut every = tokio::time::interval(READINESS_EVERY);
+    loop {
+        every.tick().await;
+        let reasons = readiness.reasons();
+        if reasons.is_empty() {
+            manager.ready(&format!("serving on {address}"));
+            return;
+        }
+        if reasons != said {
+            manager.status(&format!("not ready: {}", reasons.join(", ")));
+            said = reasons;
+        }
     }
 }
 
@@ -184,6 +218,8 @@ async fn housekeeping(stores: Arc<Stores>) {
     }
 }
 
+/// Nobody but a service manager at start is told so, and a tenth of a second is soon for one.
+const READINESS_EVERY: Duration = Duration::from_millis(100);
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(30);
 const TASKS_PATIENCE: Duration = Duration::from_secs(1);
 const FLUSH_PATIENCE: Duration = Duration::from_secs(5);

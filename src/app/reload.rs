@@ -13,8 +13,9 @@ use crate::config;
 use crate::config::ConfigError;
 use crate::config::Loaded;
 use crate::lifecycle::Event;
+use crate::lifecycle::ServiceManager;
 use crate::pipeline::CurrentPipeline;
-use crate::server::Certificate;
+use crate::server::Tls;
 use crate::server::TlsSetupError;
 use crate::telemetry::ReloadOutcome;
 
@@ -27,7 +28,7 @@ enum ReloadError {
     #[error(transparent)]
     Setup(#[from] SetupError),
     #[error("the listener's certificate cannot be used")]
-    Certificate(#[from] TlsSetupError),
+    Tls(#[from] TlsSetupError),
 }
 
 /// What is in force now. Clones share it.
@@ -46,13 +47,20 @@ impl InForce {
     pub(super) fn notes(&self) -> Vec<String> {
         self.notes.load().to_vec()
     }
+
+    /// One line for a service manager.
+    fn summary(&self) -> String {
+        let said = std::iter::once("serving".to_owned()).chain(self.notes());
+        said.collect::<Vec<_>>().join("; ")
+    }
 }
 
 pub(super) struct Reloader {
     pub(super) in_force: InForce,
     stores: Arc<Stores>,
     pipeline: CurrentPipeline,
-    certificate: Option<Arc<Certificate>>,
+    tls: Option<Arc<Tls>>,
+    manager: ServiceManager,
 }
 
 impl Reloader {
@@ -60,13 +68,14 @@ impl Reloader {
         loaded: &Loaded,
         stores: Arc<Stores>,
         pipeline: CurrentPipeline,
-        certificate: Option<Arc<Certificate>>,
+        tls: Option<Arc<Tls>>,
+        manager: ServiceManager,
     ) -> Self {
         let in_force = InForce {
             loaded: Arc::new(ArcSwap::from_pointee(loaded.clone())),
             notes: Arc::default(),
         };
-        Self { in_force, stores, pipeline, certificate }
+        Self { in_force, stores, pipeline, tls, manager }
     }
 
     pub(super) fn pipeline(&self) -> &CurrentPipeline {
@@ -94,7 +103,17 @@ impl Reloader {
                 },
                 () = tokio::time::sleep(every), if source.is_some() => false,
             };
+            if asked {
+                self.manager.reloading();
+            }
+            let before = self.in_force.summary();
             source = self.poll(source, asked).await;
+            let summary = self.in_force.summary();
+            if asked && self.manager.was_ready() {
+                self.manager.ready(&summary);
+            } else if summary != before {
+                self.manager.status(&summary);
+            }
         }
     }
 
@@ -143,10 +162,14 @@ impl Reloader {
     }
 
     fn try_take_over(&self, loaded: &Loaded) -> Result<(), ReloadError> {
-        // All that can fail comes before anything is replaced.
+        // What can fail comes before anything is replaced; a pipeline sees to that itself.
+        let tls = match &self.tls {
+            Some(_) => Tls::load(&loaded.config.listen)?,
+            None => None,
+        };
         let pipeline = self.stores.pipeline(&loaded.config)?;
-        if let Some(certificate) = &self.certificate {
-            certificate.replace(&loaded.config.listen)?;
+        if let (Some(current), Some(fresh)) = (&self.tls, tls) {
+            current.replace(fresh);
         }
         self.pipeline.replace(pipeline);
         Ok(())

@@ -82,10 +82,12 @@ impl Stores {
         })
     }
 
-    /// The stages under `config`, over what this process already holds.
+    /// The stages under `config`, over what this process already holds. On an error that is
+    /// still what it was: the pipeline in force goes on with it.
     pub(super) fn pipeline(&self, config: &Config) -> Result<Pipeline, SetupError> {
-        let tokens = Tokens::new(&config.token, &self.tokens, self.token_client.clone())?;
         let client = self.upstream_client(&config.forward)?;
+        let tokens = Tokens::new(&config.token, &self.tokens, self.token_client.clone())?;
+        self.keep_upstream(&config.forward, &client);
         self.peers.apply(config);
         self.keys.apply(&config.accept);
         let upstream = config.forward.upstream.as_ref();
@@ -114,11 +116,15 @@ impl Stores {
 
     /// The pool stays as long as nothing about the way to KooDrive changed.
     fn upstream_client(&self, config: &ForwardConfig) -> Result<Client, ClientSetupError> {
+        let current = self.upstream.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.0 == *config { Ok(current.1.clone()) } else { upstream_client(config) }
+    }
+
+    fn keep_upstream(&self, config: &ForwardConfig, client: &Client) {
         let mut current = self.upstream.lock().unwrap_or_else(PoisonError::into_inner);
         if current.0 != *config {
-            *current = (config.clone(), upstream_client(config)?);
+            *current = (config.clone(), client.clone());
         }
-        Ok(current.1.clone())
     }
 
     pub(super) fn verified_entries(&self) -> u64 {

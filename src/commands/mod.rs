@@ -5,6 +5,7 @@
 mod check_batch;
 mod check_config;
 mod explain;
+mod papers;
 mod run;
 mod wait_ready;
 
@@ -39,6 +40,8 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
             println!("{:#}", config::schema());
             ExitCode::SUCCESS
         }
+        Command::Completions { shell } => papers::completions(shell),
+        Command::Man { command } => papers::man(command.as_deref()),
     }
 }
 

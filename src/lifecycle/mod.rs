@@ -4,6 +4,7 @@
 
 mod drain;
 mod readiness;
+mod service_manager;
 mod signal;
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ pub use drain::DrainWatch;
 pub use drain::Phase;
 pub use readiness::Readiness;
 pub use readiness::ReadyGuard;
+pub use service_manager::ServiceManager;
 pub use signal::Event;
 pub use signal::Signals;
 

@@ -18,10 +18,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio_rustls::TlsAcceptor;
 
 use self::door::Door;
-pub use self::tls::Certificate;
+pub use self::tls::Tls;
 pub use self::tls::TlsSetupError;
 use crate::config::ListenConfig;
 use crate::lifecycle::DrainWatch;
@@ -32,7 +31,7 @@ use crate::pipeline::CurrentPipeline;
 /// Accepts callers until the process drains.
 pub struct Server {
     listener: Listener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Tls>>,
     connections: Arc<Semaphore>,
     door: Door,
 }
@@ -54,12 +53,11 @@ impl Server {
     pub fn new(
         listener: Listener,
         config: &ListenConfig,
-        certificate: Option<Arc<Certificate>>,
+        tls: Option<Arc<Tls>>,
         pipeline: CurrentPipeline,
         drain: DrainWatch,
-    ) -> Result<Self, TlsSetupError> {
-        let tls = certificate.map(|certificate| tls::acceptor(config, certificate)).transpose()?;
-        Ok(Self {
+    ) -> Self {
+        Self {
             listener,
             tls,
             connections: Arc::new(Semaphore::new(config.max_connections)),
@@ -71,7 +69,7 @@ impl Server {
                 body_timeout: config.body_timeout,
                 max_header_bytes: config.max_header_bytes,
             },
-        })
+        }
     }
 
     /// Accepts connections until the process drains.
@@ -103,7 +101,7 @@ impl Server {
                 }
             };
             let door = self.door.clone();
-            let tls = self.tls.clone();
+            let tls = self.tls.as_ref().map(|tls| tls.acceptor());
             let caller = Caller { ip: peer.map(|peer| peer.ip()), tls: tls.is_some() };
             self.door.drain.serve(async move {
                 let _place = place;

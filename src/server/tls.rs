@@ -1,5 +1,7 @@
-//! TLS towards callers. The certificate can change while connections are open.
+//! TLS towards callers. What is shown to them, and who of them is let in, can change while
+//! connections are open.
 
+use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -10,10 +12,9 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::server::ClientHello;
-use rustls::server::ResolvesServerCert;
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::CertifiedKey;
+use rustls::sign::SingleCertAndKey;
 use secrecy::ExposeSecret as _;
 use tokio_rustls::TlsAcceptor;
 
@@ -32,36 +33,36 @@ pub enum TlsSetupError {
     ClientVerifier(#[source] rustls::server::VerifierBuilderError),
 }
 
-/// The certificate shown to callers; replaced on reload, for new connections.
-#[derive(Debug)]
-pub struct Certificate(ArcSwap<CertifiedKey>);
+/// The certificate shown to callers and the roots theirs must come from; replaced on reload, for
+/// new connections. A handshake sees one generation of both.
+pub struct Tls(ArcSwap<ServerConfig>);
 
-impl Certificate {
+impl Tls {
     /// `None` when the listener has no TLS.
-    pub fn load(config: &ListenConfig) -> Result<Option<Arc<Self>>, TlsSetupError> {
+    pub fn load(config: &ListenConfig) -> Result<Option<Self>, TlsSetupError> {
         if !config.tls_certificate_file.is_set() {
             return Ok(None);
         }
-        let certified = certified_key(config)?;
-        Ok(Some(Arc::new(Self(ArcSwap::from_pointee(certified)))))
+        Ok(Some(Self(ArcSwap::from(server_config(config)?))))
     }
 
-    pub fn replace(&self, config: &ListenConfig) -> Result<(), TlsSetupError> {
-        self.0.store(Arc::new(certified_key(config)?));
-        Ok(())
+    /// From now on this one is what `fresh` is.
+    pub fn replace(&self, fresh: Self) {
+        self.0.store(fresh.0.into_inner());
     }
-}
 
-impl ResolvesServerCert for Certificate {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.0.load_full())
     }
 }
 
-pub(super) fn acceptor(
-    config: &ListenConfig,
-    certificate: Arc<Certificate>,
-) -> Result<TlsAcceptor, TlsSetupError> {
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").finish_non_exhaustive()
+    }
+}
+
+fn server_config(config: &ListenConfig) -> Result<Arc<ServerConfig>, TlsSetupError> {
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("the provider supports TLS 1.2 and 1.3");
@@ -77,9 +78,10 @@ pub(super) fn acceptor(
     } else {
         builder.with_no_client_auth()
     };
-    let mut config = builder.with_cert_resolver(certificate);
+    let shown = SingleCertAndKey::from(certified_key(config)?);
+    let mut config = builder.with_cert_resolver(Arc::new(shown));
     config.alpn_protocols = vec![ALPN_H2.to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(Arc::new(config))
 }
 
 pub(super) const ALPN_H2: &[u8] = b"h2";

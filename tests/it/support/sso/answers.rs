@@ -103,7 +103,7 @@ impl State {
             issuer: &issuer,
             token_endpoint: &token_endpoint,
             client_id: &self.client_id,
-            client_secret: &self.client_secret,
+            client_secrets: self.client_secrets(),
             client_key: &self.client_key,
             keys: self.lock_keys().published.clone(),
             now: self.clock.unix_seconds(),

@@ -51,7 +51,8 @@ pub struct Rules<'a> {
     pub issuer: &'a str,
     pub token_endpoint: &'a str,
     pub client_id: &'a str,
-    pub client_secret: &'a str,
+    /// More than one while they are being rotated.
+    pub client_secrets: Vec<String>,
     /// For `private_key_jwt`.
     pub client_key: &'a SigningKey,
     pub keys: Vec<std::sync::Arc<SigningKey>>,
@@ -118,12 +119,14 @@ impl Rules<'_> {
                 };
                 // RFC 6749 section 2.3.1: both are form-encoded before base64.
                 let right = form_decoded(id) == self.client_id
-                    && form_decoded(secret) == self.client_secret;
+                    && self.client_secrets.contains(&form_decoded(secret));
                 if right { Ok(()) } else { Err(failed("unknown client or wrong secret")) }
             }
             (None, None, true, false) => {
                 let right = form.get("client_id").map(String::as_str) == Some(self.client_id)
-                    && form.get("client_secret").map(String::as_str) == Some(self.client_secret);
+                    && form
+                        .get("client_secret")
+                        .is_some_and(|secret| self.client_secrets.contains(secret));
                 if right { Ok(()) } else { Err(failed("unknown client or wrong secret")) }
             }
             (None, None, false, true) => self.assertion(form).map_err(|why| failed(&why)),

@@ -118,6 +118,8 @@ struct Wording {
     /// Put before the token inside the answer, as KooDrive's own API does.
     prefix: String,
     denied_subjects: BTreeSet<String>,
+    /// Client secrets taken besides the first.
+    more_secrets: Vec<String>,
 }
 
 impl Sso {
@@ -176,6 +178,16 @@ impl State {
 
     pub fn client_secret(&self) -> &str {
         &self.client_secret
+    }
+
+    /// From now on this secret is taken too, as while one is being rotated.
+    pub fn also_take_secret(&self, secret: &str) {
+        self.lock_wording().more_secrets.push(secret.to_owned());
+    }
+
+    fn client_secrets(&self) -> Vec<String> {
+        let first = std::iter::once(self.client_secret.clone());
+        first.chain(self.lock_wording().more_secrets.iter().cloned()).collect()
     }
 
     /// The key the token endpoint knows the client by, for `private_key_jwt`.

@@ -23,10 +23,10 @@ use crate::support::koodrive::PREVERIFY;
 use crate::support::world::World;
 
 /// Longest wait for something that should happen at once.
-const SOON: Duration = Duration::from_secs(10);
+pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 /// A passthrough call that tells whom KooDrive believes the caller to be.
-const WHO_AM_I: &str = "/koodrive/ose/v1/session/auth";
+pub(crate) const WHO_AM_I: &str = "/koodrive/ose/v1/session/auth";
 
 /// A batch of so many users that every rule agrees with.
 fn batch_of(users: usize) -> String {
@@ -35,7 +35,7 @@ fn batch_of(users: usize) -> String {
 }
 
 /// A preverify call about to be made.
-fn preverify(caller: &Caller, batch: &str) -> Call {
+pub(crate) fn preverify(caller: &Caller, batch: &str) -> Call {
     caller.call(Method::POST, PREVERIFY).json(batch.to_owned())
 }
 
@@ -50,7 +50,7 @@ fn span_of(x_traceid: &str) -> &str {
 }
 
 /// Waits until the metric line that begins with `name` has this value.
-async fn metric_becomes(world: &World, name: &str, value: f64) {
+pub(crate) async fn metric_becomes(world: &World, name: &str, value: f64) {
     let mut pause = tokio::time::interval(Duration::from_millis(5));
     let mut last = None;
     let asking = async {

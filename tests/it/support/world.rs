@@ -46,6 +46,14 @@ pub struct World {
     config_file: PathBuf,
 }
 
+/// What a gateway made of a configuration it was told to read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reread {
+    Applied,
+    Refused,
+    Unchanged,
+}
+
 /// A world about to be started.
 #[derive(Default)]
 pub struct Plan {
@@ -97,22 +105,36 @@ impl World {
     /// # Panics
     /// When the text is not TOML, or the gateway says nothing about it.
     pub async fn reconfigure(&mut self, changes: &str) -> bool {
-        let before = self.reloads().await;
         merge(&mut self.config, changes.parse().expect("TOML"));
         let text = self.config.to_string();
         self.scratch.write("gateway.toml", text).expect("the scratch directory can be written");
+        self.reread().await == Reread::Applied
+    }
+
+    /// Has the gateway read its configuration again; what it made of it.
+    ///
+    /// # Panics
+    /// When the gateway says nothing about it.
+    pub async fn reread(&self) -> Reread {
+        let before = self.reloads().await;
         self.gateway.reload().await;
         let mut pause = tokio::time::interval(Duration::from_millis(5));
         let reloaded = async {
             loop {
                 pause.tick().await;
                 let now = self.reloads().await;
-                if before.iter().zip(&now).any(|(before, now)| before < now) {
-                    return before[0] < now[0];
+                let changed = before.iter().zip(&now).position(|(before, now)| before < now);
+                if let Some(outcome) = changed {
+                    return [Reread::Applied, Reread::Refused, Reread::Unchanged][outcome];
                 }
             }
         };
         tokio::time::timeout(PATIENCE, reloaded).await.expect("the reload is counted")
+    }
+
+    /// The configuration as it was last written.
+    pub fn config(&self) -> &Table {
+        &self.config
     }
 
     /// Reloads so far: applied, refused, unchanged.

@@ -25,6 +25,7 @@ use crate::telemetry::Attempt;
 use crate::telemetry::Stage;
 use crate::token::Credential;
 use crate::token::Issued;
+use crate::token::TokenError;
 use crate::token::TokenSource;
 
 /// A request body on its way out.
@@ -146,7 +147,9 @@ impl Pipeline {
                 Ok(issued)
             }
             Err(error) => {
-                walk.record.token(telemetry::TokenSource::Denied, None);
+                if let TokenError::Denied(_) = error {
+                    walk.record.token(telemetry::TokenSource::Denied, None);
+                }
                 Err(error.into())
             }
         }

@@ -3,6 +3,7 @@
 //! Asks the same functions as the real walk, one after another, and goes on after a refusal.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::Map;
@@ -17,6 +18,11 @@ use super::claims::seconds;
 use super::claims::shown_audience;
 use super::error::AcceptError;
 use super::error::Shown;
+use super::identity::Accepted;
+use super::identity::CallerId;
+use super::identity::Claims;
+use super::identity::Identity;
+use super::identity::SsoToken;
 use super::jwks::KeyFault;
 use super::keys::Pick;
 use super::token::Jws;
@@ -68,6 +74,23 @@ impl Acceptor {
         issuer.explain_signature(&jws, &mut lines);
         issuer.explain_claims(&claims, now, &mut lines);
         lines
+    }
+
+    /// Whom a token claims to be about, if it could be accepted at all; its signature was NOT
+    /// checked. For `explain` only: what later stages would do with such a caller.
+    pub fn claimed(&self, token: &str, now: SystemTime) -> Option<Accepted> {
+        let claims = Jws::parse(token).ok()?.claims().ok()?;
+        let issuer = self.issuer_of(&claims).ok()?;
+        let checked = issuer.rules.check(&claims, now).ok()?;
+        let sso_token = Arc::new(SsoToken::new(token));
+        let identity = Identity {
+            issuer: Arc::clone(&issuer.name),
+            subject: checked.subject.into(),
+            claims: Claims::of(&sso_token),
+            expires_at: checked.expires_at,
+            caller: CallerId::of(&issuer.name, checked.subject),
+        };
+        Some(Accepted { identity: Arc::new(identity), sso_token, remembered: false })
     }
 }
 

@@ -3,18 +3,20 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use http::HeaderMap;
 use http::Method;
+use koodrive_gateway::accept::Accepted;
 use koodrive_gateway::accept::Acceptor;
 use koodrive_gateway::accept::KeyStores;
 use koodrive_gateway::accept::Verdict;
 use koodrive_gateway::accept::VerifiedTokens;
 use koodrive_gateway::call;
 use koodrive_gateway::call::CallPlan;
+use koodrive_gateway::call::CallRefused;
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::Config;
 use koodrive_gateway::config::GuardMode;
-use koodrive_gateway::config::TokenMethod;
+use koodrive_gateway::telemetry::chain;
+use koodrive_gateway::token;
 use koodrive_gateway::validate::BatchRules;
 use koodrive_gateway::validate::Language;
 use koodrive_gateway::validate::Report;
@@ -48,16 +50,11 @@ pub(super) fn run(path: &Path, token_file: &Path, call: &str, body: Option<&Path
         return ExitCode::from(2);
     };
     let Some(plan) = explain_call(&config, &method, target) else { return NO };
-    if !explain_accept(&config, token.trim()) {
+    let Some(caller) = explain_accept(&config, token.trim()) else { return NO };
+    explain_limit(&config, plan, &caller);
+    if !explain_validate(&config, plan, body.as_deref()) || !explain_token(&config, &caller) {
         return NO;
     }
-    if plan == CallPlan::Preverify {
-        explain_limit(&config);
-        if !explain_validate(&config, body.as_deref()) {
-            return NO;
-        }
-    }
-    explain_token(&config);
     explain_forward(&config, plan, target);
     ExitCode::SUCCESS
 }
@@ -65,38 +62,61 @@ pub(super) fn run(path: &Path, token_file: &Path, call: &str, body: Option<&Path
 fn explain_call(config: &Config, method: &Method, target: &str) -> Option<CallPlan> {
     println!("call");
     let path = target.split('?').next().unwrap_or_default();
-    match call::plan_for(method, path, &config.forward.prefix) {
+    let prefix = &config.forward.prefix;
+    match call::plan_for(method, path, prefix) {
         Ok(CallPlan::Preverify) => {
-            println!("  preverify: the batch is limited and validated, then forwarded");
+            let spelling = if path == call::PREVERIFY_PATH { "" } else { " in another spelling" };
+            println!("  preverify{spelling}: limited and validated, then forwarded");
             Some(CallPlan::Preverify)
         }
         Ok(CallPlan::Passthrough) => {
-            println!("  passed through: streamed untouched, no limit, no validation");
+            println!("  below {prefix} and not preverify: streamed through untouched");
             Some(CallPlan::Passthrough)
         }
-        Err(refused) => {
-            println!("  REFUSED: {refused}");
+        Err(CallRefused::Method { allow }) => {
+            println!("  REFUSED  405: {method} is not allowed here; allowed: {allow}");
+            None
+        }
+        Err(CallRefused::RouteUnknown) => {
+            let why = if path.starts_with(prefix) {
+                "some server could read this path as preverify, or as one outside the prefix"
+            } else {
+                "it does not begin with forward.prefix"
+            };
+            println!("  REFUSED  404: {why} (prefix {prefix})");
             None
         }
     }
 }
 
-fn explain_accept(config: &Config, token: &str) -> bool {
+/// Whom the token is about, unless it is refused.
+fn explain_accept(config: &Config, token: &str) -> Option<Accepted> {
     println!("accept");
     let clock = Clock::system();
     let keys = KeyStores::offline(clock.clone());
     keys.apply(&config.accept);
     let acceptor = Acceptor::new(&config.accept, &keys, &VerifiedTokens::new());
-    let lines = acceptor.explain(token, clock.now());
+    let now = clock.now();
+    let lines = acceptor.explain(token, now);
     for line in &lines {
         println!("  {line}");
     }
-    !lines.iter().any(|line| matches!(line.verdict, Verdict::Refused(_)))
+    if lines.iter().any(|line| matches!(line.verdict, Verdict::Refused(_))) {
+        return None;
+    }
+    acceptor.claimed(token, now)
 }
 
-fn explain_limit(config: &Config) {
+fn explain_limit(config: &Config, plan: CallPlan, caller: &Accepted) {
     println!("limit");
     let limit = &config.limit;
+    match (plan, limit.mode) {
+        (CallPlan::Passthrough, _) => return println!("  for preverify only"),
+        (_, GuardMode::Off) => return println!("  switched off by limit.mode"),
+        (_, GuardMode::Observe) => println!("  counts and logs only: limit.mode is observe"),
+        (_, GuardMode::Enforce) => {}
+    }
+    println!("  caller {} in logs and limits", caller.identity.caller);
     println!(
         "  per caller: {} calls a minute (burst {}), {} users a minute (burst {})",
         limit.calls_per_minute, limit.calls_burst, limit.users_per_minute, limit.users_burst
@@ -108,23 +128,28 @@ fn explain_limit(config: &Config) {
     println!("  what is left of them only the running gateway knows");
 }
 
-fn explain_validate(config: &Config, body: Option<&[u8]>) -> bool {
+fn explain_validate(config: &Config, plan: CallPlan, body: Option<&[u8]>) -> bool {
     println!("validate");
-    if config.validate.mode == GuardMode::Off {
-        println!("  switched off");
+    if plan == CallPlan::Passthrough {
+        println!("  for preverify only: the body is not read");
         return true;
+    }
+    match config.validate.mode {
+        GuardMode::Off => {
+            println!("  switched off by validate.mode");
+            return true;
+        }
+        GuardMode::Observe => println!("  logs only: validate.mode is observe"),
+        GuardMode::Enforce => {}
     }
     let Some(body) = body else {
         println!("  no --body given, nothing to check");
         return true;
     };
     let rules = BatchRules::new(&config.validate);
-    if let Err(refused) = rules.check_content(&HeaderMap::new()) {
-        println!("  REFUSED: {}", refused.text(Language::English));
-    }
     if rules.max_body() < body.len() {
-        println!("  REFUSED: {} bytes, at most {} are taken", body.len(), rules.max_body());
-        return config.validate.mode == GuardMode::Observe;
+        println!("  REFUSED  413: {} bytes, validate.max_body is {}", body.len(), rules.max_body());
+        return false;
     }
     let verdict = rules.check(body);
     let report =
@@ -135,25 +160,22 @@ fn explain_validate(config: &Config, body: Option<&[u8]>) -> bool {
     verdict.is_ok() || config.validate.mode == GuardMode::Observe
 }
 
-fn explain_token(config: &Config) {
+fn explain_token(config: &Config, caller: &Accepted) -> bool {
     println!("token");
-    let token = &config.token;
-    let endpoint = token.endpoint.as_ref().map_or("", |endpoint| endpoint.as_str());
-    let how = match token.method {
-        TokenMethod::TokenExchange => "RFC 8693 token exchange of this SSO token at",
-        TokenMethod::JwtBearer => "RFC 7523 grant with this SSO token at",
-        TokenMethod::ClientCredentials => "one token for the whole process from",
-        TokenMethod::Custom => "a login of your own at",
-        TokenMethod::CarrierLogin => "one KooDrive session for the whole process from",
-        TokenMethod::AppSignature => "no exchange: each attempt is signed with the AppSecret",
+    let explanation = match token::explain(&config.token, caller) {
+        Ok(explanation) => explanation,
+        Err(error) => {
+            println!("  REFUSED  {}", chain(&error));
+            return false;
+        }
     };
-    println!("  {how} {endpoint}");
-    if token.method != TokenMethod::AppSignature {
-        println!(
-            "  kept {:?} after the last accepted call, at most {:?}; nothing was asked now",
-            token.idle_lifetime, token.absolute_lifetime
-        );
+    for line in explanation.lines {
+        println!("  {line}");
     }
+    if let Some(denial) = explanation.denied {
+        println!("  REFUSED  403: {denial}");
+    }
+    explanation.denied.is_none()
 }
 
 fn explain_forward(config: &Config, plan: CallPlan, target: &str) {

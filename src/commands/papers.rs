@@ -24,14 +24,12 @@ pub(super) fn man(command: Option<&str>) -> ExitCode {
     // Gives each command its full name.
     program.build();
     let about = match command {
-        None => &program,
-        Some(name) => match program.find_subcommand(name) {
-            Some(command) => command,
-            None => {
-                eprintln!("koodrive-gateway: no command {name:?}");
-                return ExitCode::from(2);
-            }
-        },
+        None => Some(&program),
+        Some(name) => program.find_subcommand(name),
+    };
+    let Some(about) = about else {
+        eprintln!("koodrive-gateway: no such command");
+        return ExitCode::from(2);
     };
     let mut page = Vec::new();
     let about = about.clone().version(env!("CARGO_PKG_VERSION"));

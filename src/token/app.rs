@@ -83,6 +83,11 @@ impl SigningApp {
         Ok(AppIdentity { app_id, app_secret, user_id })
     }
 
+    /// Whether the map names the caller.
+    pub(super) fn lists(&self, caller: &Identity) -> bool {
+        self.users.contains_key(&*caller.subject)
+    }
+
     fn claimed(&self, caller: &Identity) -> Option<HeaderValue> {
         match caller.claims.get(&self.user_claim)? {
             serde_json::Value::String(user_id) => user_id_header(user_id),

@@ -20,6 +20,7 @@ use secrecy::ExposeSecret as _;
 use secrecy::SecretString;
 
 pub use self::client_auth::KeyError;
+pub(super) use self::custom::Custom;
 pub use self::custom::TemplateError;
 use super::cache::NewToken;
 use super::error::Denial;
@@ -52,7 +53,7 @@ enum Method {
     TokenExchange(token_exchange::TokenExchange),
     JwtBearer(jwt_bearer::JwtBearer),
     ClientCredentials(client_credentials::ClientCredentials),
-    Custom(custom::Custom),
+    Custom(Custom),
     CarrierLogin(carrier_login::CarrierLogin),
 }
 
@@ -116,7 +117,7 @@ impl Exchange {
             TokenMethod::ClientCredentials => {
                 Method::ClientCredentials(client_credentials::ClientCredentials::new(config)?)
             }
-            TokenMethod::Custom => Method::Custom(custom::Custom::new(config)?),
+            TokenMethod::Custom => Method::Custom(Custom::new(config)?),
             TokenMethod::CarrierLogin => {
                 Method::CarrierLogin(carrier_login::CarrierLogin::new(config)?)
             }

@@ -188,3 +188,15 @@ fn the_image_is_built_from_files_that_exist_and_with_locked_versions() {
     let version = version.unwrap().trim_matches('"');
     assert!(image.contains(&format!("FROM rust:{version}-")), "{version}");
 }
+
+/// systemd waits for the word, for as long as the SSO takes; it must be able to arrive.
+#[test]
+fn the_unit_is_told_when_the_gateway_is_ready() {
+    let unit = "deploy/systemd/koodrive-gateway.service";
+    assert_eq!(value_of(unit, "Type="), "notify");
+    assert_eq!(value_of(unit, "TimeoutStartSec="), "infinity");
+    assert_eq!(value_of(unit, "ExecReload="), "/bin/kill -HUP $MAINPID");
+    assert!(value_of(unit, "RestrictAddressFamilies=").contains("AF_UNIX"));
+    let started = value_of(unit, "ExecStart=");
+    assert_eq!(started.rsplit('/').next(), Some("koodrive-gateway run"));
+}

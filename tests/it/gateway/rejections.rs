@@ -255,6 +255,13 @@ async fn framing_that_two_parsers_could_read_differently() {
         assert_eq!((answer.status, &*answer.body), (status, &b""[..]));
         assert_eq!(connection.rest().await.unwrap(), b"", "the connection is closed");
     }
+    // Four answered in full and two bare: all are counted, and the bare ones logged.
+    for (reason, count) in [("framing_illegal", 5.0), ("headers_too_large", 1.0)] {
+        let metric = format!("koodrive_gateway_rejections_total{{reason=\"{reason}\"}}");
+        metric_becomes(&world, &metric, count).await;
+        let told = |line: &Value| line["reason"] == reason;
+        assert!(world.gateway.logs.wait_for(SOON, told).await.is_some(), "{reason}");
+    }
     nothing_spent(&world);
 }
 

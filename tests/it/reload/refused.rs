@@ -30,7 +30,7 @@ async fn a_bad_file_keeps_the_old_one_and_is_told_on_readyz_in_the_log_and_by_a_
     assert_eq!(world.reread().await, Reread::Unchanged);
     assert_eq!(notes(&world).await, told);
 
-    assert!(world.reconfigure("[limit]\ncalls_burst = 62").await);
+    assert!(world.reconfigure("[limit]\ncalls_per_minute = 60\ncalls_burst = 62").await);
     assert!(notes(&world).await.is_empty());
     assert!(policy(&world, "alice").await.contains("\"calls\";q=62"));
 }

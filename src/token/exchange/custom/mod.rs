@@ -1,6 +1,7 @@
 //! Any login that answers JSON: a request made from a template, an answer read by pointers.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -35,7 +36,7 @@ use crate::token::error::Unusable;
 mod template;
 
 #[derive(Debug)]
-pub(super) struct Custom {
+pub(in crate::token) struct Custom {
     endpoint: Uri,
     method: CustomMethod,
     format: CustomFormat,
@@ -57,7 +58,7 @@ struct Rule {
 }
 
 impl Custom {
-    pub(super) fn new(config: &TokenConfig) -> Result<Self, ExchangeSetupError> {
+    pub(in crate::token) fn new(config: &TokenConfig) -> Result<Self, ExchangeSetupError> {
         let endpoint = config.endpoint.as_ref().ok_or(ExchangeSetupError::EndpointMissing)?;
         let custom = &config.custom;
         let wrong = ExchangeSetupError::Custom;
@@ -87,6 +88,15 @@ impl Custom {
             success: rules(&custom.success).map_err(wrong)?,
             denied: rules(&custom.denied).map_err(wrong)?,
         })
+    }
+
+    /// The names of the claims a caller must have.
+    pub(in crate::token) fn claims(&self) -> BTreeSet<&str> {
+        let mut names = BTreeSet::new();
+        let headers = self.headers.iter().map(|(_, template)| template);
+        let body = self.body.iter().map(|(_, template)| template);
+        headers.chain(body).for_each(|template| template.claims(&mut names));
+        names
     }
 
     /// The login of this caller. A caller without a claim the template names is denied.

@@ -2,6 +2,8 @@
 //!
 //! Parsed once, when the configuration is. Braces around anything but a word are text.
 
+use std::collections::BTreeSet;
+
 use serde_json::Map;
 use serde_json::Value;
 
@@ -94,6 +96,19 @@ impl Template {
             parts.push(Part::Literal(literal));
         }
         Ok(Self::Text(parts))
+    }
+
+    /// The names of the claims it needs.
+    pub(super) fn claims<'t>(&'t self, into: &mut BTreeSet<&'t str>) {
+        match self {
+            Self::Text(parts) => into.extend(parts.iter().filter_map(|part| match part {
+                Part::Claim(name) => Some(name.as_str()),
+                _ => None,
+            })),
+            Self::List(items) => items.iter().for_each(|item| item.claims(into)),
+            Self::Table(members) => members.iter().for_each(|(_, value)| value.claims(into)),
+            Self::Plain(_) => {}
+        }
     }
 
     /// The value for one caller. A place alone keeps the claim's type; among text it is text.

@@ -1,1 +1,0 @@
-//! The commands, through the real binary.

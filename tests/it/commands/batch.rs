@@ -1,0 +1,91 @@
+//! `check-batch`.
+
+use serde_json::Value;
+use serde_json::json;
+
+use super::fed;
+use super::koodrive_gateway;
+use crate::support::scratch::Scratch;
+use crate::support::world::GOOD_BATCH;
+
+const BAD: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/fixtures/batches/bad/batch_malformed--capacity-string.json"
+);
+const GOOD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/batches/good/compact.json");
+/// The example of the API page, which lacks a comma.
+const PAGE: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/fixtures/batches/bad/batch_not_json--api-page-example-indented.json"
+);
+
+#[tokio::test]
+async fn a_good_batch_is_called_good() {
+    koodrive_gateway(&["check-batch", GOOD]).await.expect(0, &["a good batch of 1 user"]);
+    let said = koodrive_gateway(&["check-batch", GOOD, "--format", "json"]).await.expect(0, &[]);
+    let told: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!((&told["reason"], &told["errors"]), (&Value::Null, &json!([])));
+}
+
+#[tokio::test]
+async fn a_bad_batch_is_shown_with_the_spot_for_people_and_for_programs() {
+    let said = koodrive_gateway(&["check-batch", BAD]).await;
+    let spot = format!("{BAD}:4:26 /users/0/personalCapacity\n");
+    said.expect(1, &[&spot, "found a string", "^", "batch_malformed: 1 fault"]);
+
+    let said = koodrive_gateway(&["check-batch", BAD, "--format", "json"]).await.expect(1, &[]);
+    let told: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(told["reason"], "batch_malformed");
+    let error = &told["errors"][0];
+    assert_eq!(
+        (&error["pointer"], &error["line"], &error["column"]),
+        (&json!("/users/0/personalCapacity"), &json!(4), &json!(26))
+    );
+
+    let said = koodrive_gateway(&["check-batch", BAD, "--language", "zh"]).await;
+    said.expect(1, &["必须是整数"]);
+    koodrive_gateway(&["check-batch", PAGE]).await.expect(1, &["batch_not_json: 1 fault"]);
+}
+
+#[tokio::test]
+async fn standard_input_is_read_with_a_dash_or_without_a_file() {
+    for arguments in [&["check-batch", "-"][..], &["check-batch"]] {
+        fed(arguments, GOOD_BATCH).await.expect(0, &["standard input: a good batch of 2 users"]);
+        fed(arguments, "[]").await.expect(1, &["standard input:1:1"]);
+    }
+}
+
+#[tokio::test]
+async fn the_rules_are_those_of_the_configuration() {
+    let scratch = Scratch::new().unwrap();
+    let write = |limit: &str| {
+        let text = format!(
+            "[[accept.issuers]]\nissuer = \"https://sso.example.com\"\naudiences = [\"a\"]\n\
+             [token]\nendpoint = \"https://sso.example.com/token\"\nclient_id = \"gateway\"\n\
+             client_secret_file = \"secret\"\n\
+             [forward]\nupstream = \"https://koodrive.example.com\"\n[validate]\n{limit}\n"
+        );
+        scratch.write("secret", "secret").unwrap();
+        scratch.write("gateway.toml", text).unwrap().to_str().unwrap().to_owned()
+    };
+    for (limit, complaint) in [
+        ("max_users = 1", "users may hold at most 1 users, found 2"),
+        ("max_body = \"100B\"", ""),
+        ("max_dept_name_chars = 2", "targetDeptName"),
+    ] {
+        let config = write(limit);
+        let said = fed(&["check-batch", "--config", &config], GOOD_BATCH).await;
+        let said = said.expect(1, &[]);
+        assert!(said.stdout.contains(complaint), "{limit}: {said:?}");
+        assert_eq!(said.stderr.contains("larger than validate.max_body"), complaint.is_empty());
+    }
+    let config = write("max_userz = 1");
+    let said = fed(&["check-batch", "--config", &config], GOOD_BATCH).await.expect(2, &[]);
+    said.complains("did you mean `max_users`?");
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_a_failure_and_no_verdict() {
+    let said = koodrive_gateway(&["check-batch", "/nowhere/batch.json"]).await.expect(3, &[]);
+    said.complains("/nowhere/batch.json: ");
+}

@@ -1,0 +1,185 @@
+//! `explain`: what each stage would decide, and why.
+
+use super::Said;
+use super::config_of;
+use super::koodrive_gateway;
+use crate::support::koodrive::PREVERIFY;
+use crate::support::world::GOOD_BATCH;
+use crate::support::world::Plan;
+use crate::support::world::World;
+
+/// One call explained under the configuration of a world whose gateway is never asked.
+async fn explained(world: &World, token: &str, call: &str, body: Option<&str>) -> Said {
+    let token_file = world.scratch.write("token", format!("{token}\n")).unwrap();
+    let mut arguments = vec!["explain", "--config", config_of(world)];
+    arguments.extend(["--token-file", token_file.to_str().unwrap(), call]);
+    let body = body.map(|body| world.scratch.write("batch.json", body).unwrap());
+    if let Some(body) = &body {
+        arguments.extend(["--body", body.to_str().unwrap()]);
+    }
+    let said = koodrive_gateway(&arguments).await;
+    said.keeps_quiet_about(world, token);
+    said
+}
+
+fn preverify() -> String {
+    format!("POST {PREVERIFY}")
+}
+
+/// A world that knows the keys by file, so that `explain` can check signatures.
+async fn with_keys(plan: Plan) -> World {
+    let world = plan.start().await;
+    let sso = crate::support::caller::Caller::new(&world.http, &world.sso.issuer(), None);
+    world.scratch.write("jwks.json", sso.get("/jwks").await.body).unwrap();
+    let text = std::fs::read_to_string(world.config_file()).unwrap();
+    let named = "[[accept.issuers]]\njwks_file = \"jwks.json\"\n";
+    world.scratch.write("gateway.toml", text.replace("[[accept.issuers]]\n", named)).unwrap();
+    world
+}
+
+#[tokio::test]
+async fn a_good_call_is_explained_stage_by_stage() {
+    let world = with_keys(World::plan()).await;
+    let token = world.sso.token_for("alice");
+    let said = explained(&world, &token, &preverify(), Some(GOOD_BATCH)).await;
+    let caller = koodrive_gateway::accept::CallerId::of(&world.sso.issuer(), "alice");
+    let endpoint = world.sso.token_endpoint();
+    let said = said.expect(
+        0,
+        &[
+            "call\n  preverify: limited and validated",
+            "accept\n  ok       form",
+            "ok       signature: a signature",
+            "ok       subject: one (not shown)",
+            &format!("limit\n  caller {caller} in logs and limits\n"),
+            "60 calls a minute (burst 10)",
+            "validate\n  body: a good batch of 2 users",
+            &format!("token\n  RFC 8693 token exchange at {endpoint}, as client koodrive-gateway"),
+            "sends: this SSO token as subject_token",
+            "kept: one token for this caller, by issuer and subject\n",
+            "lives: 1200s after the last call KooDrive accepted, at most 43200s",
+            &format!("forward\n  to {}{PREVERIFY}\n", world.koodrive.url()),
+        ],
+    );
+    assert!(!said.stdout.contains("alice") && !said.stdout.contains("REFUSED"), "{said:?}");
+    assert_eq!(world.koodrive.received.all().len(), 0);
+    assert_eq!(world.sso.granted(), 0);
+
+    let said = explained(&world, &token, "GET /koodrive/ose/v1/userList?limit=1", None).await;
+    said.expect(
+        0,
+        &[
+            "call\n  below /koodrive/ and not preverify: streamed through untouched\n",
+            "limit\n  for preverify only\nvalidate\n  for preverify only: the body is not read\n",
+            "/koodrive/ose/v1/userList?limit=1\n",
+        ],
+    );
+    let spelled = explained(&world, &token, &preverify().replace("pre", "%70re"), None).await;
+    spelled.expect(0, &["preverify in another spelling", "no --body given", PREVERIFY]);
+}
+
+#[tokio::test]
+async fn a_refusal_ends_the_walk_with_its_reason() {
+    let world = with_keys(World::plan()).await;
+    let good = world.sso.token_for("alice");
+    let now = world.sso.clock().unix_seconds();
+    let expired = world.sso.mint("alice").claim("exp", now - 120).sign();
+    let elsewhere = world.sso.mint("alice").claim("aud", "another").sign();
+    let forged = format!("{}AAAA", good.get(..good.len() - 4).unwrap());
+    let cases: [(&str, &str, &str, &str); 9] = [
+        (&expired, &preverify(), "REFUSED  exp", "limit\n"),
+        (&elsewhere, &preverify(), "REFUSED  aud", "limit\n"),
+        (&forged, &preverify(), "REFUSED  signature", "limit\n"),
+        ("b9xq7.k2w8z.m4v6y", &preverify(), "REFUSED  form", "limit\n"),
+        (&good, "GET /", "REFUSED  404: it does not begin with forward.prefix", "accept\n"),
+        (&good, "GET /koodrive/..;/x", "REFUSED  404: some server could read", "accept\n"),
+        (&good, &preverify().replace("POST", "GET"), "allowed: POST", "accept\n"),
+        (&good, "TRACE /koodrive/x", "REFUSED  405: TRACE", "accept\n"),
+        (&good, &preverify().replace("/preverify", "%2fpreverify"), "as preverify", "accept\n"),
+    ];
+    for (token, call, expected, not_reached) in cases {
+        let said = explained(&world, token, call, None).await.expect(1, &[expected]);
+        assert!(!said.stdout.contains(not_reached), "{call}: {said:?}");
+    }
+    let bad = GOOD_BATCH.replace(":10 ", ":\"10\" ");
+    let said = explained(&world, &good, &preverify(), Some(&bad)).await;
+    let said = said.expect(1, &["/users/0/personalCapacity", "batch_malformed: 1 fault"]);
+    assert!(!said.stdout.contains("\ntoken\n"), "{said:?}");
+}
+
+#[tokio::test]
+async fn without_keys_at_hand_the_signature_is_skipped_and_the_walk_goes_on() {
+    let world = World::start().await;
+    let token = world.sso.token_for("alice");
+    let said = explained(&world, &token, &preverify(), None).await;
+    said.expect(0, &["skipped  key", "the signature was not checked", "token\n", "forward\n"]);
+}
+
+#[tokio::test]
+async fn switched_off_and_observing_guards_are_named() {
+    let limits = "[limit]\nmode = 'observe'\n[validate]\nmode = 'observe'";
+    let world = World::plan().config(limits).start().await;
+    let token = world.sso.token_for("alice");
+    let said = explained(&world, &token, &preverify(), Some("[]")).await;
+    said.expect(0, &["limit.mode is observe", "validate.mode is observe", "batch_malformed"]);
+    let limits = "[limit]\nmode = 'off'\n[validate]\nmode = 'off'";
+    let world = World::plan().config(limits).start().await;
+    let token = world.sso.token_for("alice");
+    let said = explained(&world, &token, &preverify(), Some("[]")).await;
+    said.expect(0, &["switched off by limit.mode", "switched off by validate.mode"]);
+}
+
+#[tokio::test]
+async fn the_token_stage_tells_what_is_sent_what_is_missing_and_whose_token_it_is() {
+    let secret = |plan: Plan| plan.file("app-secret", "s3cr3t-of-the-app\n");
+    let app = "[token]\nmethod = 'app_signature'\n[token.app]\napp_id = 'app-1'\n\
+               app_secret_file = 'app-secret'\nuser_map_file = 'users.toml'";
+    let custom = "[token]\nmethod = 'custom'\n[token.custom]\n\
+                  headers = { x-region = '{claim:region}' }\n\
+                  body = { token = '{sso_token}', list = [{ tenant = '{claim:tenant}' }] }";
+    let carrier = "[token]\nmethod = 'carrier_login'\n[token.carrier]\naccount = 'robot'\n\
+                   password_file = 'app-secret'";
+    let claims = "[token]\nmethod = 'jwt_bearer'\nscope = 'drive'\ncache_claims = ['tenant', 'x']";
+    let process = "[token]\nmethod = 'client_credentials'";
+    let tenant = Some("tenant");
+    let id = Some("koodrive_user_id");
+    let rows: [(&str, Option<&str>, i32, &[&str]); 8] = [
+        (app, None, 1, &["X-User-Id: unknown", "REFUSED  403: no KooDrive user id is known"]),
+        (app, id, 0, &["X-User-Id: known from claim koodrive_user_id"]),
+        (custom, None, 1, &["region (MISSING), tenant (MISSING)", "REFUSED  403"]),
+        (custom, tenant, 1, &["sends: list, token", "region (MISSING), tenant (present)"]),
+        (carrier, None, 0, &["sends: the configured account", "for the whole process"]),
+        (claims, tenant, 0, &["as assertion, scope drive", "tenant (present), x (missing"]),
+        (claims, None, 0, &["subject and tenant (missing, which counts"]),
+        (process, None, 0, &["sends: nothing of the caller", "one token for the whole process"]),
+    ];
+    for (config, claim, code, expected) in rows {
+        let plan = secret(World::plan()).file("users.toml", "bob = \"200\"\n").config(config);
+        let world = plan.start().await;
+        let mint = world.sso.mint("alice");
+        let mint = match claim {
+            Some(claim) => mint.claim(claim, "value-of-the-claim"),
+            None => mint,
+        };
+        let said = explained(&world, &mint.sign(), "GET /koodrive/x", None).await;
+        let said = said.expect(code, expected);
+        assert!(!said.stdout.contains("value-of-the-claim"), "{said:?}");
+        assert!(!said.stdout.contains("s3cr3t"), "{said:?}");
+        if config == app {
+            let bob = world.sso.token_for("bob");
+            let said = explained(&world, &bob, "GET /koodrive/x", None).await;
+            said.expect(0, &["X-User-Id: known from token.app.user_map_file"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_call_or_no_file_is_said_so() {
+    let world = World::start().await;
+    let token = world.sso.token_for("alice");
+    explained(&world, &token, "/koodrive/x", None).await.expect(2, &[]).complains("such as 'POST ");
+    explained(&world, &token, "G,T /x", None).await.expect(2, &[]).complains("a method such as");
+    let config = config_of(&world);
+    let arguments = ["explain", "--config", config, "--token-file", "/nowhere", "GET /koodrive/x"];
+    koodrive_gateway(&arguments).await.expect(3, &[]).complains("/nowhere: ");
+}

@@ -216,10 +216,6 @@ impl Metrics {
         self.requests.get_or_create(&RequestLabels { call, status, origin }).inc();
     }
 
-    pub(super) fn count_rejection(&self, reason: &'static str) {
-        self.rejections.get_or_create(&Reason { reason }).inc();
-    }
-
     pub(super) fn key_fetched(&self, fetch: &KeyFetch) {
         let labels = IssuerOutcome { issuer: fetch.issuer.clone(), outcome: fetch.outcome };
         self.jwks_fetches.get_or_create(&labels).inc();

@@ -33,6 +33,7 @@ async fn a_leader_finds_the_token_of_a_flight_that_landed_meanwhile() {
         connect_timeout: Duration::from_secs(1),
         pool_idle_timeout: Duration::from_secs(1),
         pool_max_idle: 1,
+        connections_max: 1,
         extra_roots: "",
         identity: None,
         http2: false,

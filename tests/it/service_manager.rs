@@ -1,5 +1,7 @@
 //! What a service manager is told over its socket: `Type=notify` of systemd.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
+
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::SocketAddr;
 use std::time::Duration;

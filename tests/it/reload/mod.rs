@@ -1,5 +1,7 @@
 //! Changes of files while the gateway serves, seen from outside through the real binary.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
+
 pub(crate) mod files;
 mod refused;
 mod under_load;

@@ -17,7 +17,7 @@ use crate::support::world::GOOD_BATCH;
 use crate::support::world::World;
 
 /// Name without prefix, type, labels.
-const CONTRACT: [(&str, &str, &[&str]); 19] = [
+const CONTRACT: [(&str, &str, &[&str]); 20] = [
     ("requests", "counter", &["call", "status", "origin"]),
     ("request_duration_seconds", "histogram", &["call"]),
     ("rejections", "counter", &["reason"]),
@@ -28,6 +28,7 @@ const CONTRACT: [(&str, &str, &[&str]); 19] = [
     ("jwks_fetches", "counter", &["issuer", "outcome"]),
     ("jwks_age_seconds", "gauge", &["issuer"]),
     ("limit_decisions", "counter", &["policy", "decision"]),
+    ("limit_store_errors", "counter", &[]),
     ("batch_users", "histogram", &[]),
     ("upstream_duration_seconds", "histogram", &[]),
     ("upstream_replays", "counter", &[]),
@@ -232,7 +233,6 @@ async fn refusals_are_counted_by_reason_and_by_who_must_act() {
             ("rejections_total{reason=\"token_endpoint_unavailable\"}", 1.0),
             ("rejections_total{reason=\"limit_calls\"}", 1.0),
             ("rejections_total{reason=\"route_unknown\"}", 1.0),
-            ("token_lookups_total{source=\"denied\"}", 1.0),
             ("token_exchanges_total{outcome=\"unavailable\"}", 1.0),
             ("token_exchange_duration_seconds_count", 1.0),
             ("limit_decisions_total{policy=\"calls\",decision=\"allowed\"}", 1.0),

@@ -3,7 +3,9 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
@@ -22,6 +24,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// Connects within a bound that covers the TLS handshake too. Clones share the places.
 #[derive(Clone, Debug)]
@@ -37,10 +40,48 @@ pub(super) struct Connector {
 pub(super) struct NoPlace;
 
 /// What a connection has behind it; an extra of the connection itself.
+///
+/// Where one request follows another it is told by the reads and writes themselves: a connection
+/// can be handed to the next request before the last one's answer has reached whoever asked.
 #[derive(Clone, Debug)]
 struct Past {
-    uses: Arc<AtomicU64>,
+    /// Another request was answered before the one that is on it now.
+    used: Arc<AtomicBool>,
+    /// Reads that ended since something was written; an end or a failure is a read too.
+    reads: Arc<AtomicUsize>,
+    /// Requests whose answers began; for HTTP/2, where requests do not follow each other.
+    answers: Arc<AtomicU64>,
     since: Instant,
+    /// Cancelled when the connection is gone.
+    gone: CancellationToken,
+}
+
+impl Past {
+    fn begin() -> Self {
+        Self {
+            used: Arc::default(),
+            reads: Arc::default(),
+            answers: Arc::default(),
+            since: Instant::now(),
+            gone: CancellationToken::new(),
+        }
+    }
+
+    fn writes(&self) {
+        if 0 < self.reads.swap(0, Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn has_read(&self) {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Of a request that failed: whether the last thing before it was a whole answer to another.
+    /// The one read that may have ended since is the end of the stream.
+    fn ended_between_requests(&self) -> bool {
+        self.used.load(Ordering::Relaxed) && self.reads.load(Ordering::Relaxed) <= 1
+    }
 }
 
 /// A connection that knows its past and keeps its place.
@@ -64,20 +105,53 @@ impl Connector {
     }
 }
 
-/// Counts one use of the connection a request went out on; tells whether it was not the first.
+/// Notes that a request on this connection has ended. Tells whether another had been answered on
+/// it before, and not a byte of an answer has come since: if the request failed, the peer may have
+/// been closing.
 ///
 /// A connection that is too old is not used again: the peer's name may mean another address by
 /// now, and its load may have moved.
 pub(super) fn note_use(connection: &CaptureConnection) -> bool {
-    let mut extensions = http::Extensions::new();
     let metadata = connection.connection_metadata();
     let Some(connected) = metadata.as_ref() else { return false };
-    connected.get_extras(&mut extensions);
-    let Some(past) = extensions.get::<Past>() else { return false };
+    let Some(past) = past_of(Some(connected)) else { return false };
     if CONNECTION_AGE_MAX < past.since.elapsed() {
         connected.poison();
     }
-    0 < past.uses.fetch_add(1, Ordering::Relaxed)
+    if connected.is_negotiated_h2() {
+        return 0 < past.answers.fetch_add(1, Ordering::Relaxed);
+    }
+    past.ended_between_requests()
+}
+
+/// Returns once a request is with a connection that has been gone for `grace`.
+///
+/// hyper cancels such requests, but for one that is handed over in the very moment in which the
+/// connection ends: it would wait for its answer for ever. `grace` leaves time for the cancelled
+/// ones to find another connection.
+pub(super) async fn forgotten(connection: &mut CaptureConnection, grace: Duration) {
+    loop {
+        let past = past_of(connection.wait_for_connection_metadata().await.as_ref());
+        let Some(past) = past else { return std::future::pending().await };
+        past.gone.cancelled().await;
+        tokio::time::sleep(grace).await;
+        let now = past_of(connection.connection_metadata().as_ref());
+        if now.is_some_and(|now| Arc::ptr_eq(&now.answers, &past.answers)) {
+            return;
+        }
+    }
+}
+
+fn past_of(connected: Option<&Connected>) -> Option<Past> {
+    let mut extensions = http::Extensions::new();
+    connected?.get_extras(&mut extensions);
+    extensions.remove()
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.past.gone.cancel();
+    }
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -103,8 +177,7 @@ impl tower_service::Service<Uri> for Connector {
             let inner = tokio::time::timeout_at(deadline, connecting)
                 .await
                 .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "connect timed out"))??;
-            let past = Past { uses: Arc::default(), since: Instant::now() };
-            Ok(Stream { inner, past, deaf: false, _place: place })
+            Ok(Stream { inner, past: Past::begin(), deaf: false, _place: place })
         })
     }
 }
@@ -121,7 +194,11 @@ impl hyper::rt::Read for Stream {
         cx: &mut Context<'_>,
         into: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, into)
+        let read = Pin::new(&mut self.inner).poll_read(cx, into);
+        if read.is_ready() {
+            self.past.has_read();
+        }
+        read
     }
 }
 
@@ -136,6 +213,7 @@ impl hyper::rt::Write for Stream {
         if self.deaf {
             return Poll::Ready(Ok(bytes.len()));
         }
+        self.past.writes();
         let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
         self.unless_deaf(written, bytes.len())
     }
@@ -165,6 +243,7 @@ impl hyper::rt::Write for Stream {
         if self.deaf {
             return Poll::Ready(Ok(all));
         }
+        self.past.writes();
         let written = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
         self.unless_deaf(written, all)
     }

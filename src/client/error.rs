@@ -28,6 +28,8 @@ pub enum ClientError {
     Connect(#[source] legacy::Error),
     #[error("all connections are in use")]
     Saturated,
+    #[error("the connection closed before the request was written")]
+    Forgotten,
     #[error("the connection broke before the answer")]
     Broken {
         #[source]
@@ -62,6 +64,7 @@ impl ClientError {
             Self::Body(_)
             | Self::Connect(_)
             | Self::Saturated
+            | Self::Forgotten
             | Self::TimedOut(_)
             | Self::TooLarge(_) => None,
         }
@@ -75,6 +78,7 @@ impl ClientError {
                 let answered = cause_of::<hyper::Error>(cause).is_some_and(hyper::Error::is_parse);
                 *reused && !answered
             }
+            Self::Forgotten => true,
             Self::Body(_)
             | Self::Connect(_)
             | Self::Saturated

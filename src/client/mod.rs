@@ -26,6 +26,7 @@ use rustls::pki_types::pem::PemObject as _;
 use tokio::time::Instant;
 
 use self::connect::Connector;
+use self::connect::forgotten;
 use self::connect::note_use;
 pub use self::date::answer_date;
 pub use self::date::clock_skew;
@@ -60,6 +61,7 @@ pub struct Client {
     pooled: legacy::Client<Connector, OutboundBody>,
     /// Over the same connector, but each request has a connection of its own.
     fresh: legacy::Client<Connector, OutboundBody>,
+    connect_timeout: Duration,
 }
 
 /// A small answer, read whole.
@@ -99,7 +101,7 @@ impl Client {
             .retry_canceled_requests(true);
         let fresh = builder.pool_max_idle_per_host(0).build(connector.clone());
         let pooled = builder.pool_max_idle_per_host(options.pool_max_idle).build(connector);
-        Ok(Self { pooled, fresh })
+        Ok(Self { pooled, fresh, connect_timeout: options.connect_timeout })
     }
 
     /// Sends a request and waits for the head of the answer, at most `timeout` from when the
@@ -109,7 +111,7 @@ impl Client {
         request: Request<OutboundBody>,
         timeout: Duration,
     ) -> Result<Response<Incoming>, ClientError> {
-        send_by(&self.pooled, request, timeout).await
+        self.send_by(&self.pooled, request, timeout).await
     }
 
     /// The same over a new connection, which the peer cannot have been closing already.
@@ -118,7 +120,40 @@ impl Client {
         request: Request<OutboundBody>,
         timeout: Duration,
     ) -> Result<Response<Incoming>, ClientError> {
-        send_by(&self.fresh, request, timeout).await
+        self.send_by(&self.fresh, request, timeout).await
+    }
+
+    async fn send_by(
+        &self,
+        client: &legacy::Client<Connector, OutboundBody>,
+        mut request: Request<OutboundBody>,
+        timeout: Duration,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let connection = capture_connection(&mut request);
+        let mut watched = connection.clone();
+        let progress = request.body().progress();
+        let mut sent = std::pin::pin!(client.request(request));
+        let mut forgotten =
+            std::pin::pin!(forgotten(&mut watched, self.connect_timeout + FORGOTTEN_AFTER));
+        let mut deadline = Instant::now() + timeout;
+        let sent = loop {
+            tokio::select! {
+                biased;
+                outcome = sent.as_mut() => break outcome,
+                () = forgotten.as_mut() => return Err(ClientError::Forgotten),
+                () = tokio::time::sleep_until(deadline) => {
+                    match progress.as_ref().map(|progress| progress.last() + timeout) {
+                        Some(later) if deadline < later => deadline = later,
+                        _ => {
+                            note_use(&connection);
+                            return Err(ClientError::TimedOut(timeout));
+                        }
+                    }
+                }
+            }
+        };
+        let reused = note_use(&connection);
+        sent.map_err(|error| ClientError::of(error, reused))
     }
 
     /// One bounded exchange of small messages: at most `bytes_max` of answer within `timeout`.
@@ -138,31 +173,6 @@ impl Client {
             }
         };
         tokio::time::timeout(timeout, whole).await.unwrap_or(Err(ClientError::TimedOut(timeout)))
-    }
-}
-
-async fn send_by(
-    client: &legacy::Client<Connector, OutboundBody>,
-    mut request: Request<OutboundBody>,
-    timeout: Duration,
-) -> Result<Response<Incoming>, ClientError> {
-    let connection = capture_connection(&mut request);
-    let progress = request.body().progress();
-    let mut sent = std::pin::pin!(client.request(request));
-    let mut deadline = Instant::now() + timeout;
-    let sent = loop {
-        match tokio::time::timeout_at(deadline, sent.as_mut()).await {
-            Ok(outcome) => break Some(outcome),
-            Err(_) => match progress.as_ref().map(|progress| progress.last() + timeout) {
-                Some(later) if deadline < later => deadline = later,
-                _ => break None,
-            },
-        }
-    };
-    let reused = note_use(&connection);
-    match sent {
-        None => Err(ClientError::TimedOut(timeout)),
-        Some(outcome) => outcome.map_err(|error| ClientError::of(error, reused)),
     }
 }
 
@@ -199,3 +209,4 @@ const H2_CONNECTION_BYTES: u32 = 4 * 1024 * 1024;
 const H2_SEND_BYTES_MAX: usize = 64 * 1024;
 const H2_PING_EVERY: Duration = Duration::from_secs(15);
 const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
+const FORGOTTEN_AFTER: Duration = Duration::from_millis(250);

@@ -62,9 +62,11 @@ impl Door {
         let socket = Patient::new(socket, self.idle_timeout);
         let Some(tls) = tls else {
             match tokio::time::timeout_at(deadline, detect(socket)).await {
-                Ok(Ok((socket, begin, true))) => self.serve_h2(socket, begin, caller).await,
+                Ok(Ok((socket, begin, true))) => {
+                    Box::pin(self.serve_h2(socket, begin, caller)).await;
+                }
                 Ok(Ok((socket, begin, false))) => {
-                    self.serve_h1(socket, begin, deadline, caller).await;
+                    Box::pin(self.serve_h1(socket, begin, deadline, caller)).await;
                 }
                 Ok(Err(error)) => tracing::debug!(%error, "connection ended before a request"),
                 Err(_) => tracing::debug!("connection sent no request in time"),
@@ -74,9 +76,9 @@ impl Door {
         match tokio::time::timeout_at(deadline, tls.accept(socket)).await {
             Ok(Ok(stream)) => {
                 if stream.get_ref().1.alpn_protocol() == Some(tls::ALPN_H2) {
-                    self.serve_h2(stream, Bytes::new(), caller).await;
+                    Box::pin(self.serve_h2(stream, Bytes::new(), caller)).await;
                 } else {
-                    self.serve_h1(stream, Bytes::new(), deadline, caller).await;
+                    Box::pin(self.serve_h1(stream, Bytes::new(), deadline, caller)).await;
                 }
             }
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
@@ -94,9 +96,10 @@ impl Door {
             let served = served.clone();
             let caller = caller.clone();
             let fault = verdicts.next().map(framing::Fault::as_str);
-            async move {
+            // On the heap, so that an idle connection does not keep the room a call needs.
+            Box::pin(async move {
                 Ok::<_, std::convert::Infallible>(served.serve_one(request, &caller, fault).await)
-            }
+            })
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

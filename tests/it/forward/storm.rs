@@ -22,7 +22,7 @@ async fn no_post_runs_twice_and_no_harmless_call_fails_while_connections_close_a
     let calls: u64 = std::env::var("KOODRIVE_STORM_CALLS")
         .map_or(4_000, |calls| calls.parse().expect("a number of calls"));
     let world = World::plan()
-        .config("[limit]\nmode = 'off'\n[telemetry]\nsample_ratio = 0.0\naccess_log = false")
+        .config("[limit]\nmode = 'off'\n[forward]\nresponse_timeout = '10s'\n[telemetry]\nsample_ratio = 0.0\naccess_log = false")
         .start()
         .await;
     world.koodrive.received.keep(usize::try_from(calls * 2).unwrap());

@@ -5,6 +5,7 @@ use std::fmt;
 use super::Rejection;
 use super::whole_seconds;
 use crate::accept::AcceptError;
+use crate::accept::ClaimFault;
 use crate::body::BodyError;
 use crate::call::CallRefused;
 use crate::limit::Policy;
@@ -40,6 +41,12 @@ impl fmt::Display for Text<'_> {
                     Language::Chinese => format!("请在 {seconds} 秒后重试"),
                 }
             }),
+            Rejection::Accept(error) => skewed(error).map(|seconds| match self.language {
+                Language::English => {
+                    format!("the SSO's clock and this host's differ by {seconds} s")
+                }
+                Language::Chinese => format!("单点登录系统与本机时钟相差 {seconds} 秒"),
+            }),
             Rejection::Body(BodyError::TooLarge(bytes)) => Some(match self.language {
                 Language::English => format!("at most {bytes} bytes"),
                 Language::Chinese => format!("最多 {bytes} 字节"),
@@ -53,6 +60,21 @@ impl fmt::Display for Text<'_> {
         }
     }
 }
+
+/// How far the issuer's clock is from ours, where that may be the cause of a refusal.
+fn skewed(error: &AcceptError) -> Option<u64> {
+    match error {
+        AcceptError::Expired { hint, .. }
+        | AcceptError::NotYetValid { hint, .. }
+        | AcceptError::ClaimRefused { fault: ClaimFault::InFuture, hint, .. } => {
+            hint.0.map(i64::unsigned_abs).filter(|seconds| SKEW_TOLD_SECONDS <= *seconds)
+        }
+        _ => None,
+    }
+}
+
+/// A smaller difference is no one's fault: the leeway is meant for it.
+const SKEW_TOLD_SECONDS: u64 = 10;
 
 /// The RFC 9457 title: short, English, the same for each reason.
 pub(super) fn title(reason: &str) -> &'static str {
@@ -258,3 +280,23 @@ pub(super) const TITLES: [(&str, &str); 35] = [
     ("upstream_timeout", "KooDrive timed out"),
     ("token_endpoint_timeout", "Token endpoint timed out"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accept::SkewHint;
+
+    fn expired(skew: Option<i64>, language: Language) -> String {
+        let error = AcceptError::Expired { seconds: 5, hint: SkewHint(skew) };
+        Text { language, rejection: &Rejection::Accept(error) }.to_string()
+    }
+
+    #[test]
+    fn clocks_that_differ_are_named_where_they_may_be_the_cause() {
+        assert!(expired(Some(-90), Language::English).ends_with("differ by 90 s"));
+        assert!(expired(Some(90), Language::Chinese).ends_with("相差 90 秒"));
+        for harmless in [None, Some(0), Some(9), Some(-9)] {
+            assert!(!expired(harmless, Language::English).contains("clock"));
+        }
+    }
+}

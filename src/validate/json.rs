@@ -69,14 +69,23 @@ impl<'b> Cursor<'b> {
 
     #[inline(never)]
     fn skip_some_space(&mut self) {
-        while let Some(byte) = self.peek()
-            && matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
-        {
-            self.at += 1;
-            while self.rest().first_chunk() == Some(b"        ") {
-                self.at += 8;
+        let mut rest = self.rest();
+        loop {
+            // Indentation, eight blanks at a time; what is left of it at once.
+            while let Some((chunk, after)) = rest.split_first_chunk() {
+                let others = u64::from_le_bytes(*chunk) ^ u64::from_le_bytes([b' '; 8]);
+                if others != 0 {
+                    rest = &rest[(others.trailing_zeros() / 8) as usize..];
+                    break;
+                }
+                rest = after;
+            }
+            match rest {
+                [b' ' | b'\n' | b'\r' | b'\t', after @ ..] => rest = after,
+                _ => break,
             }
         }
+        self.at = self.bytes.len() - rest.len();
     }
 
     /// The colon after a name, and the white space around it.

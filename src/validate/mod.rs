@@ -5,6 +5,7 @@
 //! themselves are never touched; they go on as they came. Knows nothing of HTTP statuses, of how
 //! a refusal looks, nor of whether the operator wants faults refused or only observed.
 
+mod any;
 mod buried;
 mod content;
 mod fault;

@@ -84,25 +84,24 @@ pub(super) fn spells(bytes: &[u8], at: usize, name: &str) -> bool {
     decoded_units(bytes, at).eq(name.chars().map(u32::from))
 }
 
-/// The names in `names` (offsets, in order of position) that an earlier one already spelt.
-pub(super) fn duplicates(bytes: &[u8], names: &[usize]) -> Vec<usize> {
-    const FEW: usize = 8;
-    if names.len() <= FEW {
-        let earlier = |index: usize| names.iter().take(index);
-        let is_duplicate = |(index, at): &(usize, &usize)| {
-            earlier(*index).any(|other| compare(bytes, *other, **at).is_eq())
-        };
-        return names.iter().enumerate().filter(is_duplicate).map(|(_, at)| *at).collect();
-    }
+/// Puts the names (offsets) that an earlier one already spelt to the front, in order of position,
+/// and returns how many they are. Needs no memory; the other names are lost.
+pub(super) fn gather_duplicates(bytes: &[u8], names: &mut [usize]) -> usize {
     // Sorting costs the same whatever the names are; a hash table could be filled with collisions.
-    let mut sorted = names.to_vec();
-    sorted.sort_unstable_by(|a, b| compare(bytes, *a, *b).then(a.cmp(b)));
-    let mut found: Vec<usize> = sorted
-        .windows(2)
-        .filter_map(|pair| compare(bytes, pair[0], pair[1]).is_eq().then_some(pair[1]))
-        .collect();
-    found.sort_unstable();
-    found
+    names.sort_unstable_by(|a, b| compare(bytes, *a, *b).then(a.cmp(b)));
+    let mut count = 0;
+    let mut last_new = names.first().copied();
+    for index in 1..names.len() {
+        let at = names[index];
+        if last_new.is_some_and(|new| compare(bytes, new, at).is_eq()) {
+            names[count] = at;
+            count += 1;
+        } else {
+            last_new = Some(at);
+        }
+    }
+    names[..count].sort_unstable();
+    count
 }
 
 /// A total order of decoded names.

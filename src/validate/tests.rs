@@ -57,6 +57,13 @@ fn offsets(written: &[String]) -> (Vec<u8>, Vec<usize>) {
     (bytes, at)
 }
 
+fn duplicates(bytes: &[u8], names: &[usize]) -> Vec<usize> {
+    let mut names = names.to_vec();
+    let count = names::gather_duplicates(bytes, &mut names);
+    names.truncate(count);
+    names
+}
+
 #[test]
 fn names_are_compared_decoded() {
     let same = [
@@ -74,18 +81,17 @@ fn names_are_compared_decoded() {
     ];
     for (a, b) in same {
         let (bytes, at) = offsets(&[a.to_owned(), b.to_owned()]);
-        assert_eq!(names::duplicates(&bytes, &at), [at[1]], "{a} {b}");
+        assert_eq!(duplicates(&bytes, &at), [at[1]], "{a} {b}");
     }
     let different =
         [("a", "b"), ("a", ""), ("a", "a "), ("a", "a!"), ("A", "a"), ("\\ud800", "\\ud801")];
     for (a, b) in different {
         let (bytes, at) = offsets(&[a.to_owned(), b.to_owned()]);
-        assert!(names::duplicates(&bytes, &at).is_empty(), "{a} {b}");
+        assert!(duplicates(&bytes, &at).is_empty(), "{a} {b}");
     }
 }
 
 proptest! {
-    /// Few names are compared in pairs, many are sorted; both must agree with a set.
     #[test]
     fn duplicates_are_those_a_set_finds(
         written in prop::collection::vec("[ab!]|\\\\u0061|\\\\u00e9|é|[ab]é|\\\\\\\\|ab?c?!?|研|矔", 0..24)
@@ -97,7 +103,19 @@ proptest! {
         });
         let wanted: Vec<usize> =
             decoded.zip(&at).filter_map(|(name, at)| (!seen.insert(name)).then_some(*at)).collect();
-        prop_assert_eq!(names::duplicates(&bytes, &at), wanted);
+        prop_assert_eq!(duplicates(&bytes, &at), wanted);
+    }
+
+    #[test]
+    fn white_space_is_passed_over_to_its_end_and_no_further(
+        space in "[ \n\r\t]{0,4} {0,20}[ \n\r\t]{0,12}",
+        rest in "(\"|x|\u{b}|\u{a0}|\u{0}|~ )?.{0,9}",
+    ) {
+        prop_assume!(!rest.starts_with([' ', '\n', '\r', '\t']));
+        let text = format!("{space}{rest}");
+        let mut cursor = Cursor::new(text.as_bytes());
+        cursor.skip_space();
+        prop_assert_eq!(cursor.at, space.len());
     }
 
     #[test]

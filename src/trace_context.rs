@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::fmt;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
@@ -81,12 +82,15 @@ pub struct SpanContext {
     pub trace_id: TraceId,
     pub span_id: SpanId,
     pub sampled: bool,
+    /// Whether the trace id is known to be random: samplers downstream may rely on it (level 2).
+    pub random: bool,
 }
 
 impl SpanContext {
     /// The first span of a new trace.
     pub fn root(sampled: bool) -> Self {
-        Self { trace_id: TraceId::generate(), span_id: SpanId::generate(), sampled }
+        let (trace_id, span_id) = (TraceId::generate(), SpanId::generate());
+        Self { trace_id, span_id, sampled, random: true }
     }
 
     /// A new span of the same trace.
@@ -95,9 +99,14 @@ impl SpanContext {
         Self { span_id: SpanId::generate(), ..*self }
     }
 
+    /// The flags of `traceparent`; those this page does not know are never passed on.
+    pub fn flags(self) -> u8 {
+        u8::from(self.sampled) * SAMPLED | u8::from(self.random) * RANDOM
+    }
+
     /// The `traceparent` that makes this span the parent of what the receiver does.
     pub fn to_traceparent(self) -> HeaderValue {
-        let flags = u8::from(self.sampled);
+        let flags = self.flags();
         let text = format!("00-{}-{}-{flags:02x}", self.trace_id, self.span_id);
         HeaderValue::try_from(text).expect("hex digits and dashes are legal in a header")
     }
@@ -124,12 +133,60 @@ impl SpanContext {
         Some(Self {
             trace_id: TraceId::parse(trace_id)?,
             span_id: SpanId::parse(span_id)?,
-            sampled: flags[0] & 1 == 1,
+            sampled: flags[0] & SAMPLED != 0,
+            random: flags[0] & RANDOM != 0,
         })
     }
 }
 
+const SAMPLED: u8 = 1;
+const RANDOM: u8 = 2;
 const TRACEPARENT_LEN: usize = 55;
+
+/// The caller's `tracestate`, all its lines as one, when it can be passed on: beside a valid
+/// `traceparent`, and itself well-formed as a whole (section 3.3 of the page). Members keep their
+/// order, repeated ones too; empty ones and the space around them are left out.
+pub fn tracestate(headers: &HeaderMap) -> Option<HeaderValue> {
+    SpanContext::from_headers(headers)?;
+    let mut whole: Vec<u8> = Vec::new();
+    let mut members = 0;
+    for line in headers.get_all(TRACESTATE) {
+        for member in line.as_bytes().split(|byte| *byte == b',') {
+            let member = member.trim_ascii();
+            if member.is_empty() {
+                continue;
+            }
+            members += 1;
+            if MEMBERS_MAX < members || !is_member(member) {
+                return None;
+            }
+            if !whole.is_empty() {
+                whole.push(b',');
+            }
+            whole.extend_from_slice(member);
+        }
+    }
+    HeaderValue::from_maybe_shared(Bytes::from(whole)).ok().filter(|value| !value.is_empty())
+}
+
+const MEMBERS_MAX: usize = 32;
+const PART_MAX: usize = 256;
+
+/// `key=value`; keys as level 2 of the page has them, a superset of those of level 1.
+fn is_member(member: &[u8]) -> bool {
+    let Some(equals) = member.iter().position(|byte| *byte == b'=') else {
+        return false;
+    };
+    let (key, value) = (&member[..equals], &member[equals + 1..]);
+    let key_starts = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let key_goes_on = |byte: u8| key_starts(byte) || b"_-*/@".contains(&byte);
+    let in_value = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'=';
+    key.first().is_some_and(|byte| key_starts(*byte))
+        && key.iter().all(|byte| key_goes_on(*byte))
+        && value.iter().all(|byte| in_value(*byte))
+        && (1..=PART_MAX).contains(&key.len())
+        && (1..=PART_MAX).contains(&value.len())
+}
 
 fn split_fields(head: &[u8]) -> Option<[&[u8]; 4]> {
     let dashes = [2, 35, 52];

@@ -41,6 +41,7 @@ use crate::config::ForwardConfig;
 use crate::config::Forwarded;
 use crate::config::Propagate;
 use crate::token::Credential;
+use crate::trace_context;
 use crate::trace_context::SpanContext;
 use crate::trace_context::TRACEPARENT;
 use crate::trace_context::TRACESTATE;
@@ -294,11 +295,7 @@ impl ForwardError {
 
 impl TraceHeaders {
     fn of(inbound: &HeaderMap) -> Self {
-        // `tracestate` only means something beside a valid `traceparent` (W3C, section 3.3).
-        let tracestate = SpanContext::from_headers(inbound)
-            .and_then(|_| joined(inbound, &TRACESTATE))
-            .filter(|value| !value.is_empty());
-        Self { tracestate, baggage: joined(inbound, &BAGGAGE) }
+        Self { tracestate: trace_context::tracestate(inbound), baggage: joined(inbound, &BAGGAGE) }
     }
 }
 

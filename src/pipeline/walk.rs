@@ -71,7 +71,13 @@ impl Pipeline {
             }
             (None, Some((trace_id, span_id))) => {
                 let sampled = self.telemetry.sample(None, trace_id);
-                let span = SpanContext { trace_id, span_id: SpanId::generate(), sampled };
+                let span = SpanContext {
+                    trace_id,
+                    span_id: SpanId::generate(),
+                    sampled,
+                    // Whoever made the id, this does not say how.
+                    random: false,
+                };
                 (span, Some(SpanContext { span_id, ..span }))
             }
             (None, None) => {

@@ -279,7 +279,7 @@ fn otel_context(context: SpanContext) -> otel::SpanContext {
     otel::SpanContext::new(
         otel::TraceId::from_bytes(context.trace_id.to_bytes()),
         otel::SpanId::from_bytes(context.span_id.to_bytes()),
-        otel::TraceFlags::default().with_sampled(context.sampled),
+        otel::TraceFlags::new(context.flags()),
         false,
         otel::TraceState::NONE,
     )

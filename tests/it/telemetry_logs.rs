@@ -72,6 +72,7 @@ fn known_span() -> SpanContext {
         trace_id: TraceId::parse(b"0123456789abcdef0123456789abcdef").expect("hex"),
         span_id: SpanId::parse(b"0123456789abcdef").expect("hex"),
         sampled: true,
+        random: true,
     }
 }
 

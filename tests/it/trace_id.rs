@@ -6,6 +6,7 @@ use std::time::UNIX_EPOCH;
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
+use koodrive_gateway::trace_context;
 use koodrive_gateway::trace_context::SpanContext;
 use koodrive_gateway::trace_context::SpanId;
 use koodrive_gateway::trace_context::TraceId;
@@ -92,6 +93,7 @@ fn a_made_id_leads_to_its_trace_span_and_second() {
         trace_id: TraceId::parse(b"4bf92f3577b34da6a3ce929d0e0e4736").unwrap(),
         span_id: SpanId::parse(b"00f067aa0ba902b7").unwrap(),
         sampled: true,
+        random: true,
     };
     let id = XTraceId::generate(&span, UNIX_EPOCH + Duration::from_secs(1_795_000_000));
     assert_eq!(id.as_str(), "4bf92f3577b34da6a3ce929d0e0e473600f067aa0ba902b71795000000");
@@ -146,6 +148,65 @@ fn traceparent_is_read_strictly() {
     assert_eq!(read(&[good, good]), None);
 }
 
+const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+#[test]
+fn of_the_flags_the_known_ones_go_on() {
+    for (given, sent) in [("00", "00"), ("01", "01"), ("02", "02"), ("03", "03"), ("ff", "03")] {
+        let parent = PARENT.replace("-01", &format!("-{given}"));
+        let read = SpanContext::from_headers(&headers("traceparent", &[parent.as_bytes()]));
+        let child = read.unwrap().child().to_traceparent();
+        assert!(child.to_str().unwrap().ends_with(&format!("-{sent}")), "{child:?}");
+    }
+    let root = SpanContext::root(false).to_traceparent();
+    assert!(root.to_str().unwrap().ends_with("-02"), "{root:?}");
+}
+
+#[test]
+fn a_tracestate_goes_on_whole_or_not_at_all() {
+    let members = |count| (0..count).map(|n| format!("k{n}=v")).collect::<Vec<_>>().join(",");
+    let long = |key, value| format!("{}={}", "k".repeat(key), "v".repeat(value));
+    let all_bytes: String = (b' '..=b'~').map(char::from).filter(|c| !",=".contains(*c)).collect();
+    let good =
+        ["a=1", "foo@=1,bar=2", "foo@@bar=1", "1a=1", "0@a=1", "a_-*/@9=1", "a=1,a=2", "a= b"];
+    let longest = [long(256, 1), long(1, 256), members(32), format!("a={all_bytes}")];
+    for state in good.into_iter().chain(longest.iter().map(String::as_str)) {
+        assert_eq!(passed_on(&[PARENT], &[state]).as_deref(), Some(state));
+    }
+    let tidied: [(&[&str], &str); 5] = [
+        (&["a=1 \t, \tb=2"], "a=1,b=2"),
+        (&["a=1", "b=2,c=3"], "a=1,b=2,c=3"),
+        (&["", "a=1"], "a=1"),
+        (&["a=1", ""], "a=1"),
+        (&["a=1,,b=2,"], "a=1,b=2"),
+    ];
+    for (given, expected) in tidied {
+        assert_eq!(passed_on(&[PARENT], given).as_deref(), Some(expected), "{given:?}");
+    }
+    let bad =
+        ["", " , ", "a", "=1", "a=", "a =1", "A=1", "a.b=1", "@a=1", "_a=1", "a=b=c", "a=\tb\tc"];
+    let too_long = [long(257, 1), long(1, 257), members(33)];
+    for state in bad.into_iter().chain(too_long.iter().map(String::as_str)) {
+        assert_eq!(passed_on(&[PARENT], &[state]), None, "{state:?}");
+        let beside_a_good_one = passed_on(&[PARENT], &["z=1", state]);
+        let empty = state.trim_matches([' ', ',']).is_empty();
+        assert_eq!(beside_a_good_one.as_deref(), empty.then_some("z=1"), "{state:?}");
+    }
+    for parents in [&[] as &[&str], &["00-0-0-01"], &[PARENT, PARENT]] {
+        assert_eq!(passed_on(parents, &["a=1"]), None, "{parents:?}");
+    }
+}
+
+fn passed_on(parents: &[&str], states: &[&str]) -> Option<String> {
+    let mut both = HeaderMap::new();
+    for (name, values) in [("traceparent", parents), ("tracestate", states)] {
+        for value in values {
+            both.append(name, HeaderValue::from_str(value).unwrap());
+        }
+    }
+    trace_context::tracestate(&both).map(|state| state.to_str().unwrap().to_owned())
+}
+
 proptest! {
     #[test]
     fn a_made_id_is_always_legal_and_found_again(trace: [u8; 16], span: [u8; 8], seconds in 0_u64..10_000_000_000) {
@@ -153,7 +214,7 @@ proptest! {
         let span = format!("{:016x}", u64::from_be_bytes(span));
         let ids = (TraceId::parse(trace.as_bytes()), SpanId::parse(span.as_bytes()));
         if let (Some(trace_id), Some(span_id)) = ids {
-            let context = SpanContext { trace_id, span_id, sampled: false };
+            let context = SpanContext { trace_id, span_id, sampled: false, random: true };
             let made = XTraceId::generate(&context, UNIX_EPOCH + Duration::from_secs(seconds));
             prop_assert_eq!(XTraceId::parse(made.as_header()), Ok(made.clone()));
             prop_assert_eq!(made.origin(), Some((trace_id, span_id)));

@@ -90,7 +90,8 @@ impl SpanContext {
     /// The first span of a new trace.
     pub fn root(sampled: bool) -> Self {
         let (trace_id, span_id) = (TraceId::generate(), SpanId::generate());
-        Self { trace_id, span_id, sampled, random: true }
+        // Ours are random, but receivers that know only level 1 may take `03` for something else.
+        Self { trace_id, span_id, sampled, random: false }
     }
 
     /// A new span of the same trace.

@@ -102,7 +102,7 @@ impl SpanContext {
 
     /// The flags of `traceparent`; those this page does not know are never passed on.
     pub fn flags(self) -> u8 {
-        u8::from(self.sampled) * SAMPLED | u8::from(self.random) * RANDOM
+        (u8::from(self.sampled) * SAMPLED) | (u8::from(self.random) * RANDOM)
     }
 
     /// The `traceparent` that makes this span the parent of what the receiver does.

@@ -18,7 +18,7 @@ use crate::support::server::Cut;
 use crate::support::world::World;
 
 const MIB: u64 = 1024 * 1024;
-/// Each way; `tests/e2e/large-bodies` sends a gibibyte through the release build.
+/// Each way; `tests/bench/large-bodies` measures more of them through the release build.
 const BYTES: u64 = 256 * MIB;
 /// What buffers, allocator and connections may still take after the warming up.
 const GROWTH_MAX: u64 = 16 * MIB;

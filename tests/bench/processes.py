@@ -1,0 +1,84 @@
+"""Programs started on loopback for a measurement, and what they cost."""
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+MIB = 1024 * 1024
+
+
+class Processes:
+    """Everything started here ends with it, the last first."""
+
+    def __init__(self):
+        self.running = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in reversed(self.running):
+            process.terminate()
+            process.wait()
+
+    def start(self, *command):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        self.running.append(process)
+        return process
+
+
+def program(variable, kind, name):
+    """The path in the environment `variable`, else what cargo builds."""
+    if given := os.environ.get(variable):
+        return given
+    command = ["cargo", "build", "--release", "--locked", f"--{kind}", name]
+    subprocess.run(command, cwd=ROOT, check=True)
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"), "release")
+    return target / "examples" / name if kind == "example" else target / name
+
+
+def free_ports(count):
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in held]
+    for one in held:
+        one.close()
+    return ports
+
+
+def ask(port, method, target, token=None, body=None, headers=None):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    headers = dict(headers or {})
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    connection.request(method, target, body=body, headers=headers)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def wait_for(port, target):
+    for _ in range(300):
+        try:
+            if ask(port, "GET", target)[0] == 200:
+                return
+        except OSError:
+            pass
+        time.sleep(0.1)
+    sys.exit(f"nothing answers {target}")
+
+
+def most_memory(pid):
+    """The most memory the process ever had in RAM, in bytes."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
+
+
+def processor_seconds(pid):
+    """Of all its threads, those that have ended too."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-//! The one clock of the process, so that tests can move time.
+//! The one clock of the process, so that tests can move time; and chance.
 //!
 //! Only `app` and `pipeline` read it on behalf of the stages; stores that must know the time
 //! between requests (key sets, limiter, tokens) hold a clone.
@@ -44,6 +44,13 @@ impl Clock {
     fn offset(&self) -> Duration {
         Duration::from_millis(self.offset_ms.load(Ordering::Relaxed))
     }
+}
+
+/// A number from 0 up to 1, 1 not included: keeps many gateways from doing the same in step.
+pub fn chance() -> f64 {
+    let mut bytes = [0; 4];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system's random source does not fail");
+    f64::from(u32::from_ne_bytes(bytes)) / (f64::from(u32::MAX) + 1.0)
 }
 
 /// Writes `2026-11-24T03:14:00.000Z`: RFC 3339 in UTC, with milliseconds.

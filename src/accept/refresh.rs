@@ -15,6 +15,7 @@ use super::stores::KeyFetch;
 use super::stores::KeyFetchCause;
 use super::stores::KeyFetchOutcome;
 use crate::client;
+use crate::clock::chance;
 use crate::config::TextFile;
 
 /// An answer's `max-age` may bring the next fetch nearer than `jwks_refresh`, but not below this.
@@ -143,11 +144,4 @@ impl IssuerKeys {
         let error = error as &dyn std::error::Error;
         tracing::warn!(issuer = %self.issuer, error, failures, "keys not fetched");
     }
-}
-
-/// At least 0, below 1. Keeps many gateways from asking in step.
-fn chance() -> f64 {
-    let mut bytes = [0; 4];
-    aws_lc_rs::rand::fill(&mut bytes).expect("the system's random source does not fail");
-    f64::from(u32::from_ne_bytes(bytes)) / (f64::from(u32::MAX) + 1.0)
 }

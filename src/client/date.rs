@@ -1,11 +1,13 @@
-//! What the `Date` of an answer tells about the peer's clock.
+//! What the times in an answer's head tell.
 
+use std::time::Duration;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
 use http::HeaderMap;
 use http::header::AGE;
 use http::header::DATE;
+use http::header::RETRY_AFTER;
 
 /// When an answer was made, by the clock of whoever made it.
 pub fn answer_date(headers: &HeaderMap) -> Option<SystemTime> {
@@ -26,4 +28,42 @@ pub fn clock_skew(date: SystemTime, started: SystemTime, ended: SystemTime) -> i
     };
     let theirs = seconds(date) + 0.5;
     (theirs - f64::midpoint(seconds(started), seconds(ended))).round() as i64
+}
+
+/// How long the peer asks to be left alone: seconds, or a date counted from the answer's own
+/// (RFC 9110 section 10.2.3).
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = httpdate::parse_http_date(text).ok()?;
+    Some(until.duration_since(answer_date(headers)?).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn retry_after_is_a_number_of_seconds_or_a_date() {
+        const NOW: &str = "Wed, 25 Nov 2026 04:00:00 GMT";
+        for (text, date, expected) in [
+            ("7", None, Some(7)),
+            (" 0 ", None, Some(0)),
+            ("Wed, 25 Nov 2026 04:01:30 GMT", Some(NOW), Some(90)),
+            ("Wed, 25 Nov 2026 03:59:00 GMT", Some(NOW), Some(0)),
+            ("Wed, 25 Nov 2026 04:01:30 GMT", None, None),
+            ("soon", Some(NOW), None),
+            ("-1", Some(NOW), None),
+            ("1.5", Some(NOW), None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(text));
+            headers.extend(date.map(|date| (DATE, HeaderValue::from_static(date))));
+            assert_eq!(retry_after(&headers), expected.map(Duration::from_secs), "{text} {date:?}");
+        }
+    }
 }

@@ -30,6 +30,7 @@ use self::connect::forgotten;
 use self::connect::note_use;
 pub use self::date::answer_date;
 pub use self::date::clock_skew;
+pub use self::date::retry_after;
 pub use self::error::ClientError;
 pub use self::error::ClientSetupError;
 use crate::body::BodyError;

@@ -24,6 +24,7 @@ use super::report::ExchangeOutcome;
 use super::report::ExchangeReport;
 use crate::accept::Accepted;
 use crate::client;
+use crate::clock::chance;
 use crate::trace_context::SpanContext;
 
 impl Inner {
@@ -199,11 +200,4 @@ impl Inner {
     fn too_slow(&self) -> TokenError {
         TokenError::TimedOut { after: self.patience(), retry_after: RETRY_AFTER_MIN }
     }
-}
-
-/// A number in 0..1.
-fn chance() -> f64 {
-    let mut bytes = [0; 4];
-    aws_lc_rs::rand::fill(&mut bytes).expect("the system's random source does not fail");
-    f64::from(u32::from_be_bytes(bytes)) / (f64::from(u32::MAX) + 1.0)
 }

@@ -6,14 +6,13 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
 use http::StatusCode;
-use http::header::RETRY_AFTER;
 use secrecy::SecretString;
 use serde_json::Value;
 
 use super::Given;
 use crate::client::SmallAnswer;
+use crate::client::retry_after;
 use crate::token::error::Denial;
 use crate::token::error::Outage;
 use crate::token::error::RETRY_AFTER_MIN;
@@ -68,12 +67,12 @@ pub(super) fn refusal(answer: &SmallAnswer, body: Option<&Value>) -> Result<(), 
         return Ok(());
     }
     if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
-        let retry_after = retry_after(&answer.headers).unwrap_or(RETRY_AFTER_MIN);
+        let retry_after = wait_asked_for(answer);
         return Err(TokenError::Unavailable { retry_after, cause: Outage::Status(code) });
     }
     Err(match (status, error(body)) {
         (StatusCode::TOO_MANY_REQUESTS, _) => {
-            let retry_after = retry_after(&answer.headers).unwrap_or(RETRY_AFTER_MIN);
+            let retry_after = wait_asked_for(answer);
             TokenError::Busy { retry_after }
         }
         (StatusCode::FORBIDDEN, _)
@@ -151,11 +150,9 @@ fn member<'a, const N: usize>(holder: &'a Value, names: [&str; N]) -> Option<&'a
     names.into_iter().find_map(present)
 }
 
-/// Seconds; the date form of RFC 9110 section 10.2.3 is not understood and counts as absent.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
-    let seconds = text.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds).max(RETRY_AFTER_MIN))
+/// At least a second, so that a caller who obeys does not come back at once.
+fn wait_asked_for(answer: &SmallAnswer) -> Duration {
+    retry_after(&answer.headers).unwrap_or(RETRY_AFTER_MIN).max(RETRY_AFTER_MIN)
 }
 
 /// Objects that may hold the token, as JSON Pointers.
@@ -182,7 +179,7 @@ mod tests {
         ] {
             let answer = SmallAnswer {
                 status: StatusCode::from_u16(status).unwrap(),
-                headers: HeaderMap::new(),
+                headers: http::HeaderMap::new(),
                 body: serde_json::json!({ "error": error }).to_string().into(),
             };
             assert_eq!(verdict(&read_exchange(&answer)), exchange, "exchange: {status} {error}");

@@ -1,6 +1,5 @@
 //! Finished spans on their way to the collector: bounded, counted, never in anyone's way.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
@@ -8,15 +7,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use http::Request;
-use http::Response;
-use opentelemetry_http::HttpClient;
-use opentelemetry_http::HttpError;
-use opentelemetry_otlp::Protocol;
-use opentelemetry_otlp::WithExportConfig as _;
-use opentelemetry_otlp::WithHttpConfig as _;
+use http::Uri;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::BatchConfigBuilder;
@@ -24,13 +15,12 @@ use opentelemetry_sdk::trace::BatchSpanProcessor;
 use opentelemetry_sdk::trace::SpanData;
 use opentelemetry_sdk::trace::SpanExporter;
 use opentelemetry_sdk::trace::SpanProcessor as _;
-use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
-use crate::body::OutboundBody;
 use crate::client::Client;
 
-use super::TelemetrySetupError;
+use super::collector::Collector;
 use super::metrics::Metrics;
 use super::otel_env::ExportSettings;
 
@@ -40,27 +30,21 @@ pub(super) struct Export {
     processor: Arc<BatchSpanProcessor>,
     counts: Arc<Counts>,
     queue_max: usize,
+    /// Said when the last spans must go out now or never.
+    hurry: CancellationToken,
 }
 
 impl Export {
     /// To an OTLP endpoint, over HTTP with protobuf. Must be called within a tokio runtime.
     pub(super) fn otlp(
         settings: &ExportSettings,
-        endpoint: &str,
+        endpoint: Uri,
         client: Client,
         metrics: Arc<Metrics>,
-    ) -> Result<Self, TelemetrySetupError> {
-        let http = OtlpClient { client, handle: Handle::current(), timeout: settings.timeout };
-        let exporter = opentelemetry_otlp::SpanExporter::builder()
-            .with_http()
-            .with_http_client(http)
-            .with_endpoint(endpoint)
-            .with_protocol(Protocol::HttpBinary)
-            .with_timeout(settings.timeout)
-            .with_headers(settings.headers.clone())
-            .build()
-            .map_err(TelemetrySetupError::Exporter)?;
-        Ok(Self::to(exporter, settings, metrics))
+    ) -> Self {
+        let hurry = CancellationToken::new();
+        let collector = Collector::new(settings, endpoint, client, hurry.clone(), metrics.clone());
+        Self { hurry, ..Self::to(collector, settings, metrics) }
     }
 
     pub(super) fn to(
@@ -81,27 +65,32 @@ impl Export {
             .with_scheduled_delay(settings.delay)
             .build();
         let processor = Arc::new(BatchSpanProcessor::new(exporter, batches));
-        Self { processor, counts, queue_max: settings.queue_max }
+        let hurry = CancellationToken::new();
+        Self { processor, counts, queue_max: settings.queue_max, hurry }
     }
 
-    /// Queues the spans of one trace, all of them or, when the queue is full, none.
-    pub(super) fn offer(&self, spans: Vec<SpanData>) {
-        let more = spans.len();
+    /// Queues so many spans of one trace, all of them or, when the queue is full, none: then they
+    /// are not even built, so that a collector that is away costs nothing.
+    pub(super) fn offer(&self, spans: usize, build: impl FnOnce() -> Vec<SpanData>) {
         let room = self.counts.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
-            Some(now + more).filter(|then| *then <= self.queue_max)
+            Some(now + spans).filter(|then| *then <= self.queue_max)
         });
         if room.is_err() {
-            self.counts.metrics.spans_dropped(more as u64);
+            self.counts.metrics.spans_dropped(spans as u64);
             return;
         }
+        let built = build();
+        debug_assert_eq!(built.len(), spans, "the room taken is the room used");
         // The processor's own queue is as long as ours and emptied earlier: it drops nothing.
-        for span in spans {
+        for span in built {
             self.processor.on_end(span);
         }
     }
 
     /// Exports what is queued, at most `within` and at most the processor's own five seconds.
+    /// From now on nothing is tried twice.
     pub(super) async fn flush(&self, within: Duration) {
+        self.hurry.cancel();
         let processor = self.processor.clone();
         let (done, flushed) = oneshot::channel();
         // The processor blocks the thread that flushes it. Not one of the runtime's: the end of the
@@ -161,35 +150,3 @@ impl<E: SpanExporter> SpanExporter for Counted<E> {
         self.inner.set_resource(resource);
     }
 }
-
-/// Lets the exporter's thread, which knows no runtime, send through our client.
-struct OtlpClient {
-    client: Client,
-    handle: Handle,
-    timeout: Duration,
-}
-
-impl fmt::Debug for OtlpClient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OtlpClient")
-    }
-}
-
-#[async_trait]
-impl HttpClient for OtlpClient {
-    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let (client, timeout) = (self.client.clone(), self.timeout);
-        let request = request.map(OutboundBody::from);
-        // Not one of `lifecycle::Tasks`: the last spans are sent after those have stopped.
-        let sending = self
-            .handle
-            .spawn(async move { client.send_small(request, ANSWER_BYTES_MAX, timeout).await });
-        let answer = sending.await??;
-        let mut response = Response::new(answer.body);
-        *response.status_mut() = answer.status;
-        *response.headers_mut() = answer.headers;
-        Ok(response)
-    }
-}
-
-const ANSWER_BYTES_MAX: usize = 64 * 1024;

@@ -7,12 +7,14 @@
 //! the trace is sampled and there is a collector, finished spans with ids that were ours all along.
 
 mod access_log;
+mod collector;
 mod export;
 mod facts;
 mod line;
 mod logs;
 mod metrics;
 mod otel_env;
+mod otlp;
 mod record;
 mod recorded;
 mod refusals;
@@ -86,8 +88,6 @@ struct Inner {
 pub enum TelemetrySetupError {
     #[error("environment variable {name}: {expected}")]
     Variable { name: &'static str, expected: &'static str },
-    #[error("spans cannot be exported with these OTEL_* variables")]
-    Exporter(#[source] opentelemetry_otlp::ExporterBuildError),
 }
 
 impl Telemetry {
@@ -103,8 +103,8 @@ impl Telemetry {
         let export = match otel_env::endpoint(config, environment)? {
             None => None,
             Some(endpoint) => {
-                let settings = ExportSettings::read(environment);
-                Some(Export::otlp(&settings, &endpoint, client, metrics.clone())?)
+                let settings = ExportSettings::read(environment)?;
+                Some(Export::otlp(&settings, endpoint, client, metrics.clone()))
             }
         };
         Ok(Self::assemble(config, environment, export, metrics, logs))
@@ -116,11 +116,11 @@ impl Telemetry {
         environment: Environment<'_>,
         exporter: impl SpanExporter + 'static,
         logs: LogWriter,
-    ) -> Self {
+    ) -> Result<Self, TelemetrySetupError> {
         let metrics = Arc::new(Metrics::new());
-        let settings = ExportSettings::read(environment);
+        let settings = ExportSettings::read(environment)?;
         let export = Export::to(exporter, &settings, metrics.clone());
-        Self::assemble(config, environment, Some(export), metrics, logs)
+        Ok(Self::assemble(config, environment, Some(export), metrics, logs))
     }
 
     fn assemble(
@@ -180,7 +180,7 @@ impl Telemetry {
         let parent = fetch.parent.as_ref();
         let span = parent.map_or_else(|| self.background_span(), SpanContext::child);
         if let Some(export) = self.exporting(span) {
-            export.offer(vec![trace::of_key_fetch(span, fetch, &self.0.scope)]);
+            export.offer(1, || vec![trace::of_key_fetch(span, fetch, &self.0.scope)]);
         }
     }
 
@@ -188,7 +188,7 @@ impl Telemetry {
     pub fn exchange(&self, exchange: &Exchange) {
         self.0.metrics.exchanged(exchange);
         if let Some(export) = self.exporting(exchange.span) {
-            export.offer(vec![trace::of_exchange(exchange, &self.0.scope)]);
+            export.offer(1, || vec![trace::of_exchange(exchange, &self.0.scope)]);
         }
     }
 
@@ -245,7 +245,8 @@ impl Telemetry {
             });
         }
         if let Some(export) = export {
-            export.offer(trace::of_request(closed, &self.0.scope));
+            let spans = trace::spans_of_request(closed);
+            export.offer(spans, || trace::of_request(closed, &self.0.scope));
         }
     }
 

@@ -8,9 +8,13 @@
 //!
 //! The protocol is always HTTP with protobuf.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::HeaderMap;
+use http::HeaderName;
+use http::HeaderValue;
+use http::Uri;
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::resource::TelemetryResourceDetector;
@@ -29,7 +33,7 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// How spans are exported, wherever they go.
 #[derive(Clone, Debug)]
 pub(super) struct ExportSettings {
-    pub(super) headers: HashMap<String, String>,
+    pub(super) headers: HeaderMap,
     pub(super) timeout: Duration,
     pub(super) resource: Resource,
     pub(super) queue_max: usize,
@@ -38,7 +42,7 @@ pub(super) struct ExportSettings {
 }
 
 impl ExportSettings {
-    pub(super) fn read(environment: Environment<'_>) -> Self {
+    pub(super) fn read(environment: Environment<'_>) -> Result<Self, TelemetrySetupError> {
         let traces = |name: &str| {
             let own = environment(&format!("OTEL_EXPORTER_OTLP_TRACES_{name}"));
             own.or_else(|| environment(&format!("OTEL_EXPORTER_OTLP_{name}")))
@@ -48,14 +52,14 @@ impl ExportSettings {
         let delay_ms = number("OTEL_BSP_SCHEDULE_DELAY").unwrap_or(DELAY_MS);
         let queue_max = number("OTEL_BSP_MAX_QUEUE_SIZE").unwrap_or(QUEUE_MAX);
         let batch_max = number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE").unwrap_or(BATCH_MAX);
-        Self {
-            headers: traces("HEADERS").map(|text| pairs(&text).collect()).unwrap_or_default(),
+        Ok(Self {
+            headers: headers(&traces("HEADERS").unwrap_or_default())?,
             timeout: Duration::from_millis(timeout_ms.unwrap_or(TIMEOUT_MS)),
             resource: resource(environment),
             queue_max,
             batch_max: batch_max.min(queue_max),
             delay: Duration::from_millis(delay_ms as u64),
-        }
+        })
     }
 }
 
@@ -63,7 +67,7 @@ impl ExportSettings {
 pub(super) fn endpoint(
     config: &TelemetryConfig,
     environment: Environment<'_>,
-) -> Result<Option<String>, TelemetrySetupError> {
+) -> Result<Option<Uri>, TelemetrySetupError> {
     if let Some(base) = &config.otlp_endpoint {
         return Ok(Some(under(base)));
     }
@@ -81,13 +85,29 @@ pub(super) fn endpoint(
         },
     };
     if let Some(url) = parsed("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")? {
-        return Ok(Some(url.as_str().to_owned()));
+        return Ok(Some(url.uri().clone()));
     }
     Ok(parsed("OTEL_EXPORTER_OTLP_ENDPOINT")?.as_ref().map(under))
 }
 
-fn under(base: &HttpUrl) -> String {
-    format!("{}/v1/traces", base.as_str().trim_end_matches('/'))
+fn under(base: &HttpUrl) -> Uri {
+    let longer = format!("{}/v1/traces", base.as_str().trim_end_matches('/'));
+    longer.parse().expect("an address with a longer path is an address")
+}
+
+/// `name=value,name=value`, the values percent-encoded. They may hold what lets us in.
+fn headers(text: &str) -> Result<HeaderMap, TelemetrySetupError> {
+    let wrong = || TelemetrySetupError::Variable {
+        name: "OTEL_EXPORTER_OTLP_HEADERS",
+        expected: "expected headers such as name=value,name=value",
+    };
+    let header = |(name, value): (String, String)| {
+        let name = HeaderName::try_from(name).ok()?;
+        let mut value = HeaderValue::from_maybe_shared(Bytes::from(decoded(&value))).ok()?;
+        value.set_sensitive(true);
+        Some((name, value))
+    };
+    pairs(text).map(|pair| header(pair).ok_or_else(wrong)).collect()
 }
 
 /// Which traces are kept.
@@ -155,11 +175,13 @@ fn resource(environment: Environment<'_>) -> Resource {
         .with_detector(Box::new(TelemetryResourceDetector))
         .with_attribute(KeyValue::new("service.name", "koodrive-gateway"))
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
-        .with_attributes(pairs(&attributes).map(|(key, value)| {
-            KeyValue::new(key, percent_decode_str(&value).decode_utf8_lossy().into_owned())
-        }))
+        .with_attributes(pairs(&attributes).map(|(key, value)| KeyValue::new(key, decoded(&value))))
         .with_attributes(named)
         .build()
+}
+
+fn decoded(value: &str) -> String {
+    percent_decode_str(value).decode_utf8_lossy().into_owned()
 }
 
 /// `key=value,key=value`; what is not a pair is left out.

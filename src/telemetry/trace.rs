@@ -22,9 +22,15 @@ use super::facts::TokenSource;
 use super::record::Closed;
 use super::record::Timing;
 
+/// How many spans [`of_request`] makes.
+pub(super) fn spans_of_request(closed: &Closed<'_>) -> usize {
+    let stages = Stage::ALL.iter().filter(|stage| closed.facts.stage(**stage).is_some());
+    1 + stages.count() + closed.facts.attempts.len()
+}
+
 /// The SERVER span and its children.
 pub(super) fn of_request(closed: &Closed<'_>, scope: &InstrumentationScope) -> Vec<SpanData> {
-    let mut spans = Vec::with_capacity(7);
+    let mut spans = Vec::with_capacity(spans_of_request(closed));
     spans.push(server(closed, scope));
     let mut forward = closed.facts.opened.span;
     for stage in Stage::ALL {

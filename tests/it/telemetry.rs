@@ -44,7 +44,7 @@ use crate::support::telemetry::walked;
 fn telemetry() -> (Telemetry, Kept) {
     let kept = Kept::default();
     let config = TelemetryConfig::default();
-    (Telemetry::with_exporter(&config, &|_| None, kept.clone(), quiet()), kept)
+    (Telemetry::with_exporter(&config, &|_| None, kept.clone(), quiet()).unwrap(), kept)
 }
 
 fn named<'a>(spans: &'a [SpanData], name: &str) -> &'a SpanData {

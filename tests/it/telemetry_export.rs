@@ -24,7 +24,9 @@ use koodrive_gateway::lifecycle::Tasks;
 use koodrive_gateway::telemetry::Telemetry;
 use koodrive_gateway::trace_context::SpanContext;
 use koodrive_gateway::trace_context::TraceId;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use prost::Message as _;
 use tokio::net::TcpListener;
@@ -37,6 +39,13 @@ type Received = Arc<Mutex<Vec<(http::request::Parts, Bytes)>>>;
 
 /// A collector that keeps what it gets and answers with one status.
 async fn collector(status: StatusCode) -> (SocketAddr, Received) {
+    collector_with(move |_| (status, Bytes::new())).await
+}
+
+/// A collector that keeps what it gets; what it answers depends on how many came before.
+async fn collector_with(
+    answer: impl Fn(usize) -> (StatusCode, Bytes) + Clone + Send + Sync + 'static,
+) -> (SocketAddr, Received) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("a bound socket");
     let received = Received::default();
@@ -46,15 +55,17 @@ async fn collector(status: StatusCode) -> (SocketAddr, Received) {
     let serve = async move {
         loop {
             let Ok((stream, _)) = listener.accept().await else { return };
-            let keep = keep.clone();
+            let (keep, answer) = (keep.clone(), answer.clone());
             let service = service_fn(move |request: Request<Incoming>| {
-                let keep = keep.clone();
+                let (keep, answer) = (keep.clone(), answer.clone());
                 async move {
                     let (head, body) = request.into_parts();
                     let body = InboundBody::new(body, Duration::from_secs(5));
                     let body = read_whole(body, 1 << 24).await.expect("a whole body");
-                    keep.lock().expect("no holder panics").push((head, body));
-                    let mut response = Response::new(Full::<Bytes>::default());
+                    let mut kept = keep.lock().expect("no holder panics");
+                    let (status, said) = answer(kept.len());
+                    kept.push((head, body));
+                    let mut response = Response::new(Full::new(said));
                     *response.status_mut() = status;
                     Ok::<_, Infallible>(response)
                 }
@@ -163,6 +174,77 @@ async fn a_collector_that_is_away_costs_spans_only() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_collector_that_is_busy_gets_the_same_batch_again() {
+    let (address, received) = collector_with(|before| {
+        (if before == 0 { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }, Bytes::new())
+    })
+    .await;
+    let telemetry = exporting_to(address, |name| match name {
+        "OTEL_BSP_SCHEDULE_DELAY" => Some("1"),
+        _ => None,
+    });
+    close_one(&telemetry);
+    let twice = async {
+        while received.lock().unwrap().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), twice).await.expect("it is tried again");
+    let received = received.lock().unwrap();
+    assert!(received[0].1 == received[1].1, "the bytes are the same");
+    assert_eq!(dropped(&telemetry), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_last_spans_are_not_tried_twice_so_that_a_stop_is_quick() {
+    let (address, received) = collector(StatusCode::SERVICE_UNAVAILABLE).await;
+    for _ in 0..3 {
+        let telemetry = exporting_to(address, |name| match name {
+            // So that one flush has several batches.
+            "OTEL_BSP_MAX_EXPORT_BATCH_SIZE" => Some("6"),
+            _ => None,
+        });
+        for _ in 0..5 {
+            close_one(&telemetry);
+        }
+        telemetry.flush(Duration::from_secs(60)).await;
+        assert_eq!(dropped(&telemetry), 30);
+    }
+    assert_eq!(received.lock().unwrap().len(), 15, "each batch once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn spans_that_a_collector_did_not_take_are_counted() {
+    let partial_success =
+        Some(ExportTracePartialSuccess { rejected_spans: 2, error_message: "too old".to_owned() });
+    let said = Bytes::from(ExportTraceServiceResponse { partial_success }.encode_to_vec());
+    let (address, _) = collector_with(move |_| (StatusCode::OK, said.clone())).await;
+    let telemetry = exporting_to(address, |_| None);
+    close_one(&telemetry);
+    telemetry.flush(Duration::from_secs(5)).await;
+    assert_eq!(dropped(&telemetry), 2);
+}
+
+#[tokio::test]
+async fn headers_that_are_none_are_told_by_their_variable_without_their_value() {
+    for headers in ["a b=c", "authorization=Bearer%0Ahunter2", "=x"] {
+        let config = TelemetryConfig {
+            otlp_endpoint: Some("http://127.0.0.1:4318".parse().unwrap()),
+            ..TelemetryConfig::default()
+        };
+        let environment =
+            |name: &str| (name == "OTEL_EXPORTER_OTLP_HEADERS").then(|| headers.to_owned());
+        let error = Telemetry::new(&config, &environment, client(), quiet()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "environment variable OTEL_EXPORTER_OTLP_HEADERS: expected headers such as \
+             name=value,name=value",
+            "{headers}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_collector_that_hangs_blocks_nobody() {
     // Its backlog takes the connection, and nobody ever reads from it.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -216,7 +298,7 @@ async fn the_callers_sampling_counts_where_it_is_trusted() {
             _ => None,
         };
         let kept = crate::support::telemetry::Kept::default();
-        let telemetry = Telemetry::with_exporter(&config, &environment, kept, quiet());
+        let telemetry = Telemetry::with_exporter(&config, &environment, kept, quiet()).unwrap();
         let sampled = telemetry.sample(parent.as_ref(), trace_id);
         assert_eq!(sampled, expected, "{ratio} {trust} {sampler:?} {parent:?} {trace_id}");
     }

@@ -102,7 +102,8 @@ async fn two_lines(log_format: LogFormat) -> String {
     let written = Written::default();
     let writer = written.writer();
     let config = TelemetryConfig { log_format, ..TelemetryConfig::default() };
-    let telemetry = Telemetry::with_exporter(&config, &|_| None, Kept::default(), writer.clone());
+    let telemetry =
+        Telemetry::with_exporter(&config, &|_| None, Kept::default(), writer.clone()).unwrap();
     let span = known_span();
     let mut record = walked(&telemetry, Opened { span, ..opened(true) });
     record.bytes_in().fetch_add(124, std::sync::atomic::Ordering::Relaxed);
@@ -241,7 +242,7 @@ const PROMISED: &[(&str, &str, &str)] = &[
 async fn the_metrics_are_those_of_the_contract_in_open_metrics() {
     let config = TelemetryConfig::default();
     let writer = Written::default().writer();
-    let telemetry = Telemetry::with_exporter(&config, &|_| None, Kept::default(), writer);
+    let telemetry = Telemetry::with_exporter(&config, &|_| None, Kept::default(), writer).unwrap();
     let issuer: Arc<str> = "https://sso.example/\"a\"\\b".into();
     let span = known_span();
     telemetry.key_fetch(&telemetry::KeyFetch {

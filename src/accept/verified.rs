@@ -63,9 +63,14 @@ impl VerifiedTokens {
         Self(cache)
     }
 
-    /// Entries held; lags behind by what moka has not yet tidied up.
+    /// Entries held, as of the last [`Self::tidy`].
     pub fn entries(&self) -> u64 {
         self.0.entry_count()
+    }
+
+    /// Counts, and lets go of what has expired; the cache does neither while nobody calls.
+    pub async fn tidy(&self) {
+        self.0.run_pending_tasks().await;
     }
 
     pub(super) async fn find(

@@ -211,15 +211,19 @@ fn address_of(listener: &Listener) -> Result<ListenAddress, StartError> {
 }
 
 async fn housekeeping(stores: Arc<Stores>) {
-    let mut every = tokio::time::interval(HOUSEKEEPING_EVERY);
+    let (mut sweep, mut tidy) =
+        (tokio::time::interval(SWEEP_EVERY), tokio::time::interval(TIDY_EVERY));
     loop {
-        every.tick().await;
-        stores.limits.sweep();
+        tokio::select! {
+            _ = sweep.tick() => stores.limits.sweep(),
+            _ = tidy.tick() => stores.verified().tidy().await,
+        }
     }
 }
 
 /// Nobody but a service manager at start is told so, and a tenth of a second is soon for one.
 const READINESS_EVERY: Duration = Duration::from_millis(100);
-const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(30);
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+const TIDY_EVERY: Duration = Duration::from_secs(1);
 const TASKS_PATIENCE: Duration = Duration::from_secs(1);
 const FLUSH_PATIENCE: Duration = Duration::from_secs(5);

@@ -71,7 +71,7 @@ fn overview(stores: &Stores, pipeline: &CurrentPipeline, drain: &DrainWatch) -> 
             vec![
                 number("access tokens cached", pipeline.tokens.entries().to_string()),
                 number("exchanges under way", pipeline.tokens.flights().to_string()),
-                number("SSO tokens verified before", stores.verified_entries().to_string()),
+                number("SSO tokens verified before", stores.verified().entries().to_string()),
             ],
         ),
         (

@@ -127,8 +127,8 @@ impl Stores {
         }
     }
 
-    pub(super) fn verified_entries(&self) -> u64 {
-        self.verified.entries()
+    pub(super) fn verified(&self) -> &VerifiedTokens {
+        &self.verified
     }
 }
 

@@ -49,7 +49,7 @@ pub enum Rejection {
     Limit(#[from] LimitExceeded),
     #[error(transparent)]
     Content(#[from] ContentRefused),
-    #[error("the batch is refused, {} findings", .0.findings.len() + .0.more)]
+    #[error("the batch is refused; findings: {}", .0.findings.len() + .0.more)]
     Batch(Malformed),
     #[error(transparent)]
     Body(#[from] BodyError),

@@ -92,13 +92,19 @@ impl Door {
     {
         let (stream, verdicts) = Guarded::new(stream, begin, self.header_timeout, deadline);
         let served = self.clone();
+        let old_from = Instant::now() + CONNECTION_AGE_MAX;
         let service = service_fn(move |request| {
             let served = served.clone();
             let caller = caller.clone();
             let fault = verdicts.next().map(framing::Fault::as_str);
+            let last = old_from <= Instant::now();
             // On the heap, so that an idle connection does not keep the room a call needs.
             Box::pin(async move {
-                Ok::<_, std::convert::Infallible>(served.serve_one(request, &caller, fault).await)
+                let mut response = served.serve_one(request, &caller, fault).await;
+                if last {
+                    response.headers_mut().insert(CONNECTION, CLOSE);
+                }
+                Ok::<_, std::convert::Infallible>(response)
             })
         });
         let connection = http1::Builder::new()
@@ -106,6 +112,8 @@ impl Door {
             .header_read_timeout(self.idle_timeout)
             .max_header_size(self.max_header_bytes)
             .serve_connection(TokioIo::new(stream), service);
+        // An old one is not closed between two calls: the next might be under way already. Its next
+        // answer is its last.
         self.see_through(connection, std::future::pending()).await;
     }
 
@@ -135,12 +143,18 @@ impl Door {
             .keep_alive_interval(H2_PING_EVERY)
             .keep_alive_timeout(H2_PING_TIMEOUT)
             .serve_connection(TokioIo::new(Begun { begin, inner: stream }), service);
-        self.see_through(connection, streams.idle_for(self.idle_timeout)).await;
+        let enough = async {
+            tokio::select! {
+                () = tokio::time::sleep(CONNECTION_AGE_MAX) => Enough::Old,
+                () = streams.idle_for(self.idle_timeout) => Enough::Idle,
+            }
+        };
+        self.see_through(connection, enough).await;
     }
 
-    /// Serves a connection until it ends, or asks it to end when it is too old, when `idle` says
-    /// so, or when the process drains.
-    async fn see_through<C>(&self, connection: C, idle: impl Future<Output = ()>)
+    /// Serves a connection until it ends, or asks it to end when it has had `enough` or the
+    /// process drains.
+    async fn see_through<C>(&self, connection: C, enough: impl Future<Output = Enough>)
     where
         C: GracefulConnection<Error = hyper::Error>,
     {
@@ -149,8 +163,7 @@ impl Door {
         let idle = tokio::select! {
             ended = connection.as_mut() => return self.note_end(ended),
             () = drain.reached(Phase::Draining) => false,
-            () = tokio::time::sleep(CONNECTION_AGE_MAX) => false,
-            () = idle => true,
+            enough = enough => matches!(enough, Enough::Idle),
         };
         connection.as_mut().graceful_shutdown();
         if !idle {
@@ -200,7 +213,7 @@ impl Door {
         let mut response = self.handle(parts, body, arrival).await;
         let left = left.load(Ordering::Relaxed);
         if ambiguous || tunnel || left || self.drain.phase() != Phase::Serving {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            response.headers_mut().insert(CONNECTION, CLOSE);
         }
         response
     }
@@ -249,6 +262,13 @@ impl Door {
     }
 }
 
+/// Why a connection is asked to end.
+enum Enough {
+    Old,
+    Idle,
+}
+
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const H2_STREAMS_MAX: u32 = 200;
 /// What a caller may send before it is read, for each stream and for all of a connection.
 const H2_STREAM_BYTES: u32 = 256 * 1024;

@@ -1,6 +1,7 @@
 //! What may cross the gateway on the wire: a corpus of raw requests, each of which is refused with
 //! nothing upstream, or becomes exactly one correct upstream request.
 
+mod age;
 mod case;
 mod early;
 pub(crate) mod frames;

@@ -74,6 +74,9 @@ impl DrainWatch {
     /// Runs a connection to its end; it is cut off when the process aborts.
     pub fn serve(&self, connection: impl Future<Output = ()> + Send + 'static) {
         let mut watch = self.clone();
+        // On the heap, or the task would have room for it twice: where it comes in, and where it is
+        // polled.
+        let connection = Box::pin(connection);
         self.connections.spawn(async move {
             tokio::select! {
                 () = connection => {}
@@ -86,6 +89,7 @@ impl DrainWatch {
     /// connection that is waited for, or of none any more.
     pub fn finish(&self, work: impl Future<Output = ()> + Send + 'static) {
         let mut watch = self.clone();
+        let work = Box::pin(work);
         self.belongings.spawn(async move {
             tokio::select! {
                 () = work => {}

@@ -1,6 +1,8 @@
 //! One connection, from its first byte to its end.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
@@ -57,33 +59,60 @@ pub(super) struct Door {
 }
 
 impl Door {
+    /// Each step is on the heap by itself and gone when the next begins: a connection spends most of
+    /// its time waiting, and should not keep the room of what it has behind it.
     pub(super) async fn welcome(self, socket: Socket, tls: Option<TlsAcceptor>, caller: Caller) {
         let deadline = Instant::now() + self.header_timeout;
         let socket = Patient::new(socket, self.idle_timeout);
-        let Some(tls) = tls else {
-            match tokio::time::timeout_at(deadline, detect(socket)).await {
-                Ok(Ok((socket, begin, true))) => {
-                    Box::pin(self.serve_h2(socket, begin, caller)).await;
-                }
-                Ok(Ok((socket, begin, false))) => {
-                    Box::pin(self.serve_h1(socket, begin, deadline, caller)).await;
-                }
-                Ok(Err(error)) => tracing::debug!(%error, "connection ended before a request"),
-                Err(_) => tracing::debug!("connection sent no request in time"),
-            }
-            return;
+        let serving = match tls {
+            None => Box::pin(self.find_out(socket, deadline, caller)).await,
+            Some(tls) => Box::pin(self.shake_hands(tls, socket, deadline, caller)).await,
         };
+        if let Some(serving) = serving {
+            serving.await;
+        }
+    }
+
+    async fn find_out(
+        self,
+        socket: Patient<Socket>,
+        deadline: Instant,
+        caller: Caller,
+    ) -> Option<Serving> {
+        match tokio::time::timeout_at(deadline, detect(socket)).await {
+            Ok(Ok((socket, begin, true))) => {
+                return Some(Box::pin(self.serve_h2(socket, begin, caller)));
+            }
+            Ok(Ok((socket, begin, false))) => {
+                return Some(Box::pin(self.serve_h1(socket, begin, deadline, caller)));
+            }
+            Ok(Err(error)) => tracing::debug!(%error, "connection ended before a request"),
+            Err(_) => tracing::debug!("connection sent no request in time"),
+        }
+        None
+    }
+
+    async fn shake_hands(
+        self,
+        tls: TlsAcceptor,
+        socket: Patient<Socket>,
+        deadline: Instant,
+        caller: Caller,
+    ) -> Option<Serving> {
         match tokio::time::timeout_at(deadline, tls.accept(socket)).await {
             Ok(Ok(stream)) => {
-                if stream.get_ref().1.alpn_protocol() == Some(tls::ALPN_H2) {
-                    Box::pin(self.serve_h2(stream, Bytes::new(), caller)).await;
+                let http2 = stream.get_ref().1.alpn_protocol() == Some(tls::ALPN_H2);
+                let stream = Box::new(stream);
+                return Some(if http2 {
+                    Box::pin(self.serve_h2(stream, Bytes::new(), caller))
                 } else {
-                    Box::pin(self.serve_h1(stream, Bytes::new(), deadline, caller)).await;
-                }
+                    Box::pin(self.serve_h1(stream, Bytes::new(), deadline, caller))
+                });
             }
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
             Err(_) => tracing::debug!("TLS handshake not finished in time"),
         }
+        None
     }
 
     async fn serve_h1<T>(self, stream: T, begin: Bytes, deadline: Instant, caller: Caller)
@@ -107,11 +136,12 @@ impl Door {
                 Ok::<_, std::convert::Infallible>(response)
             })
         });
-        let connection = http1::Builder::new()
+        let mut builder = http1::Builder::new();
+        builder
             .timer(TokioTimer::new())
             .header_read_timeout(self.idle_timeout)
-            .max_header_size(self.max_header_bytes)
-            .serve_connection(TokioIo::new(stream), service);
+            .max_header_size(self.max_header_bytes);
+        let connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         // An old one is not closed between two calls: the next might be under way already. Its next
         // answer is its last.
         self.see_through(connection, std::future::pending()).await;
@@ -133,7 +163,8 @@ impl Door {
                 Ok::<_, std::convert::Infallible>(response.map(|body| stream.carry(body)))
             }
         });
-        let connection = http2::Builder::new(streams.clone())
+        let mut builder = http2::Builder::new(streams.clone());
+        builder
             .timer(TokioTimer::new())
             .max_header_list_size(u32::try_from(self.max_header_bytes).unwrap_or(u32::MAX))
             .max_concurrent_streams(H2_STREAMS_MAX)
@@ -141,8 +172,9 @@ impl Door {
             .initial_connection_window_size(H2_CONNECTION_BYTES)
             .max_send_buf_size(H2_SEND_BYTES_MAX)
             .keep_alive_interval(H2_PING_EVERY)
-            .keep_alive_timeout(H2_PING_TIMEOUT)
-            .serve_connection(TokioIo::new(Begun { begin, inner: stream }), service);
+            .keep_alive_timeout(H2_PING_TIMEOUT);
+        let stream = TokioIo::new(Begun { begin, inner: stream });
+        let connection = pin!(builder.serve_connection(stream, service));
         let enough = async {
             tokio::select! {
                 () = tokio::time::sleep(CONNECTION_AGE_MAX) => Enough::Old,
@@ -154,11 +186,13 @@ impl Door {
 
     /// Serves a connection until it ends, or asks it to end when it has had `enough` or the
     /// process drains.
-    async fn see_through<C>(&self, connection: C, enough: impl Future<Output = Enough>)
-    where
+    async fn see_through<C>(
+        &self,
+        mut connection: Pin<&mut C>,
+        enough: impl Future<Output = Enough>,
+    ) where
         C: GracefulConnection<Error = hyper::Error>,
     {
-        let mut connection = std::pin::pin!(connection);
         let mut drain = self.drain.clone();
         let idle = tokio::select! {
             ended = connection.as_mut() => return self.note_end(ended),
@@ -261,6 +295,9 @@ impl Door {
         }
     }
 }
+
+/// A connection that is served to its end.
+type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Why a connection is asked to end.
 enum Enough {

@@ -17,6 +17,7 @@ use super::reports::Peers;
 use crate::accept::Acceptor;
 use crate::accept::KeyStores;
 use crate::accept::VerifiedTokens;
+use crate::body;
 use crate::body::Budget;
 use crate::client::Client;
 use crate::client::ClientOptions;
@@ -49,6 +50,7 @@ pub(super) struct Stores {
     peers: Peers,
     upstream: Mutex<(ForwardConfig, Client)>,
     in_flight: Arc<Semaphore>,
+    arriving: Arc<Semaphore>,
     budget: Arc<Budget>,
 }
 
@@ -76,6 +78,9 @@ impl Stores {
             peers,
             upstream: Mutex::new((config.forward.clone(), upstream)),
             in_flight: Arc::new(Semaphore::new(config.listen.max_in_flight)),
+            arriving: Arc::new(Semaphore::new(body::places_while_arriving(
+                config.listen.max_in_flight,
+            ))),
             budget: Budget::new(config.listen.max_buffered),
             clock,
             telemetry,
@@ -110,6 +115,7 @@ impl Stores {
             upstream: Arc::new(Peer::of(upstream)),
             forwarder: Forwarder::new(&config.forward, sso_header, client),
             in_flight: Arc::clone(&self.in_flight),
+            arriving: Arc::clone(&self.arriving),
             budget: Arc::clone(&self.budget),
         })
     }

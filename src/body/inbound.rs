@@ -19,6 +19,7 @@ use http_body::Frame;
 use http_body::SizeHint;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio::time::Sleep;
 
@@ -34,6 +35,7 @@ pub struct InboundBody {
     progress: Progress,
     trailers: fn(HeaderMap) -> Option<HeaderMap>,
     rest: Option<Box<Rest>>,
+    places: Vec<OwnedSemaphorePermit>,
     asked: bool,
     ended: bool,
 }
@@ -52,6 +54,7 @@ impl InboundBody {
             progress: Progress::begin(),
             trailers: Some,
             rest: None,
+            places: Vec::new(),
             asked: false,
         }
     }
@@ -78,9 +81,21 @@ impl InboundBody {
         self
     }
 
+    /// Occupies `place` until the body has arrived, or is dropped.
+    pub fn occupy(&mut self, place: OwnedSemaphorePermit) {
+        if !self.ended {
+            self.places.push(place);
+        }
+    }
+
     /// When the body last moved.
     pub fn progress(&self) -> Progress {
         self.progress.clone()
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        self.places = Vec::new();
     }
 
     fn incoming(&mut self) -> &mut Incoming {
@@ -127,17 +142,19 @@ impl Body for InboundBody {
             let frame = match frame {
                 Some(Ok(frame)) => frame,
                 Some(Err(error)) => {
-                    this.ended = true;
+                    this.end();
                     return Poll::Ready(Some(Err(judged(error))));
                 }
                 None => {
-                    this.ended = true;
+                    this.end();
                     return Poll::Ready(None);
                 }
             };
             match frame.into_data() {
                 Ok(data) => {
-                    this.ended = this.incoming().is_end_stream();
+                    if this.incoming().is_end_stream() {
+                        this.end();
+                    }
                     this.bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }

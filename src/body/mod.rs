@@ -19,6 +19,7 @@ use http_body::Body;
 use http_body::Frame;
 use http_body::SizeHint;
 use http_body_util::BodyExt as _;
+use tokio::sync::Semaphore;
 
 pub use self::inbound::InboundBody;
 pub use self::inbound::Progress;
@@ -110,6 +111,14 @@ impl Body for OutboundBody {
             }
         }
     }
+}
+
+/// How many of some places may be occupied by calls whose bodies are still arriving.
+///
+/// Such a call lasts as long as its caller likes. The rest of the places is kept for calls that
+/// have nothing to wait for, so that slow callers cannot shut out everybody else.
+pub fn places_while_arriving(all: usize) -> usize {
+    all.saturating_mul(3).div_ceil(4).min(Semaphore::MAX_PERMITS)
 }
 
 /// Memory that all bodies held at once share.

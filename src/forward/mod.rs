@@ -9,6 +9,7 @@ mod peek;
 mod sign;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use std::time::SystemTime;
 
@@ -25,6 +26,8 @@ use http::request;
 use http::response;
 use http::uri::PathAndQuery;
 use http_body::Body as _;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use self::answer::AnswerRules;
@@ -32,6 +35,7 @@ pub use self::answer::Judgement;
 use self::budget::RetryBudget;
 use self::sign::SignedHeaders;
 use self::sign::Unsigned;
+use crate::body;
 use crate::body::BodyError;
 use crate::body::InboundBody;
 use crate::body::OutboundBody;
@@ -61,6 +65,9 @@ pub struct Forwarder {
     sso_header: HeaderName,
     rules: AnswerRules,
     retries: RetryBudget,
+    /// Connections that bodies may occupy while they arrive.
+    uploads: Arc<Semaphore>,
+    connect_timeout: Duration,
 }
 
 /// A call as it goes upstream, but for its credential and its body.
@@ -126,12 +133,23 @@ impl Forwarder {
             sso_header,
             rules: AnswerRules::new(config),
             retries: RetryBudget::new(Instant::now()),
+            uploads: Arc::new(Semaphore::new(body::places_while_arriving(config.max_connections))),
+            connect_timeout: config.connect_timeout,
         }
     }
 
     /// The host calls go to.
     pub fn host(&self) -> &str {
         self.origin.host().unwrap_or_default()
+    }
+
+    /// Waits for a place for a body that is passed on as it arrives, as long as connecting may take.
+    pub async fn place_for_upload(&self) -> Result<OwnedSemaphorePermit, ForwardError> {
+        let place = Arc::clone(&self.uploads).acquire_owned();
+        match tokio::time::timeout(self.connect_timeout, place).await {
+            Ok(place) => Ok(place.expect("the semaphore is never closed")),
+            Err(_) => Err(ForwardError::Saturated),
+        }
     }
 
     /// Everything about the upstream request that is the same for each attempt. `path` replaces

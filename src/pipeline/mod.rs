@@ -17,6 +17,7 @@ use http::HeaderValue;
 use http::Response;
 use http::StatusCode;
 use http::request;
+use http_body::Body as _;
 use tokio::sync::Semaphore;
 
 pub use self::reply::ResponseBody;
@@ -67,6 +68,8 @@ pub struct Pipeline {
     pub upstream: Arc<Peer>,
     /// Calls at once.
     pub in_flight: Arc<Semaphore>,
+    /// Those of them whose bodies are still arriving.
+    pub arriving: Arc<Semaphore>,
     /// Memory for whole bodies.
     pub budget: Arc<Budget>,
 }
@@ -146,6 +149,10 @@ impl Pipeline {
         walk.held.in_flight = Some(
             Arc::clone(&self.in_flight).try_acquire_owned().map_err(|_| Rejection::Overloaded)?,
         );
+        if !walk.body_mut().is_end_stream() {
+            let place = Arc::clone(&self.arriving).try_acquire_owned();
+            walk.body_mut().occupy(place.map_err(|_| Rejection::Overloaded)?);
+        }
 
         walk.record.begin(Stage::Accept);
         let accepted = self.acceptor.accept(&walk.parts.headers, walk.now).await?;

@@ -76,6 +76,9 @@ impl Pipeline {
             let whole = body::read_budgeted(stream, self.rules.max_body(), &self.budget).await?;
             body = CallBody::Whole(Some(whole));
         }
+        if let CallBody::Stream(Some(stream)) = &mut body {
+            stream.occupy(self.forwarder.place_for_upload().await?);
+        }
         let (path, language) = match plan {
             CallPlan::Preverify => (Some(PREVERIFY_PATH), self.default_language.as_ref()),
             CallPlan::Passthrough => (None, None),

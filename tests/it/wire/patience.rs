@@ -1,7 +1,10 @@
 //! Nothing is waited for without end, and no number of connections is too many.
 
+use std::process::Command;
 use std::time::Duration;
 use std::time::Instant;
+
+use serde_json::Value;
 
 use super::case::closes;
 use super::case::open;
@@ -173,6 +176,72 @@ async fn connections_beyond_the_limit_wait_for_a_place() {
     waited.expect_err("there is no place for a third");
     drop(first);
     assert_eq!(third.answer().await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn without_file_descriptors_connections_wait_and_open_ones_are_served() {
+    let world = plan().child().start().await;
+    let mut old = open(&world).await;
+    old.send(raw(&world, GET)).await.unwrap();
+    assert_eq!(old.answer().await.unwrap().status, 200);
+
+    let process = world.gateway.process_id().unwrap();
+    let files = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap().count();
+    let limits = [format!("--pid={process}"), format!("--nofile={}", files + 4)];
+    assert!(Command::new("prlimit").args(limits).status().unwrap().success());
+    let mut many = Vec::new();
+    for _ in 0..8 {
+        many.push(open(&world).await);
+    }
+    let refused = |line: &Value| line["msg"] == "connection not accepted";
+    assert!(world.gateway.logs.wait_for(SOON, refused).await.is_some());
+    old.send(raw(&world, GET)).await.unwrap();
+    assert_eq!(old.answer().await.unwrap().status, 200);
+    let mut late = open(&world).await;
+    late.send(raw(&world, GET)).await.unwrap();
+    drop(many);
+    assert_eq!(late.answer().await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn slow_bodies_leave_room_for_calls_without_one() {
+    let limits = [
+        ("calls at once", "[listen]\nmax_in_flight = 4"),
+        ("connections upstream", "[forward]\nmax_connections = 4\nconnect_timeout = '300ms'"),
+    ];
+    for (name, limits) in limits {
+        let world = plan().config(limits).start().await;
+        let head = "POST /koodrive/test/echo HTTP/1.1⏎{H}{A}Content-Length: 5⏎⏎";
+        let mut slow = Vec::new();
+        for at in 1..=3 {
+            let mut connection = open(&world).await;
+            connection.send(raw(&world, &format!("{head}h"))).await.unwrap();
+            let upstream = async {
+                while world.koodrive.server.connections() < at {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(SOON, upstream).await.expect(name);
+            slow.push(connection);
+        }
+        let mut fourth = open(&world).await;
+        fourth.send(raw(&world, &format!("{head}h"))).await.unwrap();
+        let answer = fourth.answer().await.unwrap();
+        assert_eq!((answer.status, &*reason(&answer)), (503, "overloaded"), "{name}");
+        let mut other = open(&world).await;
+        other.send(raw(&world, GET)).await.unwrap();
+        assert_eq!(other.answer().await.unwrap().status, 200, "{name}: nothing to wait for");
+
+        // A body that has arrived makes room, before its answer has.
+        world.koodrive.switch.gate.close();
+        slow[0].send("ello").await.unwrap();
+        assert!(world.koodrive.switch.gate.wait_for(1, SOON).await, "{name}");
+        other.send(raw(&world, &format!("{head}hello"))).await.unwrap();
+        assert!(world.koodrive.switch.gate.wait_for(2, SOON).await, "{name}");
+        world.koodrive.switch.gate.open();
+        assert_eq!(other.answer().await.unwrap().status, 200, "{name}");
+        assert_eq!(slow[0].answer().await.unwrap().status, 200, "{name}");
+    }
 }
 
 #[tokio::test]

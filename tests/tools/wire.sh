@@ -55,8 +55,10 @@ check_tls() {
 }
 
 probe() {
-    curl -s -m 5 -o /dev/null -w "$1: %{http_code} after %{time_total} s\n" \
-        -H "Authorization: Bearer $TOKEN" "http://$HOST:$PORT$path" | tee /dev/stderr | grep -q ': 200 '
+    said=$(curl -s -m 5 -o /dev/null -w "%{http_code} after %{time_total} s" \
+        -H "Authorization: Bearer $TOKEN" "http://$HOST:$PORT$path")
+    echo "$1: $said"
+    [ "${said%% *}" = 200 ]
 }
 
 check_slowhttptest() {

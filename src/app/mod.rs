@@ -22,6 +22,7 @@ use self::stores::Stores;
 pub use self::try_out::Finding;
 pub use self::try_out::try_out;
 use crate::admin;
+use crate::admin::Pages;
 use crate::client::ClientSetupError;
 use crate::clock::Clock;
 use crate::config::ListenAddress;
@@ -85,6 +86,8 @@ pub struct Bound {
     pub address: ListenAddress,
     pub admin_address: ListenAddress,
     pub readiness: Readiness,
+    /// What the admin listener shows, for who asks within the process.
+    pub pages: Arc<Pages>,
     server: Server,
     drain: Drain,
     tasks: Tasks,
@@ -114,7 +117,8 @@ pub async fn bind(loaded: &Loaded, options: AppOptions<'_>) -> Result<Bound, Sta
     readiness.watch(move || keys.missing().iter().map(|issuer| format!("keys:{issuer}")).collect());
     let reloader = Reloader::new(loaded, Arc::clone(&stores), pipeline, tls, manager.clone());
     let pages = overview::pages(&stores, &reloader, readiness.clone(), drain.watch());
-    let serving = admin::serve(admin_listener, Arc::new(pages), tasks.clone());
+    let pages = Arc::new(pages);
+    let serving = admin::serve(admin_listener, Arc::clone(&pages), tasks.clone());
     tasks.spawn("admin", serving);
     tasks.spawn("housekeeping", housekeeping(Arc::clone(&stores)));
     let telemetry = stores.telemetry.clone();
@@ -122,6 +126,7 @@ pub async fn bind(loaded: &Loaded, options: AppOptions<'_>) -> Result<Bound, Sta
         address,
         admin_address,
         readiness,
+        pages,
         server,
         drain,
         tasks,

@@ -2,6 +2,8 @@
 
 #[path = "../it/support/caller.rs"]
 pub mod caller;
+#[path = "../it/support/canary.rs"]
+pub mod canary;
 #[path = "../it/support/connection.rs"]
 pub mod connection;
 #[path = "../it/support/faults.rs"]

@@ -13,7 +13,6 @@ use crate::support::caller::Caller;
 use crate::support::caller::Http;
 use crate::support::caller::Reply;
 use crate::support::collector::Span;
-use crate::support::gateway::Environment;
 use crate::support::gateway::Gateway;
 use crate::support::raw::RawAnswer;
 use crate::support::raw::RawConnection;
@@ -242,7 +241,7 @@ async fn restart_until(
     let mut restarts = 0;
     let mut old: Option<Gateway> = None;
     while Instant::now() + Duration::from_millis(1500) < until {
-        let next = Gateway::here(world.config_file(), &Environment::new(), &world.clock).await;
+        let next = world.another_gateway().await;
         next.wait_ready().await;
         // It lingers while callers still arrive; then they learn of the other.
         let gateway = old.as_ref().unwrap_or(&world.gateway);

@@ -2,6 +2,8 @@
 
 #[path = "../it/support/caller.rs"]
 pub mod caller;
+#[path = "../it/support/canary.rs"]
+pub mod canary;
 #[path = "../it/support/collector.rs"]
 pub mod collector;
 #[path = "../it/support/connection.rs"]
@@ -14,6 +16,8 @@ pub mod gateway;
 pub mod koodrive;
 #[path = "../it/support/logs.rs"]
 pub mod logs;
+#[path = "../it/support/own_log.rs"]
+pub mod own_log;
 #[path = "../it/support/recording.rs"]
 pub mod recording;
 #[path = "../it/support/scratch.rs"]
@@ -28,5 +32,7 @@ pub mod sso;
 pub mod time;
 #[path = "../it/support/tls.rs"]
 pub mod tls;
+#[path = "../it/support/told.rs"]
+pub mod told;
 #[path = "../it/support/world.rs"]
 pub mod world;

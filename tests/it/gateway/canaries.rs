@@ -1,8 +1,5 @@
 //! Secrets marked so that they would be recognised, and looked for in everything that comes out.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Method;
 use percent_encoding::NON_ALPHANUMERIC;
 use percent_encoding::utf8_percent_encode;
@@ -13,44 +10,13 @@ use crate::gateway::WHO_AM_I;
 use crate::gateway::metric_becomes;
 use crate::gateway::preverify;
 use crate::support::caller::Reply;
+use crate::support::canary::Canaries;
 use crate::support::faults::Behaviour;
 use crate::support::raw::RawConnection;
+use crate::support::recording::Received;
 use crate::support::recording::random_hex;
 use crate::support::sso::SsoOptions;
 use crate::support::world::World;
-
-/// A marker nobody writes by chance, and what it is a marker of.
-struct Canary {
-    of: &'static str,
-    /// What would be recognised: the secret itself and its disguises.
-    needles: Vec<String>,
-}
-
-impl Canary {
-    fn new(of: &'static str, secret: &str) -> Self {
-        let mut needles =
-            vec![secret.to_owned(), utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string()];
-        needles.push(form_urlencoded::byte_serialize(secret.as_bytes()).collect());
-        needles.push(serde_json::Value::from(secret).to_string().trim_matches('"').to_owned());
-        // Inside other bytes base64 takes one of three shapes; only its middle is sure.
-        for skipped in 0..3.min(secret.len()) {
-            let whole = (secret.len() - skipped) / 3 * 3;
-            let middle = &secret.as_bytes()[skipped..skipped + whole];
-            needles.push(STANDARD_NO_PAD.encode(middle));
-            needles.push(URL_SAFE_NO_PAD.encode(middle));
-        }
-        needles.sort();
-        needles.dedup();
-        assert!(needles.iter().all(|needle| 12 <= needle.len()), "{needles:?}");
-        Self { of, needles }
-    }
-
-    fn is_not_in(&self, text: &str, place: &str) {
-        for needle in &self.needles {
-            assert!(!text.contains(needle.as_str()), "{} as {needle} in {place}:\n{text}", self.of);
-        }
-    }
-}
 
 /// Status line, headers and body.
 fn whole(reply: &Reply) -> String {
@@ -141,21 +107,21 @@ async fn no_secret_leaves_through_logs_metrics_spans_pages_or_rejections() {
     let bare = raw.answer().await.unwrap();
     metric_becomes(&world, "koodrive_gateway_inflight_requests", 0.0).await;
 
-    let mut canaries = vec![
-        Canary::new("the client secret", &client_secret),
-        Canary::new("a cookie", &cookie),
-        Canary::new("a query value", &query),
-        Canary::new("a value of the batch", &value),
-        Canary::new("a name of the batch", &name),
-        Canary::new("a number of the batch", "7171717171717171717"),
-        Canary::new("a private claim", &claim),
-        Canary::new("the subject", "subject-of-alice"),
-    ];
-    let sso_tokens = [alice.token(), expired.token()].map(|token| token.unwrap().to_owned());
-    for token in &sso_tokens {
-        for part in token.split('.').skip(1) {
-            canaries.push(Canary::new("an SSO token", part));
-        }
+    let canaries = Canaries::default();
+    for (of, secret) in [
+        ("the client secret", client_secret.as_str()),
+        ("a cookie", &cookie),
+        ("a query value", &query),
+        ("a value of the batch", &value),
+        ("a name of the batch", &name),
+        ("a number of the batch", "7171717171717171717"),
+        ("a private claim", &claim),
+        ("the subject", "subject-of-alice"),
+    ] {
+        canaries.note(of, secret);
+    }
+    for caller in [&alice, &expired] {
+        canaries.note_token("an SSO token", caller.token().unwrap());
     }
     let upstream = world.koodrive.received.all();
     let mut sent: Vec<_> =
@@ -164,7 +130,7 @@ async fn no_secret_leaves_through_logs_metrics_spans_pages_or_rejections() {
     sent.dedup();
     assert_eq!(sent.len(), 2, "the first token and the one after it");
     for sent in &sent {
-        canaries.push(Canary::new("a KooDrive token", sent.strip_prefix("Bearer ").unwrap()));
+        canaries.note("a KooDrive token", sent.strip_prefix("Bearer ").unwrap());
     }
 
     let spans = world.collector.trace_of(&rejections.last().unwrap().trace_id(), SOON).await;
@@ -184,47 +150,40 @@ async fn no_secret_leaves_through_logs_metrics_spans_pages_or_rejections() {
     let raw = format!("{:?}{:?}", unclear.headers, bare.headers)
         + &String::from_utf8_lossy(&unclear.body)
         + &String::from_utf8_lossy(&bare.body);
-    for canary in &canaries {
-        canary.is_not_in(&logs, "the logs");
-        canary.is_not_in(&pages, "the admin pages");
-        canary.is_not_in(&told, "the rejections");
-        canary.is_not_in(&raw, "the bare refusals");
-        canary.is_not_in(&spans, "the spans");
-        for export in &exported {
-            canary.is_not_in(&format!("{:?}", export.headers), "the headers of an export");
-            canary.is_not_in(&String::from_utf8_lossy(&export.body.prefix), "an export");
-        }
+    let net = canaries.net();
+    for (text, place) in [
+        (logs, "the logs"),
+        (pages, "the admin pages"),
+        (told, "the rejections"),
+        (raw, "the bare refusals"),
+        (spans, "the spans"),
+    ] {
+        net.find_none_in(text.as_bytes(), place);
+    }
+    for export in &exported {
+        net.find_none_in(format!("{:?}", export.headers).as_bytes(), "the headers of an export");
+        net.find_none_in(&export.body.prefix, "an export");
     }
     // Upstream: what is the caller's own is meant to be there, what is not his never.
-    let at_koodrive = |canary: &Canary| {
-        for call in &upstream {
-            let body = String::from_utf8_lossy(&call.body.prefix);
-            let seen = format!("{} {:?} {body}", call.target, call.headers);
-            canary.is_not_in(&seen, "what KooDrive got");
-        }
+    let whole = |call: &Received| {
+        let body = String::from_utf8_lossy(&call.body.prefix);
+        format!("{} {:?} {body}", call.target, call.headers)
     };
-    let kept_from_koodrive =
-        ["the client secret", "a cookie", "an SSO token", "a private claim", "the subject"];
-    canaries.iter().filter(|canary| kept_from_koodrive.contains(&canary.of)).for_each(at_koodrive);
+    let kept_from_koodrive = canaries.only(&[
+        "the client secret",
+        "a cookie",
+        "an SSO token",
+        "a private claim",
+        "the subject",
+    ]);
+    let net = kept_from_koodrive.net();
+    for call in &upstream {
+        net.find_none_in(whole(call).as_bytes(), "what KooDrive got");
+    }
     // And the token endpoint needs neither cookies, batches nor queries.
     let kept_from_sso = ["a cookie", "a query value", "a name of the batch", "a KooDrive token"];
-    for canary in canaries.iter().filter(|canary| kept_from_sso.contains(&canary.of)) {
-        for call in world.sso.received.all() {
-            let body = String::from_utf8_lossy(&call.body.prefix);
-            canary.is_not_in(&format!("{} {:?} {body}", call.target, call.headers), "the SSO");
-        }
+    let net = canaries.only(&kept_from_sso).net();
+    for call in world.sso.received.all() {
+        net.find_none_in(whole(&call).as_bytes(), "what the SSO got");
     }
-}
-
-#[test]
-fn the_needles_are_found_where_they_are() {
-    let secret = "a~canary+0123456789";
-    let canary = Canary::new("a test", secret);
-    let found = |text: &str| canary.needles.iter().any(|needle| text.contains(needle.as_str()));
-    for before in ["", "x", "xy"] {
-        assert!(found(&STANDARD_NO_PAD.encode(format!("{before}{secret}:z"))), "{before}");
-        assert!(found(&URL_SAFE_NO_PAD.encode(format!("{before}{secret}?"))), "{before}");
-    }
-    assert!(found("q=a%7Ecanary%2B0123456789") && found("a~canary+0123456789"));
-    assert!(!found("a~canary+012345678"));
 }

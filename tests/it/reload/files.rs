@@ -57,7 +57,7 @@ async fn publish(world: &World) {
 async fn a_changed_user_map_decides_in_whose_name_is_signed() {
     let world = World::plan()
         .child()
-        .file("app-secret", "a secret\n")
+        .file("app-secret", "a secret of an app\n")
         .file("users.toml", "alice = \"100\"\n")
         .config(
             "[token]\nmethod = 'app_signature'\n[token.app]\napp_id = 'app-1'\n\
@@ -65,7 +65,7 @@ async fn a_changed_user_map_decides_in_whose_name_is_signed() {
         )
         .start()
         .await;
-    world.koodrive.set_app(App { id: "app-1".to_owned(), secret: "a secret".to_owned() });
+    world.koodrive.set_app(App { id: "app-1".to_owned(), secret: "a secret of an app".to_owned() });
     let (alice, bob) = (world.caller("alice"), world.caller("bob"));
     assert_eq!(alice.get(WHO_AM_I).await.status, 200);
     assert_eq!(bob.get(WHO_AM_I).await.reason().as_deref(), Some("caller_denied"));

@@ -56,7 +56,7 @@ async fn a_hundred_swaps_of_limit_secret_and_certificate_lose_no_call_and_all_ta
             let policy = policy(&world, &format!("caller-{generation}")).await;
             let rule = format!("\"calls\";q={}", 100_000 + generation);
             assert!(policy.contains(&rule), "{policy}");
-            let credentials = format!("koodrive-gateway:secret-{generation}");
+            let credentials = format!("koodrive-gateway:client-secret-of-{generation}");
             let expected = format!("Basic {}", STANDARD.encode(credentials));
             let last = world.sso.received.all();
             let last = last.iter().rev().find(|seen| seen.path().ends_with("/token"));
@@ -93,7 +93,7 @@ fn swap(world: &World, generation: u32, pair: &PemPair) {
     let mut config: Table = world.config().clone();
     let limit = config["limit"].as_table_mut().unwrap();
     limit.insert("calls_burst".to_owned(), i64::from(100_000 + generation).into());
-    let secret = format!("secret-{generation}");
+    let secret = format!("client-secret-of-{generation}");
     world.sso.also_take_secret(&secret);
 
     let folder = world.scratch.path();

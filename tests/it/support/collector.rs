@@ -24,6 +24,7 @@ use serde_json::Value;
 use serde_json::json;
 use tokio::sync::Notify;
 
+use crate::support::canary::Canaries;
 use crate::support::faults::Switch;
 use crate::support::recording::Received;
 use crate::support::recording::Recorder;
@@ -102,7 +103,8 @@ impl Span {
     }
 }
 
-/// A running collector. Dropping it closes all its connections.
+/// A running collector. Dropping it closes all its connections, and fails when it ever received a
+/// secret of its world.
 pub struct Collector {
     pub server: Server,
     state: Arc<State>,
@@ -120,6 +122,7 @@ impl Deref for Collector {
 pub struct State {
     url: String,
     clock: OwnClock,
+    canaries: Canaries,
     spans: Mutex<Vec<Span>>,
     changed: Notify,
     pub switch: Switch,
@@ -127,10 +130,11 @@ pub struct State {
 }
 
 impl Collector {
-    pub fn start(listener: Listener) -> Self {
+    pub fn start(listener: Listener, canaries: &Canaries) -> Self {
         let state = Arc::new(State {
             url: listener.url(),
             clock: listener.clock(),
+            canaries: canaries.clone(),
             spans: Mutex::default(),
             changed: Notify::new(),
             switch: Switch::default(),
@@ -141,6 +145,20 @@ impl Collector {
             Box::pin(handling.clone().handle(request, connection))
         };
         Self { server: listener.start(Arc::new(handler)), state }
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let net = self.canaries.net();
+        for export in self.received.all() {
+            let head = format!("{} {} {:?}", export.method, export.target, export.headers);
+            net.find_none_in(head.as_bytes(), "the head of an export");
+            net.find_none_in(&export.body.prefix, "an export");
+        }
     }
 }
 

@@ -25,7 +25,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::support::caller::Caller;
 use crate::support::caller::Http;
+use crate::support::canary::Canaries;
 use crate::support::logs::Logs;
+use crate::support::own_log;
+use crate::support::told::Told;
 
 /// Longest wait for a gateway to come up, become ready or go down.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -33,12 +36,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub type Environment = BTreeMap<String, String>;
 
 /// A running gateway. Dropping it stops it: a child at once, one in this process as SIGTERM would.
+/// Then it fails when a secret of its world stands in anything the gateway has told.
 pub struct Gateway {
     /// Port 0 when it listens on a Unix socket.
     pub address: SocketAddr,
     pub admin: SocketAddr,
     pub logs: Logs,
     running: Mutex<Option<Running>>,
+    told: Told,
 }
 
 enum Running {
@@ -51,34 +56,42 @@ impl Gateway {
     ///
     /// # Panics
     /// When the configuration is refused or the gateway does not start.
-    pub async fn here(config: &Path, environment: &Environment, clock: &Clock) -> Self {
+    pub async fn here(
+        config: &Path,
+        environment: &Environment,
+        clock: &Clock,
+        canaries: &Canaries,
+    ) -> Self {
         // Another test of the same process may have been first.
         jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default().unwrap_or_default();
         let variables = environment.clone();
         let loaded = config::load(config, variables.clone().into_iter());
         let loaded = loaded.unwrap_or_else(|error| panic!("{error}"));
         let logs = Logs::default();
+        let writer = LogWriter::to(logs.clone()).expect("a thread can be started");
+        let mark = own_log::mark();
         let options = AppOptions {
             clock: clock.clone(),
-            logs: LogWriter::to(logs.clone()).expect("a thread can be started"),
+            logs: writer.clone(),
             environment: &|name| environment.get(name).cloned(),
         };
         let bound = app::bind(&loaded, options).await.unwrap_or_else(|error| panic!("{error:?}"));
         let (address, admin) = (tcp(&bound.address), tcp(&bound.admin_address));
         let readiness = bound.readiness.clone();
+        let told = Told::here(canaries, mark, &bound.pages, writer);
         let (events, received) = mpsc::channel(4);
         let mut watcher = config::Watcher::new(config, variables.into_iter(), &loaded);
         let running = bound.run(received, Some(Box::new(move || watcher.poll())));
         let ended = TaskTracker::new().spawn(running);
         let running = Running::Here { events, ended, readiness };
-        Self { address, admin, logs, running: Mutex::new(Some(running)) }
+        Self { address, admin, logs, running: Mutex::new(Some(running)), told }
     }
 
     /// As a process of its own, as operators run it.
     ///
     /// # Panics
     /// When it does not say in time that it listens.
-    pub async fn child(config: &Path, environment: &Environment) -> Self {
+    pub async fn child(config: &Path, environment: &Environment, canaries: &Canaries) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_koodrive-gateway"))
             .arg("run")
             .arg("--config")
@@ -91,7 +104,7 @@ impl Gateway {
             .spawn()
             .expect("the binary was built with the tests");
         let logs = Logs::default();
-        logs.follow(child.stdout.take().expect("it is piped"));
+        let following = logs.follow(child.stdout.take().expect("it is piped"));
         let running = Mutex::new(Some(Running::Child(child)));
         let listening = logs.wait_for(PATIENCE, |line| line["msg"] == "listening").await;
         let Some(line) = listening else {
@@ -103,7 +116,9 @@ impl Gateway {
             let text = line.get(field).and_then(Value::as_str).expect("the line names addresses");
             tcp(&text.parse().expect("an address as operators write it"))
         };
-        Self { address: address("address"), admin: address("admin"), logs, running }
+        let (address, admin) = (address("address"), address("admin"));
+        let told = Told::child(canaries, admin, following);
+        Self { address, admin, logs, running, told }
     }
 
     /// Asks until the gateway is ready.
@@ -147,6 +162,7 @@ impl Gateway {
 
     /// Asks it to stop, as SIGTERM does, without waiting.
     pub async fn begin_stop(&self) {
+        self.told.look_at_pages();
         self.tell(Event::Stop, "-TERM").await;
     }
 
@@ -201,7 +217,14 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            return kill(&self.running);
+        }
+        if self.running.lock().expect("no holder panics").is_some() {
+            self.told.look_at_pages();
+        }
         kill(&self.running);
+        self.told.holds_no_secret(&self.logs);
     }
 }
 

@@ -8,6 +8,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -38,7 +39,17 @@ impl Logs {
         self.lock().whole.clone()
     }
 
-    /// The same, parsed; what is not JSON is left out.
+    /// How many whole lines there are.
+    pub fn count(&self) -> usize {
+        self.lock().whole.len()
+    }
+
+    /// The lines behind the first so many.
+    pub fn behind(&self, lines: usize) -> String {
+        self.lock().whole.get(lines..).unwrap_or_default().join("\n")
+    }
+
+    /// Everything written so far, parsed; what is not JSON is left out.
     pub fn json(&self) -> Vec<Value> {
         self.lines().iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
@@ -64,7 +75,7 @@ impl Logs {
     }
 
     /// Reads lines until the other end closes, on a thread of its own.
-    pub(super) fn follow(&self, from: impl Read + Send + 'static) {
+    pub(super) fn follow(&self, from: impl Read + Send + 'static) -> JoinHandle<()> {
         let mut logs = self.clone();
         std::thread::spawn(move || {
             let mut from = BufReader::new(from);
@@ -75,7 +86,7 @@ impl Logs {
             }
             logs.lock().ended = true;
             logs.0.changed.notify_waiters();
-        });
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Lines> {

@@ -4,12 +4,14 @@
 //! Nothing sleeps: whoever waits, waits for a fact, up to a deadline.
 
 pub mod caller;
+pub mod canary;
 pub mod collector;
 pub mod connection;
 pub mod faults;
 pub mod gateway;
 pub mod koodrive;
 pub mod logs;
+pub mod own_log;
 pub mod raw;
 pub mod recording;
 pub mod scratch;
@@ -19,6 +21,7 @@ pub mod sso;
 pub mod telemetry;
 pub mod time;
 pub mod tls;
+pub mod told;
 pub mod world;
 
 #[cfg(test)]

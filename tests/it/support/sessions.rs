@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use koodrive_gateway::clock::Clock;
 
+use crate::support::canary::Canaries;
 use crate::support::recording::random_hex;
 
 /// How long a token lives after the last call that used it (`koodrive_05_0010`).
@@ -18,6 +19,8 @@ pub const IDLE_LIFETIME: Duration = Duration::from_mins(20);
 pub struct Sessions {
     clock: Clock,
     alive: Arc<Mutex<HashMap<String, Session>>>,
+    /// These tokens, and every other secret that SSO and KooDrive hand out or are told.
+    pub canaries: Canaries,
 }
 
 #[derive(Clone, Debug)]
@@ -37,12 +40,13 @@ pub enum NotAlive {
 
 impl Sessions {
     pub fn new(clock: &Clock) -> Self {
-        Self { clock: clock.clone(), alive: Arc::default() }
+        Self { clock: clock.clone(), alive: Arc::default(), canaries: Canaries::default() }
     }
 
     /// A new token for a user: 48 lower-case hex digits. Older ones of that user stay alive.
     pub fn issue(&self, user: &str) -> String {
         let token = random_hex(24);
+        self.canaries.note("a KooDrive token", &token);
         let session = Session { user: user.to_owned(), used_at: self.clock.now() };
         self.lock().insert(token.clone(), session);
         token

@@ -9,6 +9,7 @@ use toml::Value;
 
 use crate::support::caller::Caller;
 use crate::support::caller::Http;
+use crate::support::canary::Canaries;
 use crate::support::collector::Collector;
 use crate::support::gateway::Environment;
 use crate::support::gateway::Gateway;
@@ -132,6 +133,17 @@ impl World {
         tokio::time::timeout(PATIENCE, reloaded).await.expect("the reload is counted")
     }
 
+    /// Every secret of this world so far; none may come out.
+    pub fn canaries(&self) -> &Canaries {
+        &self.koodrive.sessions.canaries
+    }
+
+    /// One more gateway, in this process, under the configuration as it is now.
+    pub async fn another_gateway(&self) -> Gateway {
+        let environment = Environment::new();
+        Gateway::here(&self.config_file, &environment, &self.clock, self.canaries()).await
+    }
+
     /// The configuration as it was last written.
     pub fn config(&self) -> &Table {
         &self.config
@@ -226,7 +238,7 @@ impl Plan {
         let tls = self.koodrive_tls.map(|options| authority.server_config(options));
         let tls = tls.transpose().expect("certificates can be made");
         let koodrive = KooDrive::start(bind(Listen { tls, ..free() }), &sessions);
-        let collector = Collector::start(bind(free()));
+        let collector = Collector::start(bind(free()), &sessions.canaries);
 
         let mut files = self.files;
         files.push(("client-secret".to_owned(), sso.client_secret().to_owned() + "\n"));
@@ -234,7 +246,11 @@ impl Plan {
         let server = authority.server_pem().expect("certificates can be made");
         files.push(("server.pem".to_owned(), server.certificate));
         files.push(("server-key.pem".to_owned(), server.key));
+        let canaries = &sessions.canaries;
         for (name, content) in files {
+            if name.contains("secret") || name.contains("password") || name.ends_with("-key.pem") {
+                canaries.note_file("a file that holds a secret", &content);
+            }
             scratch.write(&name, content).expect("the scratch directory can be written");
         }
         let mut config = usual(&sso, &audience, &koodrive, &collector);
@@ -246,9 +262,9 @@ impl Plan {
         // Spans are awaited by tests, so they go out at once.
         environment.entry("OTEL_BSP_SCHEDULE_DELAY".to_owned()).or_insert("20".to_owned());
         let gateway = if self.child {
-            Gateway::child(&config_file, &environment).await
+            Gateway::child(&config_file, &environment, canaries).await
         } else {
-            Gateway::here(&config_file, &environment, &clock).await
+            Gateway::here(&config_file, &environment, &clock, canaries).await
         };
         if self.wait_ready {
             gateway.wait_ready().await;
@@ -294,6 +310,7 @@ fn usual(sso: &Sso, audience: &str, koodrive: &KooDrive, collector: &Collector) 
 
         [telemetry]
         otlp_endpoint = "{collector}"
+        log_level = "trace"
 
         [lifecycle]
         linger = "0s"

@@ -184,11 +184,13 @@ async fn a_signed_call_is_believed_by_koodrive() {
     let config = "[token]\nmethod = \"app_signature\"\n[token.app]\napp_id = \"app-1\"\napp_secret_file = \"app-secret\"\nuser_map_file = \"users.toml\"";
     let world = World::plan()
         .config(config)
-        .file("app-secret", "hush\n")
+        .file("app-secret", "hush-and-tell-nobody\n")
         .file("users.toml", "alice = \"1505084218764547200\"\n")
         .start()
         .await;
-    world.koodrive.set_app(App { id: "app-1".to_owned(), secret: "hush".to_owned() });
+    world
+        .koodrive
+        .set_app(App { id: "app-1".to_owned(), secret: "hush-and-tell-nobody".to_owned() });
     let alice = world.caller("alice");
     for target in [USER_LIST, "/koodrive/ose/v1/userList?limit=1&offset=0&name=%E5%BC%A0%20x"] {
         let reply = alice.get(target).await;

@@ -67,6 +67,7 @@ impl Carrier {
     }
 
     fn session(&mut self, refresh_token: String, sessions: &Sessions, now: SystemTime) -> Value {
+        sessions.canaries.note("a carrier's refresh token", &refresh_token);
         let issued_at = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let session = json!({
             "accessToken": format!("AT {}", sessions.issue(&self.account)),

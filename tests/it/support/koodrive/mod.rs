@@ -136,11 +136,13 @@ impl State {
 
     /// Also believes calls signed by this application.
     pub fn set_app(&self, app: App) {
+        self.sessions.canaries.note("the secret of an app", &app.secret);
         self.edition().app = Some(app);
     }
 
     /// The carrier edition: this account can log in, and tokens come as `AT <token>`.
     pub fn set_carrier(&self, carrier: Carrier) {
+        self.sessions.canaries.note("the password of a carrier", &carrier.password);
         let mut edition = self.edition();
         edition.scheme = "AT";
         edition.carrier = Some(carrier);
@@ -170,6 +172,8 @@ impl State {
             headers: head.headers,
             body,
         };
+        let canaries = &self.sessions.canaries;
+        canaries.note_credentials("credentials for KooDrive", &received.headers);
         self.received.add(received.clone());
         self.switch.pass(&behaviour).await?;
         Ok(self.answer(&received, behaviour))

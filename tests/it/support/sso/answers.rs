@@ -49,6 +49,12 @@ impl State {
             headers: head.headers,
             body,
         };
+        let canaries = &self.sessions.canaries;
+        canaries.note_credentials("credentials for the token endpoint", &received.headers);
+        let form = form_urlencoded::parse(&received.body.prefix);
+        for (_, assertion) in form.filter(|(name, _)| name == "client_assertion") {
+            canaries.note_token("a client assertion", &assertion);
+        }
         self.received.add(received.clone());
         let realm = format!("/realms/{}", self.realm);
         let path = received.path().strip_prefix(&realm).unwrap_or_default();
@@ -159,6 +165,7 @@ impl State {
         }
         if let Some(known) = &mut wording.refresh_tokens {
             let refresh_token = random_hex(24);
+            self.sessions.canaries.note("a refresh token", &refresh_token);
             known.insert(refresh_token.clone(), subject);
             answer.insert("refresh_token".to_owned(), json!(refresh_token));
         }

@@ -6,6 +6,7 @@ use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::support::canary::Canaries;
 use crate::support::sso::keys::SigningKey;
 use crate::support::sso::keys::decode;
 use crate::support::sso::keys::encode;
@@ -17,11 +18,17 @@ pub struct Mint {
     pub claims: Map<String, Value>,
     key: Arc<SigningKey>,
     now: i64,
+    canaries: Canaries,
 }
 
 impl Mint {
-    pub(super) fn new(key: Arc<SigningKey>, claims: Map<String, Value>, now: i64) -> Self {
-        Self { header: header_for(&key), claims, key, now }
+    pub(super) fn new(
+        key: Arc<SigningKey>,
+        claims: Map<String, Value>,
+        now: i64,
+        canaries: &Canaries,
+    ) -> Self {
+        Self { header: header_for(&key), claims, key, now, canaries: canaries.clone() }
     }
 
     /// Sets a claim.
@@ -103,7 +110,7 @@ impl Mint {
         let header = Value::Object(self.header.clone()).to_string();
         let input = format!("{}.{}", encode(header), encode(payload));
         let signature = self.key.sign(algorithm, input.as_bytes());
-        format!("{input}.{}", encode(signature))
+        self.noted(format!("{input}.{}", encode(signature)))
     }
 
     /// `alg` none, without a signature.
@@ -111,7 +118,12 @@ impl Mint {
         let mut header = self.header.clone();
         header.insert("alg".to_owned(), json!("none"));
         let claims = Value::Object(self.claims.clone()).to_string();
-        format!("{}.{}.", encode(Value::Object(header).to_string()), encode(claims))
+        self.noted(format!("{}.{}.", encode(Value::Object(header).to_string()), encode(claims)))
+    }
+
+    fn noted(&self, token: String) -> String {
+        self.canaries.note_token("an SSO token", &token);
+        token
     }
 }
 

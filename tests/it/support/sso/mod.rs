@@ -131,6 +131,9 @@ impl Sso {
         });
         let published: Vec<_> = made.collect();
         let signing = published.first().expect("an SSO has a key").clone();
+        let client_key = Arc::new(SigningKey::generate(KeyKind::P256, "client-key"));
+        sessions.canaries.note("the client secret", &options.client_secret);
+        sessions.canaries.note_file("the client's private key", &client_key.pkcs8_pem());
         let keys = Keys { signing, published, extra: Vec::new(), cache_control: None };
         let state = Arc::new(State {
             base: listener.url(),
@@ -138,7 +141,7 @@ impl Sso {
             audience: options.audience,
             client_id: options.client_id,
             client_secret: options.client_secret,
-            client_key: Arc::new(SigningKey::generate(KeyKind::P256, "client-key")),
+            client_key,
             token_seconds: options.token_seconds,
             demo_tokens: options.demo_tokens,
             sessions: sessions.clone(),
@@ -182,6 +185,7 @@ impl State {
 
     /// From now on this secret is taken too, as while one is being rotated.
     pub fn also_take_secret(&self, secret: &str) {
+        self.sessions.canaries.note("the next client secret", secret);
         self.lock_wording().more_secrets.push(secret.to_owned());
     }
 
@@ -212,7 +216,7 @@ impl State {
             "preferred_username": subject,
         });
         let Value::Object(claims) = claims else { unreachable!("the literal is an object") };
-        Mint::new(self.lock_keys().signing.clone(), claims, now)
+        Mint::new(self.lock_keys().signing.clone(), claims, now, &self.sessions.canaries)
     }
 
     /// A good token for a subject.

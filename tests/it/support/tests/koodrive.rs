@@ -167,7 +167,7 @@ async fn an_application_signs_instead_of_holding_a_token() {
 #[tokio::test]
 async fn the_carrier_edition_logs_in_by_account() {
     let town = Town::start();
-    town.koodrive.set_carrier(Carrier::new("ops", "pass word"));
+    town.koodrive.set_carrier(Carrier::new("ops", "open sesame, 100 %"));
     let nobody = Caller::new(&town.http, town.koodrive.url(), None);
     let login = |password: &str| {
         let body = json!({ "account": "ops", "authType": "1", "password": password });
@@ -175,7 +175,7 @@ async fn the_carrier_edition_logs_in_by_account() {
         call.header("x-hw-agentname", "standard").send()
     };
     assert_eq!(login("wrong").await.status, 400);
-    let session = login("pass word").await.json()["data"]["sessionInfo"].clone();
+    let session = login("open sesame, 100 %").await.json()["data"]["sessionInfo"].clone();
     let token = session["accessToken"].as_str().unwrap();
     assert!(session["expiresIn"] == 1800 && token.starts_with("AT "), "{session}");
     let with = |target: &str, body: &str| {

@@ -1,5 +1,6 @@
 //! The simulators keep their own promises.
 
+mod canary;
 mod koodrive;
 mod server;
 mod sso;

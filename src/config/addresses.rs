@@ -17,6 +17,8 @@ use serde::Serialize;
 use serde::Serializer;
 use serde::de::Error as _;
 
+use super::units::Form;
+
 /// What stands where a secret would.
 pub(super) const REDACTED: &str = "***";
 
@@ -33,16 +35,19 @@ impl ListenAddress {
     }
 }
 
+pub(super) const LISTEN_ADDRESS: Form = Form {
+    expected: "expected an IP address with a port such as \"127.0.0.1:8080\", or \"unix:/path\"",
+    pattern: r"^(unix:/|([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.]+(%[0-9]+)?\]):[0-9]+$)",
+};
+
 impl FromStr for ListenAddress {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str =
-            "expected an IP address with a port such as \"127.0.0.1:8080\", or \"unix:/path\"";
         match text.strip_prefix("unix:") {
             Some(path) if path.starts_with('/') => Ok(Self::Unix(PathBuf::from(path))),
             Some(_) => Err("expected an absolute path after \"unix:\""),
-            None => text.parse().map(Self::Tcp).map_err(|_| EXPECTED),
+            None => text.parse().map(Self::Tcp).map_err(|_| LISTEN_ADDRESS.expected),
         }
     }
 }
@@ -94,11 +99,21 @@ impl HttpUrl {
     }
 }
 
+/// The pattern takes no address too: every key with one may be left empty.
+pub(super) const HTTP_URL: Form = Form {
+    expected: "expected an address such as \"https://host/path\"",
+    pattern: r"^([Hh][Tt][Tt][Pp][Ss]?://[^ /?#@:][^ /?#@]*([/?][^ #]*)?)?$",
+};
+
+/// Addresses of which nothing leaves this machine in the clear, as [`HttpUrl::is_loopback`] and
+/// [`HttpUrl::is_https`] see them; no address, too.
+pub(super) const SAFE_URL_PATTERN: &str = r"^($|[Hh][Tt][Tt][Pp]([Ss]://|://([Ll][Oo][Cc][Aa][Ll][Hh][Oo][Ss][Tt]|127(\.[0-9]{1,3}){3}|\[[0:.]*1\])(:[0-9]*)?([/?]|$)))";
+
 impl FromStr for HttpUrl {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str = "expected an address such as \"https://host/path\"";
+        const EXPECTED: &str = HTTP_URL.expected;
         let uri: Uri = text.parse().map_err(|_| EXPECTED)?;
         let known_scheme = matches!(uri.scheme_str(), Some("http" | "https"));
         let authority = uri.authority().ok_or(EXPECTED)?;
@@ -135,11 +150,17 @@ impl HeaderField {
     }
 }
 
+/// The pattern is that of RFC 9110 section 5.6.2.
+pub(super) const HEADER_FIELD: Form = Form {
+    expected: "expected a header name such as \"authorization\"",
+    pattern: r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
+};
+
 impl FromStr for HeaderField {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self).map_err(|_| "expected a header name such as \"authorization\"")
+        text.parse().map(Self).map_err(|_| HEADER_FIELD.expected)
     }
 }
 
@@ -159,6 +180,11 @@ pub enum LimitStore {
     Redis(String),
 }
 
+pub(super) const LIMIT_STORE: Form = Form {
+    expected: "expected \"local\" or an address such as \"redis://host:6379\"",
+    pattern: r"^(local|redis://([^/]*@)?(\[[^/\]]*\]|[^/@:\[\]]+)(:[0-9]*)?(/\+?[0-9]*)?)$",
+};
+
 impl FromStr for LimitStore {
     type Err = &'static str;
 
@@ -170,7 +196,7 @@ impl FromStr for LimitStore {
                 Err("a limit store over TLS (rediss://) is not supported; expected \"local\" or \
                      an address such as \"redis://host:6379\"")
             }
-            _ => Err("expected \"local\" or an address such as \"redis://host:6379\""),
+            _ => Err(LIMIT_STORE.expected),
         }
     }
 }

@@ -109,6 +109,9 @@ impl fmt::Debug for TextFile {
     }
 }
 
+/// How the content of a PEM file begins, and no path.
+pub(super) const CONTENT: &str = "-----BEGIN";
+
 pub(super) fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     let read = std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;

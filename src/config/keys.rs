@@ -4,10 +4,13 @@
 
 use std::sync::LazyLock;
 
+use super::addresses;
 use super::ask::Step;
 use super::ask::Wants;
 use super::ask::takes;
 use super::ask::wants;
+use super::units;
+use super::units::Form;
 
 /// What may stand at a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +29,11 @@ pub enum Shape {
     Number,
     /// One of these words.
     Choice(&'static [&'static str]),
-    /// Text; with what it must look like, if not every text will do.
-    Text(Option<String>),
+    /// Text; with what it must look like, if not every text will do: in words and as a pattern.
+    Text {
+        expected: Option<String>,
+        pattern: Option<&'static str>,
+    },
     /// Any TOML value.
     Any,
 }
@@ -77,8 +83,9 @@ impl Shape {
                 }
                 text
             }
-            Self::Text(Some(expected)) => expected.clone(),
-            Self::Text(None) => "expected text".to_owned(),
+            Self::Text { expected, .. } => {
+                expected.clone().unwrap_or_else(|| "expected text".to_owned())
+            }
             Self::Any => "expected a value".to_owned(),
         }
     }
@@ -99,8 +106,30 @@ fn shape_at(path: &[Step]) -> Shape {
         }
         Wants::Number => Shape::Number,
         Wants::Choice(words) => Shape::Choice(words),
-        // No address, duration or name is a control character.
-        Wants::Text => Shape::Text(takes(path, &toml::Value::String("\u{1}".to_owned())).err()),
+        Wants::Text => text_at(path),
         Wants::Any => Shape::Any,
     }
 }
+
+fn text_at(path: &[Step]) -> Shape {
+    let refusal = |text: &str| takes(path, &toml::Value::String(text.to_owned())).err();
+    // No address, duration or name is a control character.
+    let expected = refusal("\u{1}");
+    let is_it = |form: &&Form| expected.as_deref() == Some(form.expected);
+    let pattern = match FORMS.iter().find(is_it) {
+        Some(form) if form.expected == units::DURATION.expected && refusal("0s").is_some() => {
+            Some(units::DURATION.pattern)
+        }
+        form => form.map(|form| form.pattern),
+    };
+    Shape::Text { expected, pattern }
+}
+
+const FORMS: [Form; 6] = [
+    units::DURATION_OR_ZERO,
+    units::SIZE,
+    addresses::LISTEN_ADDRESS,
+    addresses::HTTP_URL,
+    addresses::HEADER_FIELD,
+    addresses::LIMIT_STORE,
+];

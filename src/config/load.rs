@@ -142,7 +142,7 @@ fn read_files(
         let cause = files::cause(&error);
         digest.add(&cause);
         let path = base.join(file.path()).display().to_string();
-        let reason = if path.contains("-----BEGIN") || path.contains('\n') {
+        let reason = if path.contains(files::CONTENT) || path.contains('\n') {
             "expected the path of a file, found its content".to_owned()
         } else {
             format!("cannot read file {path}: {cause}")

@@ -136,7 +136,7 @@ fn refused(node: &Node, shape: &Shape, value: &toml::Value, reason: String) -> S
             }
         }
         // The value's own type says it best: "expected an address without a fragment".
-        (Shape::Text(Some(_)), toml::Value::String(_)) => reason,
+        (Shape::Text { expected: Some(_), .. }, toml::Value::String(_)) => reason,
         (Shape::Integer { .. }, toml::Value::Integer(_)) => shape.expected(),
         _ if from_environment => shape.expected(),
         _ => format!("{}, found {}", shape.expected(), node.kind()),

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use serde_json::json;
 
+use super::check;
+use super::files;
 use super::keys;
 use super::keys::Key;
 use super::keys::Shape;
 use super::read::joined;
 use super::sections::Config;
 use super::sections::IssuerConfig;
-use super::units;
 
 /// The one place where keys are explained.
 const SHIPPED: &str = include_str!("../../config/gateway.toml");
@@ -22,11 +23,43 @@ const SHIPPED: &str = include_str!("../../config/gateway.toml");
 pub fn schema() -> Value {
     let defaults = json_of(&Config::default());
     let mut root = of_table("", keys(), &defaults, &descriptions());
+    for (place, rule) in check::rules() {
+        add(&mut root, place, &rule);
+    }
+    for key in paths() {
+        add(&mut root, &key, &json!({"not": {"pattern": files::CONTENT}}));
+    }
     if let Some(root) = root.as_object_mut() {
         root.insert("$schema".to_owned(), "https://json-schema.org/draft/2020-12/schema".into());
         root.insert("title".to_owned(), "koodrive-gateway configuration".into());
     }
     root
+}
+
+/// The keys that name a file.
+fn paths() -> Vec<String> {
+    let mut config = Config::default();
+    config.accept.issuers.push(IssuerConfig::default());
+    config.files_mut().into_iter().map(|(key, _)| key.replace("[0]", "[]")).collect()
+}
+
+/// Puts a rule where it belongs. What it says of the same keyword holds besides what stands there;
+/// only a narrower range takes the place of the wider one.
+fn add(root: &mut Value, place: &str, rule: &Value) {
+    let mut at = root;
+    for step in place.split('.').filter(|step| !step.is_empty()) {
+        at = &mut at["properties"][step.trim_end_matches("[]")];
+        if step.ends_with("[]") {
+            at = &mut at["items"];
+        }
+    }
+    let (Some(at), Some(rule)) = (at.as_object_mut(), rule.as_object()) else { return };
+    let is_range = |keyword: &str| keyword == "minimum" || keyword == "maximum";
+    if rule.keys().all(|keyword| is_range(keyword) || !at.contains_key(keyword)) {
+        at.extend(rule.clone());
+    } else if let Some(all) = at.entry("allOf").or_insert_with(|| json!([])).as_array_mut() {
+        all.push(rule.clone().into());
+    }
 }
 
 fn of_table(
@@ -75,14 +108,8 @@ fn of_shape(key: &str, shape: &Shape, default: &Value, words: &BTreeMap<String, 
         }
         Shape::Number => json!({"type": "number"}),
         Shape::Choice(words) => json!({"enum": words}),
-        Shape::Text(Some(expected)) => match expected.as_str() {
-            units::DURATION_EXPECTED => {
-                json!({"type": "string", "pattern": "^([0-9]+(d|h|m|s|ms))+$"})
-            }
-            units::SIZE_EXPECTED => json!({"type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB)$"}),
-            _ => json!({"type": "string"}),
-        },
-        Shape::Text(None) => json!({"type": "string"}),
+        Shape::Text { pattern: Some(pattern), .. } => json!({"type": "string", "pattern": pattern}),
+        Shape::Text { pattern: None, .. } => json!({"type": "string"}),
         Shape::Any => json!({}),
     }
 }

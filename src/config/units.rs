@@ -11,9 +11,26 @@ pub(super) const fn non_zero(value: u32) -> NonZeroU32 {
     NonZeroU32::new(value).expect("the defaults are not zero")
 }
 
-pub(super) const DURATION_EXPECTED: &str =
-    "expected a duration such as \"250ms\", \"30s\", \"20m\" or \"12h\"";
-pub(super) const SIZE_EXPECTED: &str = "expected a size such as \"512B\", \"64KiB\" or \"1MiB\"";
+/// What a text must look like: in words, and as a pattern (ECMA-262) that takes no less than the
+/// reader of these texts does, for editors.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
+    pub(super) expected: &'static str,
+    pub(super) pattern: &'static str,
+}
+
+pub(super) const DURATION_OR_ZERO: Form = Form {
+    expected: "expected a duration such as \"250ms\", \"30s\", \"20m\" or \"12h\"",
+    pattern: r"^\s*([0-9]+(d|h|m|s|ms))+\s*$",
+};
+pub(super) const DURATION: Form = Form {
+    pattern: r"^\s*([0-9]+(d|h|m|s|ms))*[0-9]*[1-9][0-9]*(d|h|m|s|ms)([0-9]+(d|h|m|s|ms))*\s*$",
+    ..DURATION_OR_ZERO
+};
+pub(super) const SIZE: Form = Form {
+    expected: "expected a size such as \"512B\", \"64KiB\" or \"1MiB\"",
+    pattern: r"^\s*[0-9]*[1-9][0-9]*(B|KiB|MiB|GiB)\s*$",
+};
 
 /// Durations such as `"250ms"`, `"20m"`, `"1h30m"`; zero is refused.
 pub(super) mod duration {
@@ -47,7 +64,8 @@ pub(super) mod duration_or_zero {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(from)?;
-        super::parse_duration(&text).ok_or_else(|| D::Error::custom(super::DURATION_EXPECTED))
+        super::parse_duration(&text)
+            .ok_or_else(|| D::Error::custom(super::DURATION_OR_ZERO.expected))
     }
 
     pub(crate) fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
@@ -66,7 +84,7 @@ pub(super) mod size {
         let text = String::deserialize(from)?;
         super::parse_size(&text)
             .filter(|bytes| *bytes != 0)
-            .ok_or_else(|| D::Error::custom(super::SIZE_EXPECTED))
+            .ok_or_else(|| D::Error::custom(super::SIZE.expected))
     }
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]

@@ -20,6 +20,8 @@ pub mod logs;
 pub mod own_log;
 #[path = "../it/support/recording.rs"]
 pub mod recording;
+#[path = "../it/support/schema.rs"]
+pub mod schema;
 #[path = "../it/support/scratch.rs"]
 pub mod scratch;
 #[path = "../it/support/server.rs"]

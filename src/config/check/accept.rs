@@ -4,9 +4,15 @@ use std::collections::HashSet;
 
 use http::header;
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::Findings;
+use super::rules::Rule;
+use super::rules::any_case;
+use super::rules::safe_url;
+use super::rules::unless_plain_http;
+use super::rules::written;
 use crate::config::addresses::HeaderField;
 use crate::config::addresses::HttpUrl;
 use crate::config::sections::AcceptConfig;
@@ -58,6 +64,30 @@ pub(super) fn check(accept: &AcceptConfig, to: &mut Findings<'_>) {
             );
         }
     }
+}
+
+pub(super) fn rules() -> Vec<Rule> {
+    let taken = TAKEN.iter().map(|name| any_case(&[name]).replace('-', "[-_]"));
+    let taken = format!("^({})$", taken.collect::<Vec<_>>().join("|"));
+    let (url, file) = (written("jwks_url"), written("jwks_file"));
+    let elsewhere = json!({"not": {"pattern": format!("^{}://", any_case(&["http"]))}});
+    // Without a key set of its own, the issuer is where keys are discovered.
+    let in_the_open = json!({"items": {
+        "properties": {"jwks_url": safe_url()},
+        "if": {"not": {"anyOf": [url, file]}},
+        "then": {"properties": {"issuer": {"anyOf": [safe_url(), elsewhere]}}},
+    }});
+    vec![
+        ("accept", unless_plain_http(&json!({"properties": {"issuers": in_the_open}}))),
+        ("accept.header", json!({"not": {"pattern": taken}})),
+        ("accept.issuers", json!({"minItems": 1})),
+        ("accept.issuers[]", json!({"not": {"allOf": [url, file]}})),
+        ("accept.issuers[].issuer", json!({"minLength": 1})),
+        ("accept.issuers[].audiences", json!({"minItems": 1})),
+        ("accept.issuers[].audiences[]", json!({"minLength": 1})),
+        ("accept.issuers[].algorithms", json!({"minItems": 1})),
+        ("accept.issuers[].subject_claim", json!({"minLength": 1})),
+    ]
 }
 
 fn is_taken(field: &HeaderField) -> bool {

@@ -1,7 +1,14 @@
 //! `[forward]`.
 
+use serde_json::json;
+
 use super::Findings;
 use super::pem;
+use super::rules::Rule;
+use super::rules::no_query;
+use super::rules::safe_url;
+use super::rules::together;
+use super::rules::unless_plain_http;
 use crate::config::sections::ForwardConfig;
 
 pub(super) fn check(forward: &ForwardConfig, to: &mut Findings<'_>) {
@@ -48,6 +55,19 @@ pub(super) fn check(forward: &ForwardConfig, to: &mut Findings<'_>) {
             "expected a code such as \"APIGW.0301\"",
         );
     }
+}
+
+pub(super) fn rules() -> Vec<Rule> {
+    let segment = r"(\.?[A-Za-z0-9_~-][A-Za-z0-9._~-]*|\.\.[A-Za-z0-9._~-]+)";
+    let safe = json!({"properties": {"upstream": safe_url()}});
+    vec![
+        ("forward", unless_plain_http(&safe)),
+        ("forward", together("client_certificate_file", "client_key_file")),
+        ("forward.upstream", no_query()),
+        ("forward.prefix", json!({"pattern": format!("^/({segment}/)*$")})),
+        ("forward.refused_statuses[]", json!({"minimum": 100, "maximum": 599})),
+        ("forward.refused_codes[]", json!({"minLength": 1})),
+    ]
 }
 
 fn prefix_is_legal(prefix: &str) -> bool {

@@ -1,7 +1,12 @@
 //! `[listen]` and `[admin]`.
 
+use serde_json::json;
+
 use super::Findings;
 use super::pem;
+use super::rules::Rule;
+use super::rules::together;
+use super::rules::wants;
 use crate::config::addresses::ListenAddress;
 use crate::config::sections::Config;
 
@@ -43,6 +48,16 @@ pub(super) fn check(config: &Config, to: &mut Findings<'_>) {
              pass; raise the one or lower the other",
         );
     }
+}
+
+pub(super) fn rules() -> Vec<Rule> {
+    // Written out: a pattern cannot count.
+    let enough = r"^\s*0*((819[2-9]|8[2-9][0-9]{2}|9[0-9]{3}|[1-9][0-9]{4,})B|([89]|[1-9][0-9]+)KiB|[1-9][0-9]*(MiB|GiB))\s*$";
+    vec![
+        ("listen", together("tls_certificate_file", "tls_key_file")),
+        ("listen", wants("client_ca_file", "tls_certificate_file")),
+        ("listen.max_header_bytes", json!({"pattern": enough})),
+    ]
 }
 
 fn clash(one: &ListenAddress, other: &ListenAddress) -> bool {

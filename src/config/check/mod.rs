@@ -3,12 +3,15 @@
 //! Runs on a configuration whose values are each well-formed; all findings at once.
 
 mod accept;
+mod custom;
 mod forward;
 mod listen;
 mod pem;
+mod rules;
 mod token;
 
 use redis::IntoConnectionInfo as _;
+use serde_json::json;
 
 use super::addresses::HttpUrl;
 use super::addresses::LimitStore;
@@ -19,6 +22,8 @@ use super::sections::Config;
 use super::sections::LimitConfig;
 use super::sections::TelemetryConfig;
 use super::sections::ValidateConfig;
+
+pub(super) use rules::Rule;
 
 /// The root object, `users`, and a user: the depth of every preverify batch.
 const BATCH_DEPTH: usize = 3;
@@ -34,6 +39,26 @@ pub(super) fn check(config: &Config, reading: &Reading, found: &mut Vec<Problem>
     token::check(&config.token, to);
     forward::check(&config.forward, to);
     telemetry(&config.telemetry, to);
+}
+
+/// What of all this a JSON Schema can say.
+pub(super) fn rules() -> Vec<Rule> {
+    let level = format!(r"\s*({})\s*", rules::any_case(&LEVELS));
+    let part = format!(r"({level}|[^,]*[=\[\]{{}}][^,]*)");
+    let mut all = vec![
+        ("validate.max_depth", json!({"minimum": BATCH_DEPTH})),
+        ("validate.default_language", json!({"pattern": "^[A-Za-z0-9_,;=. -]*$"})),
+        ("telemetry.sample_ratio", json!({"minimum": 0, "maximum": 1})),
+        ("telemetry.log_level", json!({"pattern": format!("^{part}(,{part})*$")})),
+        ("telemetry.otlp_endpoint", rules::no_query()),
+        ("telemetry.jaeger_ui", rules::no_query()),
+    ];
+    for more in
+        [listen::rules(), accept::rules(), token::rules(), custom::rules(), forward::rules()]
+    {
+        all.extend(more);
+    }
+    all
 }
 
 fn limit(limit: &LimitConfig, validate: &ValidateConfig, to: &mut Findings<'_>) {
@@ -104,7 +129,6 @@ fn telemetry(telemetry: &TelemetryConfig, to: &mut Findings<'_>) {
 
 /// Stricter than the filter itself, which takes every lone word for the name of a module.
 fn log_level_is_legal(text: &str) -> bool {
-    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
     let lone_words_are_levels = text
         .split(',')
         .map(str::trim)
@@ -112,6 +136,8 @@ fn log_level_is_legal(text: &str) -> bool {
         .all(|word| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word)));
     lone_words_are_levels && tracing_subscriber::EnvFilter::try_new(text).is_ok()
 }
+
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
 /// Collects what is wrong, each at its place.
 struct Findings<'a> {

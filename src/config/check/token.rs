@@ -1,18 +1,17 @@
 //! `[token]`.
 
-use http::HeaderName;
-use http::HeaderValue;
+use serde_json::json;
 
 use super::Findings;
+use super::custom;
 use super::pem;
-use crate::config::read::joined;
+use super::rules::Rule;
+use super::rules::safe_url;
+use super::rules::unless_plain_http;
+use crate::config::addresses;
 use crate::config::sections::ClientAuth;
-use crate::config::sections::CustomMethod;
 use crate::config::sections::TokenConfig;
 use crate::config::sections::TokenMethod;
-
-/// What `token.custom` may fill in; `{claim:NAME}` besides.
-const PLACEHOLDERS: [&str; 5] = ["sso_token", "subject", "issuer", "client_id", "client_secret"];
 
 pub(super) fn check(token: &TokenConfig, to: &mut Findings<'_>) {
     let over_network = token.method != TokenMethod::AppSignature;
@@ -30,7 +29,7 @@ pub(super) fn check(token: &TokenConfig, to: &mut Findings<'_>) {
     match token.method {
         TokenMethod::TokenExchange | TokenMethod::JwtBearer => client(token, false, to),
         TokenMethod::ClientCredentials => client(token, true, to),
-        TokenMethod::Custom => custom(token, to),
+        TokenMethod::Custom => custom::check(token, to),
         TokenMethod::CarrierLogin => carrier(token, to),
         TokenMethod::AppSignature => app(token, to),
     }
@@ -47,6 +46,16 @@ pub(super) fn check(token: &TokenConfig, to: &mut Findings<'_>) {
         to.say(&["token.scheme"], "expected one word such as \"Bearer\"");
     }
     lives(token, to);
+}
+
+pub(super) fn rules() -> Vec<Rule> {
+    let safe = json!({"properties": {"endpoint": safe_url()}});
+    vec![
+        ("token", unless_plain_http(&safe)),
+        // One grammar for names of headers and for schemes (RFC 9110 section 5.6.2).
+        ("token.scheme", json!({"pattern": addresses::HEADER_FIELD.pattern})),
+        ("token.refresh_ahead", json!({"exclusiveMinimum": 0, "exclusiveMaximum": 1})),
+    ]
 }
 
 fn lives(token: &TokenConfig, to: &mut Findings<'_>) {
@@ -104,109 +113,6 @@ fn client(token: &TokenConfig, required: bool, to: &mut Findings<'_>) {
             to.say(&["token.client_secret_file"], "wants `token.client_id` beside it");
         }
         ClientAuth::Post => {}
-    }
-}
-
-fn custom(token: &TokenConfig, to: &mut Findings<'_>) {
-    let custom = &token.custom;
-    if custom.body.is_empty() && custom.method != CustomMethod::Get {
-        to.say(
-            &["token.custom.body"],
-            "required by token.method = \"custom\"; what the login wants, such as \
-             {token = \"{sso_token}\"}",
-        );
-    }
-    let mut used = Vec::new();
-    for (name, value) in &custom.headers {
-        let key = joined("token.custom.headers", name);
-        let framing = ["content-length", "host", "transfer-encoding", "connection"];
-        let named = name.parse::<HeaderName>();
-        if named.is_err() || named.is_ok_and(|name| framing.contains(&name.as_str())) {
-            to.say(&[&key], "expected the name of a header that does not frame the message");
-        } else if HeaderValue::from_str(value).is_err() {
-            to.say(&[&key], "expected a header value: no line ends or control characters");
-        }
-        placeholders(&key, value, &mut used, to);
-    }
-    in_value("token.custom.body", &toml::Value::Table(custom.body.clone()), &mut used, to);
-    let named = |name: &str| used.iter().any(|used| used == name);
-    if named("client_id") && token.client_id.is_empty() {
-        to.say(&["token.client_id"], "required by {client_id} in `token.custom`");
-    }
-    if named("client_secret") && !token.client_secret_file.is_set() {
-        to.say(&["token.client_secret_file"], "required by {client_secret} in `token.custom`");
-    }
-    let of_caller =
-        used.iter().any(|name| ["sso_token", "subject"].contains(&&**name) || name.contains(':'));
-    if !of_caller {
-        to.say(
-            &["token.custom.body", "token.custom.headers"],
-            "names nothing of the caller, so all callers would get one token; use {sso_token}, \
-             {subject} or {claim:NAME}",
-        );
-    }
-    pointer("token.custom.token", &custom.token, to);
-    if !custom.expires_in.is_empty() {
-        pointer("token.custom.expires_in", &custom.expires_in, to);
-    }
-    for (table, entries) in [("success", &custom.success), ("denied", &custom.denied)] {
-        for (path, values) in entries {
-            let key = joined(&format!("token.custom.{table}"), path);
-            pointer(&key, path, to);
-            if values.is_empty() {
-                to.say(&[&key], "expected at least one value, such as [0, \"0\"]");
-            }
-        }
-    }
-}
-
-/// RFC 6901 section 3.
-fn pointer(key: &str, pointer: &str, to: &mut Findings<'_>) {
-    let escapes = pointer.split('~').skip(1).all(|after| after.starts_with(['0', '1']));
-    if !pointer.starts_with('/') || !escapes {
-        to.say(
-            &[key],
-            "expected a JSON Pointer (RFC 6901): it begins with \"/\", such as \"/data/token\"",
-        );
-    }
-}
-
-fn in_value(key: &str, value: &toml::Value, used: &mut Vec<String>, to: &mut Findings<'_>) {
-    match value {
-        toml::Value::String(text) => placeholders(key, text, used, to),
-        toml::Value::Array(values) => {
-            for (index, value) in values.iter().enumerate() {
-                in_value(&format!("{key}[{index}]"), value, used, to);
-            }
-        }
-        toml::Value::Table(entries) => {
-            for (name, value) in entries {
-                in_value(&joined(key, name), value, used, to);
-            }
-        }
-        toml::Value::Datetime(_) => to.say(&[key], "JSON knows no dates; write it as text"),
-        toml::Value::Float(number) if !number.is_finite() => {
-            to.say(&[key], "JSON knows no such number; write it as text");
-        }
-        toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) => {}
-    }
-}
-
-/// Notes the placeholders of a template; a brace pair that only looks like one is refused.
-fn placeholders(key: &str, text: &str, used: &mut Vec<String>, to: &mut Findings<'_>) {
-    for part in text.split('{').skip(1) {
-        let Some((name, _)) = part.split_once('}') else { continue };
-        let claim = name.strip_prefix("claim:").is_some_and(|claim| !claim.is_empty());
-        let word = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':');
-        if claim || PLACEHOLDERS.contains(&name) {
-            used.push(name.to_owned());
-        } else if word && !name.is_empty() {
-            to.say(
-                &[key],
-                "unknown placeholder; known are {sso_token}, {subject}, {issuer}, {claim:NAME}, \
-                 {client_id}, {client_secret}",
-            );
-        }
     }
 }
 

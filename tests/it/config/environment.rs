@@ -56,19 +56,14 @@ fn every_key_can_be_set_from_the_environment() {
         let before = value_at(&base.config, &key);
         let text = sample(&key, shape, &before);
         let mut variables = vec![(variable(&key), text.clone())];
-        let companions = COMPANIONS.iter().filter(|(with, _)| *with == key);
-        for (companion, value) in companions.flat_map(|(_, companions)| *companions) {
+        for (companion, value) in companions(&key) {
             variables.push((variable(companion), (*value).to_owned()));
         }
         let loaded = parse(GOOD, folder.path(), &variables)
             .unwrap_or_else(|error| panic!("{key} = {text}: {error}"));
         let after = value_at(&loaded.config, &key);
         assert_ne!(after, before, "{key}");
-        let expected = match shape {
-            Shape::Text(_) | Shape::Choice(_) => toml::Value::String(text),
-            _ => toml::from_str::<toml::Table>(&format!("x = {text}")).unwrap()["x"].clone(),
-        };
-        assert_eq!(after, expected, "{key}");
+        assert_eq!(after, value_of(text, shape), "{key}");
         assert_eq!(*loaded.origin(&key), Origin::Environment(variable(&key).into()), "{key}");
     }
 }
@@ -140,6 +135,27 @@ fn names_with_a_single_underscore_set_no_key() {
     assert!(parse(GOOD, "".as_ref(), &environment).is_ok());
 }
 
+/// A legal value of this key, other than its default, and what it wants beside it.
+pub(super) fn written(key: &str, shape: &Shape) -> Vec<(String, toml::Value)> {
+    let base = parse(GOOD, "".as_ref(), &[]).unwrap();
+    let value = value_of(sample(key, shape, &value_at(&base.config, key)), shape);
+    let companions = companions(key).map(|(name, value)| ((*name).to_owned(), (*value).into()));
+    [(key.to_owned(), value)].into_iter().chain(companions).collect()
+}
+
+fn companions(key: &str) -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    let of_key = COMPANIONS.iter().filter(move |(with, _)| *with == key);
+    of_key.flat_map(|(_, companions)| *companions)
+}
+
+/// What a variable stands for.
+fn value_of(text: String, shape: &Shape) -> toml::Value {
+    match shape {
+        Shape::Text { .. } | Shape::Choice(_) => toml::Value::String(text),
+        _ => toml::from_str::<toml::Table>(&format!("x = {text}")).unwrap()["x"].clone(),
+    }
+}
+
 fn variable(key: &str) -> String {
     let levels = key.replace(['.', '['], "__").replace(']', "");
     format!("KOODRIVE_GATEWAY__{}", levels.to_ascii_uppercase())
@@ -161,8 +177,8 @@ fn sample(key: &str, shape: &Shape, before: &toml::Value) -> String {
             let other = words.iter().find(|word| before.as_str() != Some(word));
             (*other.expect("a choice has two words or more")).to_owned()
         }
-        Shape::Text(None) => "other".to_owned(),
-        Shape::Text(Some(expected)) => by_expectation(expected).to_owned(),
+        Shape::Text { expected: None, .. } => "other".to_owned(),
+        Shape::Text { expected: Some(expected), .. } => by_expectation(expected).to_owned(),
         Shape::List(element) => match &**element {
             Shape::Integer { .. } => "[418]".to_owned(),
             Shape::Choice(words) => format!("[\"{}\"]", words[1]),

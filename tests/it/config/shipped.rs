@@ -13,7 +13,7 @@ fn shipped(name: &str) -> String {
 }
 
 /// `#issuer = …` and `#[[accept.issuers]]` put in force; words stay comments.
-fn in_force(text: &str) -> String {
+pub(super) fn in_force(text: &str) -> String {
     let lines = text.lines().map(|line| match line.strip_prefix('#') {
         Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => rest,
         _ => line,

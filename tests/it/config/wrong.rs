@@ -6,7 +6,7 @@ use super::parse;
 use super::write_files;
 
 /// How a case differs from the good configuration.
-enum Change {
+pub(super) enum Change {
     /// Lines 11 and on.
     Add(&'static str),
     /// One text for another.
@@ -45,7 +45,7 @@ fn every_wrong_configuration_is_told_exactly() {
     assert_eq!(told.join("\n"), golden);
 }
 
-fn changed(name: &str, change: &Change) -> (String, Vec<(String, String)>) {
+pub(super) fn changed(name: &str, change: &Change) -> (String, Vec<(String, String)>) {
     match *change {
         Add(lines) => (format!("{GOOD}\n{lines}\n"), Vec::new()),
         Swap(old, new) => {
@@ -60,7 +60,7 @@ fn changed(name: &str, change: &Change) -> (String, Vec<(String, String)>) {
     }
 }
 
-const CASES: &[(&str, Change)] = &[
+pub(super) const CASES: &[(&str, Change)] = &[
     // keys
     ("a key with a typing error", Add("[limit]\ncalls_per_minut = 5")),
     ("a key of another table", Add("[limit]\nmax_users = 5")),

@@ -28,6 +28,7 @@ use crate::support::caller::Http;
 use crate::support::canary::Canaries;
 use crate::support::logs::Logs;
 use crate::support::own_log;
+use crate::support::schema;
 use crate::support::told::Told;
 
 /// Longest wait for a gateway to come up, become ready or go down.
@@ -67,6 +68,7 @@ impl Gateway {
         let variables = environment.clone();
         let loaded = config::load(config, variables.clone().into_iter());
         let loaded = loaded.unwrap_or_else(|error| panic!("{error}"));
+        schema::accepts(config);
         let logs = Logs::default();
         let writer = LogWriter::to(logs.clone()).expect("a thread can be started");
         let mark = own_log::mark();
@@ -112,6 +114,7 @@ impl Gateway {
             kill(&running);
             panic!("the gateway does not listen; it said:\n{}", logs.lines().join("\n"));
         };
+        schema::accepts(config);
         let address = |field: &str| {
             let text = line.get(field).and_then(Value::as_str).expect("the line names addresses");
             tcp(&text.parse().expect("an address as operators write it"))

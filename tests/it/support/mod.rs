@@ -14,6 +14,7 @@ pub mod logs;
 pub mod own_log;
 pub mod raw;
 pub mod recording;
+pub mod schema;
 pub mod scratch;
 pub mod server;
 pub mod sessions;

@@ -16,6 +16,7 @@ use crate::options::Options;
 use crate::options::Part;
 use crate::support::caller::Caller;
 use crate::support::caller::Http;
+use crate::support::canary::Canaries;
 use crate::support::koodrive::KooDrive;
 use crate::support::server::Listen;
 use crate::support::server::Listener;
@@ -111,7 +112,7 @@ impl Simulators {
     pub fn start(settings: &Settings, options: &Options) -> Result<Self, StartFailed> {
         let with_koodrive = options.only.is_empty() || options.only.contains(&Part::Koodrive);
         let clock = Clock::system();
-        let sessions = Sessions::new(&clock);
+        let sessions = Sessions::new(&clock, Canaries::default());
         let free = options.once;
         let sso = bind("SSO", settings.sso, &clock, free)?;
         let issuer = settings.config.accept.issuers.first();

@@ -107,7 +107,7 @@ async fn no_secret_leaves_through_logs_metrics_spans_pages_or_rejections() {
     let bare = raw.answer().await.unwrap();
     metric_becomes(&world, "koodrive_gateway_inflight_requests", 0.0).await;
 
-    let canaries = Canaries::default();
+    let canaries = Canaries::keeping();
     for (of, secret) in [
         ("the client secret", client_secret.as_str()),
         ("a cookie", &cookie),

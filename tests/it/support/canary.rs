@@ -25,18 +25,27 @@ const SECRET_BYTES_MIN: usize = 12;
 /// A long secret that is betrayed in part is betrayed, so it is looked for in pieces.
 const PIECE_BYTES: usize = 32;
 
-/// Secrets, and what each of them is. Clones share them.
+/// Secrets, and what each of them is. Clones share them. The default takes no notes: simulators
+/// that serve for long, to people with secrets of any length, need none.
 #[derive(Clone, Default)]
-pub struct Canaries(Arc<Mutex<BTreeMap<String, &'static str>>>);
+pub struct Canaries(Option<Arc<Mutex<Secrets>>>);
+
+/// Secret → what it is.
+type Secrets = BTreeMap<String, &'static str>;
 
 impl Canaries {
+    pub fn keeping() -> Self {
+        Self(Some(Arc::default()))
+    }
+
     /// Whoever notes a secret first says what it is.
     ///
     /// # Panics
     /// When the secret is so short that it would be found by chance: use a longer one.
     pub fn note(&self, of: &'static str, secret: &str) {
+        let Some(secrets) = &self.0 else { return };
         assert!(SECRET_BYTES_MIN <= secret.len(), "{of} is too short to be looked for");
-        self.0.lock().expect("no holder panics").entry(secret.to_owned()).or_insert(of);
+        secrets.lock().expect("no holder panics").entry(secret.to_owned()).or_insert(of);
     }
 
     /// What stands in `Authorization` headers behind the scheme, where it is long enough.
@@ -69,22 +78,27 @@ impl Canaries {
     /// Some of them, by what they are.
     #[must_use]
     pub fn only(&self, of: &[&str]) -> Self {
-        let all = self.0.lock().expect("no holder panics");
-        let some = all.iter().filter(|(_, what)| of.contains(what));
-        let some = some.map(|(secret, what)| (secret.clone(), *what)).collect();
-        Self(Arc::new(Mutex::new(some)))
+        let mut some = self.noted();
+        some.retain(|_, what| of.contains(what));
+        Self(Some(Arc::new(Mutex::new(some))))
     }
 
     pub fn net(&self) -> Net {
         let mut net = Net { needles: Vec::new(), by_head: HashMap::new(), heads: Heads::default() };
-        for (secret, of) in &*self.0.lock().expect("no holder panics") {
-            for piece in pieces(secret) {
+        for (secret, of) in self.noted() {
+            for piece in pieces(&secret) {
                 for needle in disguises(piece) {
                     net.add(of, needle);
                 }
             }
         }
         net
+    }
+
+    fn noted(&self) -> Secrets {
+        let noted =
+            self.0.as_ref().map(|secrets| secrets.lock().expect("no holder panics").clone());
+        noted.unwrap_or_default()
     }
 }
 

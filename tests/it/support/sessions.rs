@@ -39,8 +39,9 @@ pub enum NotAlive {
 }
 
 impl Sessions {
-    pub fn new(clock: &Clock) -> Self {
-        Self { clock: clock.clone(), alive: Arc::default(), canaries: Canaries::default() }
+    /// Who hands out or is told a secret notes it in `canaries`.
+    pub fn new(clock: &Clock, canaries: Canaries) -> Self {
+        Self { clock: clock.clone(), alive: Arc::default(), canaries }
     }
 
     /// A new token for a user: 48 lower-case hex digits. Older ones of that user stay alive.

@@ -228,7 +228,7 @@ impl Plan {
     /// When anything does not start.
     pub async fn start(self) -> World {
         let clock = Clock::system();
-        let sessions = Sessions::new(&clock);
+        let sessions = Sessions::new(&clock, Canaries::keeping());
         let authority = Authority::new().expect("certificates can be made");
         let scratch = Scratch::new().expect("the scratch directory can be made");
         let free = || Listen::loopback(&clock);

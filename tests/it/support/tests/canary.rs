@@ -20,7 +20,7 @@ const USER_LIST: &str = "/koodrive/ose/v1/userList?offset=0&limit=1";
 const SECRET: &str = "a~canary+0123456789/\"ü";
 
 fn caught(secret: &str, text: &str) -> bool {
-    let canaries = Canaries::default();
+    let canaries = Canaries::keeping();
     canaries.note("a test", secret);
     canaries.net().find(text.as_bytes()).is_some()
 }
@@ -69,7 +69,7 @@ fn a_long_secret_is_found_in_part() {
 #[test]
 #[should_panic(expected = "too short to be looked for")]
 fn a_secret_that_would_be_found_by_chance_is_not_taken() {
-    Canaries::default().note("a word", "password");
+    Canaries::keeping().note("a word", "password");
 }
 
 /// A world that has served one call, and whose every place has something in it by now.

@@ -17,6 +17,7 @@ use crate::support::caller::Call;
 use crate::support::caller::Caller;
 use crate::support::caller::Http;
 use crate::support::caller::Reply;
+use crate::support::canary::Canaries;
 use crate::support::koodrive::KooDrive;
 use crate::support::server::Listen;
 use crate::support::sessions::Sessions;
@@ -37,7 +38,7 @@ pub(super) struct Town {
 impl Town {
     pub(super) fn start() -> Self {
         let clock = Clock::system();
-        let sessions = Sessions::new(&clock);
+        let sessions = Sessions::new(&clock, Canaries::keeping());
         let listener = || Listen::loopback(&clock).bind().unwrap();
         let sso = Sso::start(listener(), SsoOptions::default(), &sessions);
         let koodrive = KooDrive::start(listener(), &sessions);

@@ -8,6 +8,7 @@ use koodrive_gateway::clock::Clock;
 
 use crate::support::caller::Caller;
 use crate::support::caller::Http;
+use crate::support::canary::Canaries;
 use crate::support::faults::Behaviour;
 use crate::support::koodrive::KooDrive;
 use crate::support::raw::RawConnection;
@@ -99,7 +100,7 @@ async fn connections_close_after_the_number_of_answers_they_are_told() {
 async fn tls_speaks_what_alpn_agreed_on() {
     let clock = Clock::system();
     let authority = Authority::new().unwrap();
-    let sessions = Sessions::new(&clock);
+    let sessions = Sessions::new(&clock, Canaries::keeping());
     for http2 in [false, true] {
         let tls = authority.server_config(TlsServer { http2, client_certificates: false }).unwrap();
         let listen = Listen { tls: Some(tls), ..Listen::loopback(&clock) };

@@ -1,7 +1,8 @@
 //! What the library itself logs in this process, at its finest level, whichever test causes it.
 //!
 //! There is one `tracing` subscriber for a process, so the gateways of tests that run side by side
-//! write into one log. Their secrets are different ones: whose secret is found tells who leaked.
+//! write into one log. A leak fails the test whose secret it is, and may fail others whose tokens
+//! have claims in common with it.
 
 use std::sync::LazyLock;
 use std::time::Duration;

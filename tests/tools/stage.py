@@ -135,19 +135,25 @@ def gateway(sso, koodrive, settings="", tls=False, memory_limit=None):
         config = write_config(directory, sso, koodrive, listen, admin, settings)
         group = MemoryGroup(memory_limit) if memory_limit else None
         log = directory / "log"
-        process = None
+        process = keeper = None
         try:
+            # Somebody else keeps the log, as a container runtime does: the pages of its file are
+            # none of the gateway's memory.
             with log.open("wb") as out:
-                process = subprocess.Popen(
-                    [gateway_program(), "run", "--config", config],
-                    stdout=out,
-                    preexec_fn=group.adopt_me if group else None,
-                )
+                keeper = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=out)
+            process = subprocess.Popen(
+                [gateway_program(), "run", "--config", config],
+                stdout=keeper.stdin,
+                preexec_fn=group.adopt_me if group else None,
+            )
+            keeper.stdin.close()
             wait_for(admin, "/readyz")
             yield Gateway(listen, admin, sso, process, log, group)
         finally:
             if process:
                 end(process)
+            if keeper:
+                keeper.wait()
             if group:
                 group.remove()
 

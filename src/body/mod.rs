@@ -195,7 +195,7 @@ where
     gather(body, bytes_max, |_| true).await
 }
 
-/// `grant` is asked before each further number of bytes is held.
+/// `grant` is asked before each further number of bytes is held or kept free.
 async fn gather<B>(
     body: B,
     bytes_max: usize,
@@ -217,20 +217,35 @@ where
         if bytes_max - held < data.len() {
             return Err(BodyError::TooLarge(bytes_max));
         }
-        if !grant(data.len()) {
-            return Err(BodyError::NoBudget);
-        }
         if held == 0 {
             // Most bodies are one frame: kept as it came, without a copy.
+            if !grant(data.len()) {
+                return Err(BodyError::NoBudget);
+            }
             first = data;
             continue;
         }
-        if whole.is_empty() {
-            let expected = usize::try_from(announced).unwrap_or(0).max(held + data.len());
-            whole.reserve(expected);
-            whole.extend_from_slice(&std::mem::take(&mut first));
+        let needed = held + data.len();
+        if whole.capacity() < needed {
+            // What was announced is not reserved at once: a slow caller holds what it has sent.
+            let granted = first.len() + whole.capacity();
+            let most = usize::try_from(announced).ok().filter(|bytes| *bytes != 0);
+            let room = (2 * needed).max(ROOM_MIN).min(most.unwrap_or(bytes_max)).max(needed);
+            if !grant(room - granted) {
+                return Err(BodyError::NoBudget);
+            }
+            let mut larger = BytesMut::with_capacity(room);
+            larger.extend_from_slice(&std::mem::take(&mut first));
+            larger.extend_from_slice(&whole);
+            whole = larger;
         }
         whole.extend_from_slice(&data);
     }
     Ok(if whole.is_empty() { first } else { whole.freeze() })
 }
+
+/// Room for a body of more than one frame; nearly every batch fits without being moved.
+const ROOM_MIN: usize = 128 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -221,7 +221,8 @@ fn relative(claims: &Map<String, Value>, name: &str, now: SystemTime) -> String 
         Err(_) => "not a number".to_owned(),
         Ok(None) => "absent".to_owned(),
         Ok(Some(at)) => {
-            let ahead = (at - seconds(now)).round();
+            // Without a sign when there is nothing between them.
+            let ahead = (at - seconds(now)).round() + 0.0;
             if ahead < 0.0 { format!("{} s ago", -ahead) } else { format!("{ahead} s ahead") }
         }
     }

@@ -1,6 +1,7 @@
 //! What `explain` says, and what it keeps to itself.
 
 use std::time::Duration;
+use std::time::UNIX_EPOCH;
 
 use koodrive_gateway::accept::ExplainLine;
 use koodrive_gateway::accept::Verdict;
@@ -96,6 +97,21 @@ async fn explain_without_keys_says_that_the_signature_was_not_checked() {
         key.to_string(),
         "skipped  key: \"rsa-1\": no keys at hand, the signature was not checked"
     );
+}
+
+#[tokio::test]
+async fn explain_calls_a_moment_ago_no_time_at_all() {
+    let (_sso, gate) = gate_with(|_| {}).await;
+    let now = gate.clock.now();
+    let iat = unix(now);
+    let claims = merged(sound_claims(now), &json!({"iat": iat}));
+    let token = RSA.token(&header("RS256", "rsa-1"), &claims);
+    let issued = UNIX_EPOCH + Duration::from_secs(u64::try_from(iat).unwrap());
+    for millis in [0, 400] {
+        let lines = gate.acceptor.explain(&token, issued + Duration::from_millis(millis));
+        let iat = lines.iter().find(|line| line.rule == "iat").unwrap();
+        assert_eq!(iat.to_string(), "ok       iat: 0 s ahead", "{millis} ms");
+    }
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::SpanData;
 use opentelemetry_sdk::trace::SpanExporter;
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::OutboundBody;
@@ -102,11 +103,10 @@ impl SpanExporter for Collector {
         let request = self.requests(body);
         // Not one of `lifecycle::Tasks`: the last spans are sent after those have stopped.
         let sending = self.handle.spawn(async move {
-            let trying = attempts(&client, request, timeout, &hurry);
-            tokio::time::timeout(timeout, trying).await
+            attempts(&client, request, Instant::now() + timeout, &hurry).await
         });
         match sending.await {
-            Ok(Ok(Ok(answer))) => {
+            Ok(Ok(answer)) => {
                 let rejected = otlp::rejected_spans(&answer.body);
                 if rejected != 0 {
                     self.metrics.spans_dropped(rejected);
@@ -114,8 +114,7 @@ impl SpanExporter for Collector {
                 }
                 Ok(())
             }
-            Ok(Ok(Err(error))) => Err(OTelSdkError::InternalFailure(chain(&error))),
-            Ok(Err(_elapsed)) => Err(OTelSdkError::Timeout(self.timeout)),
+            Ok(Err(error)) => Err(OTelSdkError::InternalFailure(chain(&error))),
             Err(error) => Err(OTelSdkError::InternalFailure(error.to_string())),
         }
     }
@@ -125,16 +124,18 @@ impl SpanExporter for Collector {
     }
 }
 
-/// Sends the batch until it has arrived, or trying again cannot help, or there is no time.
+/// Sends the batch until it has arrived, or trying again cannot help, or there is no time: then the
+/// last failure tells why.
 async fn attempts(
     client: &Client,
     request: impl Fn() -> Request<OutboundBody>,
-    timeout: Duration,
+    deadline: Instant,
     hurry: &CancellationToken,
 ) -> Result<SmallAnswer, ExportError> {
     let mut pause = PAUSE_FIRST;
     loop {
-        let sent = client.send_small(request(), ANSWER_BYTES_MAX, timeout).await;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let sent = client.send_small(request(), ANSWER_BYTES_MAX, left).await;
         let (error, asked) = match sent {
             Ok(answer) if answer.status.is_success() => return Ok(answer),
             Ok(answer) if is_passing(answer.status) => {
@@ -143,11 +144,13 @@ async fn attempts(
             Ok(answer) => return Err(ExportError::Status(answer.status)),
             Err(error) => (ExportError::Unreachable(error), None),
         };
-        let pausing = tokio::time::sleep(asked.unwrap_or(pause.mul_f64(0.5 + chance())));
-        if hurry.run_until_cancelled(pausing).await.is_none() {
+        let wait = asked.unwrap_or(pause.mul_f64(0.5 + chance()));
+        let again = Instant::now() + wait.min(PAUSE_MAX);
+        let pausing = tokio::time::sleep_until(again);
+        if deadline <= again || hurry.run_until_cancelled(pausing).await.is_none() {
             return Err(error);
         }
-        pause *= 2;
+        pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 
@@ -165,3 +168,4 @@ fn is_passing(status: StatusCode) -> bool {
 const AGENT: &str = concat!("koodrive-gateway/", env!("CARGO_PKG_VERSION"));
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_mins(5);

@@ -196,6 +196,24 @@ async fn a_collector_that_is_busy_gets_the_same_batch_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_collector_that_stays_busy_costs_the_batch_when_its_time_is_over() {
+    let (address, received) = collector(StatusCode::TOO_MANY_REQUESTS).await;
+    let telemetry = exporting_to(address, |name| match name {
+        "OTEL_BSP_SCHEDULE_DELAY" => Some("1"),
+        "OTEL_EXPORTER_OTLP_TIMEOUT" => Some("400"),
+        _ => None,
+    });
+    close_one(&telemetry);
+    let given_up = async {
+        while dropped(&telemetry) < 6 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), given_up).await.expect("it is given up");
+    assert_eq!(received.lock().unwrap().len(), 1, "the next attempt would have come too late");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_last_spans_are_not_tried_twice_so_that_a_stop_is_quick() {
     let (address, received) = collector(StatusCode::SERVICE_UNAVAILABLE).await;
     for _ in 0..3 {

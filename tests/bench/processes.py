@@ -50,14 +50,17 @@ def free_ports(count):
     return ports
 
 
-def ask(port, method, target, token=None, body=None, headers=None):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    headers = dict(headers or {})
-    if token:
-        headers["Authorization"] = f"Bearer {token}"
-    connection.request(method, target, body=body, headers=headers)
-    answer = connection.getresponse()
-    return answer.status, answer.read()
+def ask(port, method, target, token=None, body=None, timeout=30):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+    try:
+        connection.request(method, target, body=body, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
 
 
 def wait_for(port, target):
@@ -73,8 +76,13 @@ def wait_for(port, target):
 
 def most_memory(pid):
     """The most memory the process ever had in RAM, in bytes."""
+    return status_line(pid, "VmHWM")
+
+
+def status_line(pid, name):
+    """A size in `/proc/<pid>/status`, in bytes."""
     status = Path(f"/proc/{pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    line = next(line for line in status.splitlines() if line.startswith(f"{name}:"))
     return int(line.split()[1]) * 1024
 
 

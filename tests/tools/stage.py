@@ -14,15 +14,15 @@ import http.client
 import os
 import re
 import resource
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-MIB = 1024 * 1024
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
+from processes import MIB, ask, free_ports, program, status_line, wait_for  # noqa: E402
+
 ECHO = "/koodrive/test/echo"
 PREVERIFY = "/koodrive/ose/v1/users/batchimport/preverify"
 GOOD_BATCH = b'{"curDeptId":1575416580416769793,"users":[{"personalCapacity":10,"isAllocateCapacity":true}]}'
@@ -115,7 +115,7 @@ def simulators():
     with tempfile.TemporaryDirectory() as directory:
         sso, koodrive, listen, admin = free_ports(4)
         config = write_config(Path(directory), sso, koodrive, listen, admin, "")
-        process = start(demo_program(), "--only", "sso,koodrive", "--config", config)
+        process = start(program("DEMO_BIN", "example", "demo"), "--only", "sso,koodrive", "--config", config)
         try:
             wait_for(sso, "/realms/tools/jwks")
             yield sso, koodrive
@@ -142,7 +142,7 @@ def gateway(sso, koodrive, settings="", tls=False, memory_limit=None):
             with log.open("wb") as out:
                 keeper = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=out)
             process = subprocess.Popen(
-                [gateway_program(), "run", "--config", config],
+                [program("GATEWAY_BIN", "bin", "koodrive-gateway"), "run", "--config", config],
                 stdout=keeper.stdin,
                 preexec_fn=group.adopt_me if group else None,
             )
@@ -187,19 +187,6 @@ def certificate(directory):
     subprocess.run([*command.split(), *files], check=True, stderr=subprocess.DEVNULL)
 
 
-def ask(port, method, target, token=None, body=None, timeout=30):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    if body is not None:
-        headers["Content-Type"] = "application/json"
-    try:
-        connection.request(method, target, body=body, headers=headers)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()
-
-
 def timed(port, method, target, token, body=None, timeout=10):
     """Status (or what went wrong) and seconds of one call over a new connection."""
     begun = time.monotonic()
@@ -210,39 +197,10 @@ def timed(port, method, target, token, body=None, timeout=10):
     return status, time.monotonic() - begun
 
 
-def wait_for(port, target):
-    for _ in range(300):
-        with contextlib.suppress(OSError):
-            if ask(port, "GET", target)[0] == 200:
-                return
-        time.sleep(0.1)
-    sys.exit(f"nothing answers {target}")
-
-
 def many_files():
     """Lets this process and its children have as many connections as the system allows."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def status_line(pid, name):
-    status = Path(f"/proc/{pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith(f"{name}:"))
-    return int(line.split()[1]) * 1024
-
-
-def gateway_program():
-    return os.environ.get("GATEWAY_BIN") or built("--bin", "koodrive-gateway", "koodrive-gateway")
-
-
-def demo_program():
-    return os.environ.get("DEMO_BIN") or built("--example", "demo", "examples/demo")
-
-
-def built(kind, name, path):
-    subprocess.run(["cargo", "build", "--release", "--locked", kind, name], cwd=ROOT, check=True)
-    target = os.environ.get("CARGO_TARGET_DIR", ROOT / "target")
-    return Path(target, "release", path)
 
 
 def start(program, *arguments):
@@ -256,16 +214,6 @@ def end(process):
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def main():

@@ -4,12 +4,8 @@
 //! between requests (key sets, limiter, tokens) hold a clone.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-use std::time::Instant;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Wall-clock and monotonic time, both shifted by the same offset. Clones share the offset.
 #[derive(Clone, Debug)]

@@ -3,16 +3,11 @@
 //! The 58 characters are KooDrive's ("58 bits" in its English pages renders 位, characters). Which
 //! characters are legal is not documented; that decision lives here alone.
 
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::HeaderMap;
-use http::HeaderName;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::trace_context::SpanContext;
-use crate::trace_context::SpanId;
-use crate::trace_context::TraceId;
+use crate::trace_context::{SpanContext, SpanId, TraceId};
 
 pub const X_TRACEID: HeaderName = HeaderName::from_static("x-traceid");
 

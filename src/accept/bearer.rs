@@ -1,10 +1,8 @@
 //! The SSO token out of the request headers (RFC 6750, section 2.1).
 
-use http::HeaderMap;
-use http::HeaderName;
+use http::{HeaderMap, HeaderName};
 
-use super::error::AcceptError;
-use super::error::MalformedToken;
+use super::error::{AcceptError, MalformedToken};
 
 /// Longest token that is read at all, in bytes.
 pub(super) const TOKEN_BYTES_MAX: usize = 16 * 1024;

@@ -4,17 +4,11 @@
 //! `aud` pass.
 
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde_json::Map;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::error::AcceptError;
-use super::error::ClaimFault;
-use super::error::Shown;
-use super::error::SkewHint;
+use super::error::{AcceptError, ClaimFault, Shown, SkewHint};
 use crate::config::IssuerConfig;
 
 /// What one issuer's tokens must claim.

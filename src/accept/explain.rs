@@ -6,26 +6,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use serde_json::Map;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::Acceptor;
-use super::Issuer;
-use super::algorithms;
-use super::claims::check_required;
-use super::claims::date;
-use super::claims::seconds;
-use super::claims::shown_audience;
-use super::error::AcceptError;
-use super::error::Shown;
-use super::identity::Accepted;
-use super::identity::CallerId;
-use super::identity::Claims;
-use super::identity::Identity;
-use super::identity::SsoToken;
+use super::claims::{check_required, date, seconds, shown_audience};
+use super::error::{AcceptError, Shown};
+use super::identity::{Accepted, CallerId, Claims, Identity, SsoToken};
 use super::jwks::KeyFault;
 use super::keys::Pick;
 use super::token::Jws;
+use super::{Acceptor, Issuer, algorithms};
 
 /// One rule.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,24 +1,16 @@
 //! One fetch of an issuer's keys over HTTP: discovery if need be, bounds, what the answer says
 //! about its own age and about the time.
 
-use std::time::Duration;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
-use http::HeaderValue;
-use http::Request;
-use http::header::ACCEPT;
-use http::header::AGE;
-use http::header::CACHE_CONTROL;
+use http::header::{ACCEPT, AGE, CACHE_CONTROL};
+use http::{HeaderMap, HeaderValue, Request};
 use serde::Deserialize;
 
-use super::keys::KeySet;
-use super::keys::Skipped;
+use super::keys::{KeySet, Skipped};
 use crate::body::OutboundBody;
 use crate::client;
-use crate::client::Client;
-use crate::client::ClientError;
-use crate::client::SmallAnswer;
+use crate::client::{Client, ClientError, SmallAnswer};
 use crate::config::HttpUrl;
 
 /// Largest key set or discovery document, in bytes.

@@ -5,13 +5,8 @@
 use std::fmt;
 
 use serde::Deserializer as _;
-use serde::de::DeserializeSeed;
-use serde::de::Error as _;
-use serde::de::MapAccess;
-use serde::de::SeqAccess;
-use serde::de::Visitor;
-use serde_json::Map;
-use serde_json::Value;
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
 
 /// Deepest nesting; the object itself is depth 1.
 const DEPTH_MAX: usize = 16;

@@ -5,32 +5,18 @@
 //! most once per cooldown; the operator changed where the keys are. All run one after another in
 //! [`IssuerKeys::keep_fresh`], never in a caller's task.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use arc_swap::ArcSwapOption;
-use tokio::sync::Notify;
-use tokio::sync::Semaphore;
-use tokio::sync::watch;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::keys::Fingerprint;
-use super::keys::KeySet;
-use super::keys::Pick;
-use super::keys::VerifyKey;
+use super::keys::{Fingerprint, KeySet, Pick, VerifyKey};
 use super::missing::MissingKids;
 use crate::clock::Clock;
-use crate::config::AcceptConfig;
-use crate::config::HttpUrl;
-use crate::config::IssuerConfig;
-use crate::config::SignatureAlgorithm;
-use crate::config::TextFile;
+use crate::config::{AcceptConfig, HttpUrl, IssuerConfig, SignatureAlgorithm, TextFile};
 
 /// Longest time a caller waits for a fetch that an unknown key id caused.
 const ASK_WAIT: Duration = Duration::from_secs(2);

@@ -28,46 +28,25 @@ mod verified;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::HeaderMap;
-use http::HeaderName;
-use serde_json::Map;
-use serde_json::Value;
+use http::{HeaderMap, HeaderName};
+use serde_json::{Map, Value};
 
-pub use error::AcceptError;
-pub use error::ClaimFault;
-pub use error::MalformedToken;
-pub use error::Shown;
-pub use error::SkewHint;
-pub use explain::ExplainLine;
-pub use explain::Verdict;
-pub use identity::Accepted;
-pub use identity::CallerId;
-pub use identity::Claims;
-pub use identity::Identity;
-pub use identity::SsoToken;
-pub use keys::SkipReason;
-pub use keys::Skipped;
-pub use stores::KeyFetch;
-pub use stores::KeyFetchCause;
-pub use stores::KeyFetchOutcome;
-pub use stores::KeyStores;
+pub use error::{AcceptError, ClaimFault, MalformedToken, Shown, SkewHint};
+pub use explain::{ExplainLine, Verdict};
+pub use identity::{Accepted, CallerId, Claims, Identity, SsoToken};
+pub use keys::{SkipReason, Skipped};
+pub use stores::{KeyFetch, KeyFetchCause, KeyFetchOutcome, KeyStores};
 pub use verified::VerifiedTokens;
 
 use self::algorithms::Algorithms;
 use self::claims::ClaimRules;
 use self::identity::digest_of;
-use self::jwks::IssuerKeys;
-use self::jwks::KeyFault;
-use self::jwks::KeySettings;
-use self::keys::Fingerprint;
-use self::keys::VerifyKey;
+use self::jwks::{IssuerKeys, KeyFault, KeySettings};
+use self::keys::{Fingerprint, VerifyKey};
 use self::token::Jws;
-use self::verified::TokenDigest;
-use self::verified::Verified;
+use self::verified::{TokenDigest, Verified};
 use crate::clock::Clock;
-use crate::config::AcceptConfig;
-use crate::config::IssuerConfig;
-use crate::config::SignatureAlgorithm;
+use crate::config::{AcceptConfig, IssuerConfig, SignatureAlgorithm};
 
 /// Accepts calls under one configuration.
 #[derive(Clone)]

@@ -3,17 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::fetch::Fetch;
-use super::fetch::FetchError;
-use super::fetch::Fetched;
-use super::jwks::IssuerKeys;
-use super::jwks::KeySettings;
-use super::jwks::KeySource;
+use super::fetch::{Fetch, FetchError, Fetched};
+use super::jwks::{IssuerKeys, KeySettings, KeySource};
 use super::keys::KeySet;
-use super::stores::Fetching;
-use super::stores::KeyFetch;
-use super::stores::KeyFetchCause;
-use super::stores::KeyFetchOutcome;
+use super::stores::{Fetching, KeyFetch, KeyFetchCause, KeyFetchOutcome};
 use crate::client;
 use crate::clock::chance;
 use crate::config::TextFile;

@@ -1,20 +1,13 @@
 //! The key stores of all configured issuers, and what they tell the rest of the process.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::time::Duration;
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use super::fetch::FetchError;
-use super::jwks::IssuerKeys;
-use super::jwks::KeySettings;
-use super::jwks::KeySource;
+use super::jwks::{IssuerKeys, KeySettings, KeySource};
 use super::keys::Skipped;
-use crate::client::Client;
-use crate::client::ClientError;
+use crate::client::{Client, ClientError};
 use crate::clock::Clock;
 use crate::config::AcceptConfig;
 use crate::lifecycle::Tasks;

@@ -2,19 +2,15 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
-use http::HeaderName;
-use http::HeaderValue;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 
-use super::bearer;
 use super::fetch::fresh_for;
-use super::json;
 use super::keys::KeySet;
 use super::missing::MissingKids;
-use super::roca;
 use super::token::Jws;
+use super::{bearer, json, roca};
 
 proptest! {
     #[test]

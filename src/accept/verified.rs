@@ -5,15 +5,13 @@
 //! unchanged rules.
 
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 
-use super::identity::Identity;
-use super::identity::SsoToken;
+use super::identity::{Identity, SsoToken};
 use super::keys::Fingerprint;
 
 /// Estimated bytes of all entries.

@@ -8,30 +8,21 @@ mod listen;
 mod page;
 
 use std::fmt;
-use std::time::Duration;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::HeaderValue;
-use http::Method;
-use http::Response;
-use http::StatusCode;
-use http::header::ALLOW;
-use http::header::CACHE_CONTROL;
-use http::header::CONTENT_SECURITY_POLICY;
-use http::header::CONTENT_TYPE;
-use http::header::REFERRER_POLICY;
-use http::header::X_CONTENT_TYPE_OPTIONS;
-use http::header::X_FRAME_OPTIONS;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use http::{HeaderValue, Method, Response, StatusCode};
 use serde::Serialize;
 
 use crate::body::OutboundBody;
 use crate::clock::push_rfc3339;
 use crate::lifecycle::Readiness;
 
-pub use self::ask::Asked;
-pub use self::ask::Question;
-pub use self::ask::ask;
+pub use self::ask::{Asked, Question, ask};
 pub use self::listen::serve;
 
 type Source<T> = Box<dyn Fn() -> T + Send + Sync>;

@@ -4,10 +4,7 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::Overview;
-use super::Pages;
-use super::RefusalRow;
-use super::time;
+use super::{Overview, Pages, RefusalRow, time};
 
 pub(super) fn render(pages: &Pages) -> String {
     let mut html = String::with_capacity(32 * 1024);

@@ -4,13 +4,9 @@ use std::sync::Arc;
 
 use super::reload::Reloader;
 use super::stores::Stores;
-use crate::admin::IssuerRow;
-use crate::admin::Overview;
-use crate::admin::Pages;
-use crate::admin::RefusalRow;
+use crate::admin::{IssuerRow, Overview, Pages, RefusalRow};
 use crate::config;
-use crate::lifecycle::DrainWatch;
-use crate::lifecycle::Readiness;
+use crate::lifecycle::{DrainWatch, Readiness};
 use crate::pipeline::CurrentPipeline;
 use crate::telemetry::Refusal;
 

@@ -10,13 +10,10 @@ use tokio::sync::mpsc;
 use super::SetupError;
 use super::stores::Stores;
 use crate::config;
-use crate::config::ConfigError;
-use crate::config::Loaded;
-use crate::lifecycle::Event;
-use crate::lifecycle::ServiceManager;
+use crate::config::{ConfigError, Loaded};
+use crate::lifecycle::{Event, ServiceManager};
 use crate::pipeline::CurrentPipeline;
-use crate::server::Tls;
-use crate::server::TlsSetupError;
+use crate::server::{Tls, TlsSetupError};
 use crate::telemetry::ReloadOutcome;
 
 /// Where changed configurations come from: asked on a timer and on SIGHUP. Blocks.

@@ -5,18 +5,12 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::accept::KeyFetch;
-use crate::accept::KeyFetchOutcome;
-use crate::config::Config;
-use crate::config::HttpUrl;
-use crate::limit::StoreFailed;
-use crate::limit::StoreReport;
+use crate::accept::{KeyFetch, KeyFetchOutcome};
+use crate::config::{Config, HttpUrl};
+use crate::limit::{StoreFailed, StoreReport};
 use crate::telemetry;
-use crate::telemetry::Peer;
-use crate::telemetry::SkewedPeer;
-use crate::telemetry::Telemetry;
-use crate::token::ExchangeOutcome;
-use crate::token::ExchangeReport;
+use crate::telemetry::{Peer, SkewedPeer, Telemetry};
+use crate::token::{ExchangeOutcome, ExchangeReport};
 
 /// The servers background work asks, under the configuration in force. Clones share it.
 #[derive(Clone, Debug, Default)]

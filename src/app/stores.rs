@@ -1,40 +1,27 @@
 //! What survives a reload, and how a pipeline is made of it.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::HeaderValue;
 use secrecy::ExposeSecret as _;
 use tokio::sync::Semaphore;
 
-use super::AppOptions;
-use super::SetupError;
-use super::StartError;
-use super::reports;
 use super::reports::Peers;
-use crate::accept::Acceptor;
-use crate::accept::KeyStores;
-use crate::accept::VerifiedTokens;
+use super::{AppOptions, SetupError, StartError, reports};
+use crate::accept::{Acceptor, KeyStores, VerifiedTokens};
 use crate::body;
 use crate::body::Budget;
-use crate::client::Client;
-use crate::client::ClientOptions;
-use crate::client::ClientSetupError;
+use crate::client::{Client, ClientOptions, ClientSetupError};
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::config::ForwardConfig;
+use crate::config::{Config, ForwardConfig};
 use crate::forward::Forwarder;
 use crate::lifecycle::Tasks;
-use crate::limit::LimitStores;
-use crate::limit::Limiter;
+use crate::limit::{LimitStores, Limiter};
 use crate::pipeline::Pipeline;
 use crate::rejection;
-use crate::telemetry::Peer;
-use crate::telemetry::Telemetry;
-use crate::token::TokenStore;
-use crate::token::Tokens;
+use crate::telemetry::{Peer, Telemetry};
+use crate::token::{TokenStore, Tokens};
 use crate::validate::BatchRules;
 
 /// State that outlives configurations.

@@ -4,20 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
-use http::Request;
+use http::{Method, Request};
 use tokio::sync::mpsc;
 
-use super::stores::network_client;
-use super::stores::upstream_client;
-use crate::accept::KeyFetch;
-use crate::accept::KeyFetchOutcome;
-use crate::accept::KeyStores;
+use super::stores::{network_client, upstream_client};
+use crate::accept::{KeyFetch, KeyFetchOutcome, KeyStores};
 use crate::body::OutboundBody;
 use crate::client::Client;
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::config::HttpUrl;
+use crate::config::{Config, HttpUrl};
 use crate::lifecycle::Tasks;
 use crate::telemetry::chain;
 

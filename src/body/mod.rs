@@ -7,23 +7,16 @@ mod inbound;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
-use std::task::Context;
-use std::task::Poll;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use bytes::BytesMut;
-use http_body::Body;
-use http_body::Frame;
-use http_body::SizeHint;
+use bytes::{Bytes, BytesMut};
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::sync::Semaphore;
 
-pub use self::inbound::InboundBody;
-pub use self::inbound::Progress;
-pub use self::inbound::discard;
+pub use self::inbound::{InboundBody, Progress, discard};
 
 /// Why a body ended early.
 #[derive(Debug, thiserror::Error)]

@@ -1,13 +1,9 @@
 //! What the times in an answer's head tell.
 
-use std::time::Duration;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderMap;
-use http::header::AGE;
-use http::header::DATE;
-use http::header::RETRY_AFTER;
+use http::header::{AGE, DATE, RETRY_AFTER};
 
 /// When an answer was made, by the clock of whoever made it.
 pub fn answer_date(headers: &HeaderMap) -> Option<SystemTime> {

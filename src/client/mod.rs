@@ -10,33 +10,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
-use http::Request;
-use http::Response;
-use http::StatusCode;
+use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::capture_connection;
-use hyper_util::rt::TokioExecutor;
-use hyper_util::rt::TokioTimer;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::PrivateKeyDer;
+use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::time::Instant;
 
-use self::connect::Connector;
-use self::connect::forgotten;
-use self::connect::note_use;
-pub use self::date::answer_date;
-pub use self::date::clock_skew;
-pub use self::date::retry_after;
-pub use self::error::ClientError;
-pub use self::error::ClientSetupError;
-use crate::body::BodyError;
-use crate::body::InboundBody;
-use crate::body::OutboundBody;
-use crate::body::read_whole;
+use self::connect::{Connector, forgotten, note_use};
+pub use self::date::{answer_date, clock_skew, retry_after};
+pub use self::error::{ClientError, ClientSetupError};
+use crate::body::{BodyError, InboundBody, OutboundBody, read_whole};
 
 /// How a client connects.
 #[derive(Clone, Debug)]

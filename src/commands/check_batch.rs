@@ -6,13 +6,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use koodrive_gateway::config::ValidateConfig;
-use koodrive_gateway::validate::BatchRules;
-use koodrive_gateway::validate::Language;
-use koodrive_gateway::validate::Report;
+use koodrive_gateway::validate::{BatchRules, Language, Report};
 
-use super::NO;
-use super::failed;
-use super::load;
+use super::{NO, failed, load};
 use crate::cli::Format;
 
 pub(super) fn run(file: &Path, config: Option<&Path>, format: Format, language: &str) -> ExitCode {

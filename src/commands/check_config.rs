@@ -3,12 +3,9 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use koodrive_gateway::app;
-use koodrive_gateway::config;
+use koodrive_gateway::{app, config};
 
-use super::NO;
-use super::failed;
-use super::load;
+use super::{NO, failed, load};
 
 pub(super) fn run(path: &Path, online: bool) -> ExitCode {
     let loaded = match load(path) {

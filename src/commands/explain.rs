@@ -4,26 +4,15 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use http::Method;
-use koodrive_gateway::accept::Accepted;
-use koodrive_gateway::accept::Acceptor;
-use koodrive_gateway::accept::KeyStores;
-use koodrive_gateway::accept::Verdict;
-use koodrive_gateway::accept::VerifiedTokens;
-use koodrive_gateway::call;
-use koodrive_gateway::call::CallPlan;
-use koodrive_gateway::call::CallRefused;
+use koodrive_gateway::accept::{Accepted, Acceptor, KeyStores, Verdict, VerifiedTokens};
+use koodrive_gateway::call::{CallPlan, CallRefused};
 use koodrive_gateway::clock::Clock;
-use koodrive_gateway::config::Config;
-use koodrive_gateway::config::GuardMode;
+use koodrive_gateway::config::{Config, GuardMode};
 use koodrive_gateway::telemetry::chain;
-use koodrive_gateway::token;
-use koodrive_gateway::validate::BatchRules;
-use koodrive_gateway::validate::Language;
-use koodrive_gateway::validate::Report;
+use koodrive_gateway::validate::{BatchRules, Language, Report};
+use koodrive_gateway::{call, token};
 
-use super::NO;
-use super::failed;
-use super::load;
+use super::{NO, failed, load};
 
 pub(super) fn run(path: &Path, token_file: &Path, call: &str, body: Option<&Path>) -> ExitCode {
     let config = match load(path) {

@@ -17,8 +17,7 @@ use koodrive_gateway::config;
 use koodrive_gateway::config::Loaded;
 use koodrive_gateway::telemetry::chain;
 
-use crate::cli::Cli;
-use crate::cli::Command;
+use crate::cli::{Cli, Command};
 
 const NO: ExitCode = ExitCode::FAILURE;
 

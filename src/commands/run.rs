@@ -4,21 +4,15 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use koodrive_gateway::app;
-use koodrive_gateway::app::AppOptions;
-use koodrive_gateway::app::ConfigSource;
+use koodrive_gateway::app::{AppOptions, ConfigSource};
 use koodrive_gateway::clock::Clock;
-use koodrive_gateway::config;
-use koodrive_gateway::config::Loaded;
-use koodrive_gateway::config::Watcher;
-use koodrive_gateway::lifecycle::Event;
-use koodrive_gateway::lifecycle::Signals;
-use koodrive_gateway::telemetry;
+use koodrive_gateway::config::{Loaded, Watcher};
+use koodrive_gateway::lifecycle::{Event, Signals};
 use koodrive_gateway::telemetry::LogWriter;
+use koodrive_gateway::{app, config, telemetry};
 use tokio::sync::mpsc;
 
-use super::failed;
-use super::load;
+use super::{failed, load};
 
 pub(super) fn run(path: &Path) -> ExitCode {
     let loaded = match load(path) {

@@ -1,15 +1,13 @@
 //! `wait-ready`: exit 0 once a gateway is ready, or alive.
 
 use std::process::ExitCode;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use koodrive_gateway::admin;
 use koodrive_gateway::admin::Question;
 use koodrive_gateway::config::ListenAddress;
 
-use super::NO;
-use super::failed;
+use super::{NO, failed};
 
 pub(super) fn run(admin: &ListenAddress, question: Question, timeout: Duration) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

@@ -3,19 +3,14 @@
 //! Each is read from, and printed in, the form an operator writes.
 
 use std::fmt;
-use std::net::Ipv4Addr;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use http::HeaderName;
-use http::Uri;
 use http::header::AUTHORIZATION;
-use serde::Deserialize;
-use serde::Deserializer;
-use serde::Serialize;
-use serde::Serializer;
+use http::{HeaderName, Uri};
 use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::units::Form;
 

@@ -6,11 +6,8 @@
 
 use std::fmt;
 
-use serde::Deserialize as _;
-use serde::de;
-use serde::de::DeserializeSeed;
-use serde::de::IntoDeserializer as _;
-use serde::de::Visitor;
+use serde::de::{DeserializeSeed, IntoDeserializer as _, Visitor};
+use serde::{Deserialize as _, de};
 
 use super::sections::Config;
 

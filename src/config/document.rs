@@ -5,11 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use toml::Spanned;
-use toml::de::DeTable;
-use toml::de::DeValue;
+use toml::de::{DeTable, DeValue};
 
-use super::error::Origin;
-use super::error::Problem;
+use super::error::{Origin, Problem};
 
 /// A value, and where it and its name were written.
 #[derive(Clone, Debug)]

@@ -3,8 +3,7 @@
 use super::addresses::REDACTED;
 use super::error::Origin;
 use super::keys;
-use super::keys::Key;
-use super::keys::Shape;
+use super::keys::{Key, Shape};
 use super::load::Loaded;
 use super::read::joined;
 

@@ -4,16 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::document;
-use super::document::Node;
-use super::document::Written;
-use super::error::Origin;
-use super::error::Problem;
-use super::error::nearest;
-use super::keys;
-use super::keys::Key;
-use super::keys::Shape;
-use super::read;
+use super::document::{Node, Written};
+use super::error::{Origin, Problem, nearest};
+use super::keys::{Key, Shape};
+use super::{document, keys, read};
 
 /// What every variable that sets a key begins with. `KOODRIVE_GATEWAY_CONFIG` does not.
 pub const ENVIRONMENT_PREFIX: &str = "KOODRIVE_GATEWAY__";

@@ -4,19 +4,13 @@
 //! configuration and its files change together or not at all, and two configurations compare
 //! equal only when the contents of their files do.
 
-use std::fmt;
-use std::io;
 use std::io::Read as _;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fmt, io};
 
-use secrecy::ExposeSecret as _;
-use secrecy::SecretString;
-use serde::Deserialize;
-use serde::Deserializer;
-use serde::Serialize;
-use serde::Serializer;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Largest file the configuration may name, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;

@@ -4,13 +4,9 @@
 
 use std::sync::LazyLock;
 
-use super::addresses;
-use super::ask::Step;
-use super::ask::Wants;
-use super::ask::takes;
-use super::ask::wants;
-use super::units;
+use super::ask::{Step, Wants, takes, wants};
 use super::units::Form;
+use super::{addresses, units};
 
 /// What may stand at a place.
 #[derive(Clone, Debug, PartialEq, Eq)]

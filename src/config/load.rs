@@ -6,17 +6,11 @@ use std::path::Path;
 use aws_lc_rs::digest;
 use serde::Deserialize as _;
 
-use super::check;
-use super::document;
-use super::environment;
 use super::environment::ENVIRONMENT_PREFIX;
-use super::error::ConfigError;
-use super::error::Origin;
-use super::error::Problem;
-use super::files;
-use super::read;
+use super::error::{ConfigError, Origin, Problem};
 use super::read::Reading;
 use super::sections::Config;
+use super::{check, document, environment, files, read};
 
 /// A checked configuration, with the contents of all files it names.
 #[derive(Clone, Debug)]

@@ -2,16 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::ask::Step;
-use super::ask::takes;
-use super::document::Node;
-use super::document::Written;
-use super::error::Origin;
-use super::error::Problem;
-use super::error::nearest;
+use super::ask::{Step, takes};
+use super::document::{Node, Written};
+use super::error::{Origin, Problem, nearest};
 use super::keys;
-use super::keys::Key;
-use super::keys::Shape;
+use super::keys::{Key, Shape};
 
 /// What a tree says, without what is wrong in it.
 pub(super) struct Reading {

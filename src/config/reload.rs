@@ -1,16 +1,12 @@
 //! Whether the configuration, or a file it names, has changed; and what a change may touch.
 
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use super::error::ConfigError;
 use super::keys;
 use super::keys::Shape;
-use super::load::Attempt;
-use super::load::Loaded;
-use super::load::attempt;
-use super::load::of_gateway;
+use super::load::{Attempt, Loaded, attempt, of_gateway};
 use super::sections::Config;
 
 /// How often a change is read again until two readings agree. Files replaced together, as a

@@ -2,17 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::check;
-use super::files;
-use super::keys;
-use super::keys::Key;
-use super::keys::Shape;
+use super::keys::{Key, Shape};
 use super::read::joined;
-use super::sections::Config;
-use super::sections::IssuerConfig;
+use super::sections::{Config, IssuerConfig};
+use super::{check, files, keys};
 
 /// The one place where keys are explained.
 const SHIPPED: &str = include_str!("../../config/gateway.toml");

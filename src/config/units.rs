@@ -36,9 +36,8 @@ pub(super) const SIZE: Form = Form {
 pub(super) mod duration {
     use std::time::Duration;
 
-    use serde::Deserializer;
-    use serde::Serializer;
     use serde::de::Error as _;
+    use serde::{Deserializer, Serializer};
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         let duration = super::duration_or_zero::deserialize(from)?;
@@ -57,10 +56,8 @@ pub(super) mod duration {
 pub(super) mod duration_or_zero {
     use std::time::Duration;
 
-    use serde::Deserialize;
-    use serde::Deserializer;
-    use serde::Serializer;
     use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(from)?;
@@ -75,10 +72,8 @@ pub(super) mod duration_or_zero {
 
 /// Sizes such as `"64KiB"` and `"1MiB"`; zero is refused.
 pub(super) mod size {
-    use serde::Deserialize;
-    use serde::Deserializer;
-    use serde::Serializer;
     use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
         let text = String::deserialize(from)?;
@@ -95,10 +90,8 @@ pub(super) mod size {
 
 /// Counts of which zero has no meaning.
 pub(super) mod count {
-    use serde::Deserialize;
-    use serde::Deserializer;
-    use serde::Serializer;
     use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
         match usize::deserialize(from)? {
@@ -115,10 +108,8 @@ pub(super) mod count {
 
 /// An address that may be left empty.
 pub(super) mod optional_url {
-    use serde::Deserialize;
-    use serde::Deserializer;
-    use serde::Serializer;
     use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
 
     use crate::config::addresses::HttpUrl;
 

@@ -6,17 +6,10 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use http::HeaderMap;
-use http::HeaderValue;
-use http::StatusCode;
-use http::header::CONTENT_ENCODING;
-use http::header::CONTENT_LENGTH;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
-use serde::de::Deserializer;
-use serde::de::IgnoredAny;
-use serde::de::MapAccess;
-use serde::de::Visitor;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::config::ForwardConfig;
@@ -163,9 +156,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_accepted_refused_or_neither() {
-        use Judgement::Accepted;
-        use Judgement::Other;
-        use Judgement::TokenRefused;
+        use Judgement::{Accepted, Other, TokenRefused};
         for (status, body, expected) in [
             (200, "", Accepted),
             (200, r#"{"code":0,"msg":"Successful"}"#, Accepted),

@@ -1,8 +1,6 @@
 //! How many calls may be sent again: few, so that a failing KooDrive is not asked twice as often.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;

@@ -3,10 +3,7 @@
 //! Pure. The order keeps spoofing out: first everything that belongs to a connection or to the
 //! gateway is dropped, in any spelling, and only then are the gateway's own values set.
 
-use http::HeaderMap;
-use http::HeaderName;
-use http::HeaderValue;
-use http::header;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// Fields of one connection (RFC 9110 section 7.6.1), and what only makes sense with them.
 const HOP_BY_HOP: [&str; 11] = [

@@ -10,47 +10,29 @@ mod sign;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::HeaderMap;
-use http::HeaderName;
-use http::HeaderValue;
-use http::Method;
-use http::Request;
-use http::StatusCode;
-use http::Uri;
-use http::header;
-use http::request;
-use http::response;
 use http::uri::PathAndQuery;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header, request, response,
+};
 use http_body::Body as _;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use self::answer::AnswerRules;
 pub use self::answer::Judgement;
 use self::budget::RetryBudget;
-use self::sign::SignedHeaders;
-use self::sign::Unsigned;
+use self::sign::{SignedHeaders, Unsigned};
 use crate::body;
-use crate::body::BodyError;
-use crate::body::InboundBody;
-use crate::body::OutboundBody;
-use crate::client::Client;
-use crate::client::ClientError;
-use crate::config::ForwardConfig;
-use crate::config::Forwarded;
-use crate::config::Propagate;
+use crate::body::{BodyError, InboundBody, OutboundBody};
+use crate::client::{Client, ClientError};
+use crate::config::{ForwardConfig, Forwarded, Propagate};
 use crate::token::Credential;
 use crate::trace_context;
-use crate::trace_context::SpanContext;
-use crate::trace_context::TRACEPARENT;
-use crate::trace_context::TRACESTATE;
-use crate::trace_id::X_TRACEID;
-use crate::trace_id::XTraceId;
+use crate::trace_context::{SpanContext, TRACEPARENT, TRACESTATE};
+use crate::trace_id::{X_TRACEID, XTraceId};
 
 /// The way to KooDrive under one configuration.
 #[derive(Clone, Debug)]

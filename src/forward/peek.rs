@@ -6,16 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::response;
-use http_body::Body as _;
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
 
-use super::answer::AnswerRules;
-use super::answer::ENVELOPE_BYTES_MAX;
-use super::answer::Judgement;
-use crate::body::BodyError;
-use crate::body::InboundBody;
-use crate::body::OutboundBody;
+use super::answer::{AnswerRules, ENVELOPE_BYTES_MAX, Judgement};
+use crate::body::{BodyError, InboundBody, OutboundBody};
 
 /// An answer of unknown length may be a stream: it is held back no longer than this.
 const PATIENCE: Duration = Duration::from_millis(250);

@@ -3,21 +3,12 @@
 //! KooDrive pages `koodrive_05_0029` to `_0035`. Two oddities against Huawei's other signatures:
 //! the signed path always ends in `/`, and the string to sign has no line for the date.
 
-use std::time::Duration;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::digest;
-use aws_lc_rs::hmac;
-use http::HeaderMap;
-use http::HeaderName;
-use http::HeaderValue;
-use http::Method;
+use aws_lc_rs::{digest, hmac};
 use http::header::AUTHORIZATION;
-use percent_encoding::AsciiSet;
-use percent_encoding::NON_ALPHANUMERIC;
-use percent_encoding::percent_decode;
-use percent_encoding::percent_encode;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 use secrecy::ExposeSecret as _;
 
 use crate::token::AppIdentity;

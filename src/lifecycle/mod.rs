@@ -12,14 +12,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use drain::Drain;
-pub use drain::DrainWatch;
-pub use drain::Phase;
-pub use readiness::Readiness;
-pub use readiness::ReadyGuard;
+pub use drain::{Drain, DrainWatch, Phase};
+pub use readiness::{Readiness, ReadyGuard};
 pub use service_manager::ServiceManager;
-pub use signal::Event;
-pub use signal::Signals;
+pub use signal::{Event, Signals};
 
 /// Background work of the process: named, stopped and awaited together. Clones share the set.
 #[derive(Clone, Debug, Default)]

@@ -2,10 +2,7 @@
 //! missing.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Named reasons for not being ready. Clones share them.
 #[derive(Clone, Default)]

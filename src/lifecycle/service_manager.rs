@@ -1,12 +1,8 @@
 //! Tells the service manager how far the process is: `sd_notify(3)`, one datagram each.
 
-use std::fmt;
-use std::io;
-use std::os::unix::net::SocketAddr;
-use std::os::unix::net::UnixDatagram;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{fmt, io};
 
 /// Who started us and wants to know, such as systemd; nobody, if no socket is named. Clones are
 /// the same one.

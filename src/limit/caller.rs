@@ -5,17 +5,9 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::Admission;
-use super::LimitExceeded;
-use super::Limiter;
-use super::Policy;
-use super::SECOND;
-use super::Standing;
-use super::Stores;
 use super::bucket::Quota;
-use super::shared;
-use super::shared::Answer;
-use super::shared::Ask;
+use super::shared::{Answer, Ask};
+use super::{Admission, LimitExceeded, Limiter, Policy, SECOND, Standing, Stores, shared};
 use crate::accept::CallerId;
 use crate::config::GuardMode;
 

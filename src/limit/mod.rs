@@ -11,21 +11,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::HeaderName;
-use http::HeaderValue;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::Semaphore;
+use http::{HeaderName, HeaderValue};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use self::bucket::Buckets;
-use self::bucket::Quota;
+use self::bucket::{Buckets, Quota};
 pub use self::caller::CallerLimits;
 use self::shared::Shared;
-pub use self::shared::StoreFailed;
-pub use self::shared::StoreReport;
+pub use self::shared::{StoreFailed, StoreReport};
 use crate::accept::CallerId;
 use crate::clock::Clock;
-use crate::config::GuardMode;
-use crate::config::LimitConfig;
+use crate::config::{GuardMode, LimitConfig};
 use crate::lifecycle::Tasks;
 
 pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");

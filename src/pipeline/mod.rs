@@ -13,42 +13,27 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::HeaderValue;
-use http::Response;
-use http::StatusCode;
-use http::request;
+use http::{HeaderValue, Response, StatusCode, request};
 use http_body::Body as _;
 use tokio::sync::Semaphore;
 
 pub use self::reply::ResponseBody;
 use self::send::CallBody;
 use self::walk::Walk;
-use crate::accept::Accepted;
-use crate::accept::Acceptor;
+use crate::accept::{Accepted, Acceptor};
 use crate::body;
-use crate::body::Budget;
-use crate::body::InboundBody;
-use crate::body::OutboundBody;
-use crate::body::WholeBody;
+use crate::body::{Budget, InboundBody, OutboundBody, WholeBody};
 use crate::call;
 use crate::call::CallPlan;
 use crate::clock::Clock;
-use crate::config::GuardMode;
-use crate::config::OnIllegal;
+use crate::config::{GuardMode, OnIllegal};
 use crate::forward::Forwarder;
-use crate::limit::LimitExceeded;
-use crate::limit::Limiter;
-use crate::limit::Policy;
+use crate::limit::{LimitExceeded, Limiter, Policy};
 use crate::rejection::Rejection;
 use crate::telemetry;
-use crate::telemetry::CallName;
-use crate::telemetry::Decision;
-use crate::telemetry::Peer;
-use crate::telemetry::Stage;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{CallName, Decision, Peer, Stage, Telemetry};
 use crate::token::Tokens;
-use crate::validate::BatchRules;
-use crate::validate::Language;
+use crate::validate::{BatchRules, Language};
 
 /// All stages under one configuration. Immutable; a reload makes another.
 pub struct Pipeline {

@@ -1,17 +1,13 @@
 //! The body of an answer to a caller: what was recorded, and what it still occupies.
 
 use std::pin::Pin;
-use std::task::Context;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body::Body;
-use http_body::Frame;
-use http_body::SizeHint;
+use http_body::{Body, Frame, SizeHint};
 
 use super::walk::Held;
-use crate::body::BodyError;
-use crate::body::OutboundBody;
+use crate::body::{BodyError, OutboundBody};
 use crate::telemetry::Recorded;
 
 /// Frees what the request held when the answer has gone out. The default is an empty body.

@@ -2,31 +2,20 @@
 
 use std::sync::Arc;
 
-use http::Method;
-use http::Response;
+use http::{Method, Response};
 use http_body::Body as _;
 
 use super::Pipeline;
 use super::walk::Walk;
 use crate::accept::Accepted;
 use crate::body;
-use crate::body::InboundBody;
-use crate::body::OutboundBody;
-use crate::body::WholeBody;
-use crate::call::CallPlan;
-use crate::call::PREVERIFY_PATH;
-use crate::forward::Answer;
-use crate::forward::CallerAddress;
-use crate::forward::ForwardError;
-use crate::forward::Judgement;
+use crate::body::{InboundBody, OutboundBody, WholeBody};
+use crate::call::{CallPlan, PREVERIFY_PATH};
+use crate::forward::{Answer, CallerAddress, ForwardError, Judgement};
 use crate::rejection::Rejection;
 use crate::telemetry;
-use crate::telemetry::Attempt;
-use crate::telemetry::Stage;
-use crate::token::Credential;
-use crate::token::Issued;
-use crate::token::TokenError;
-use crate::token::TokenSource;
+use crate::telemetry::{Attempt, Stage};
+use crate::token::{Credential, Issued, TokenError, TokenSource};
 
 /// A request body on its way out.
 pub(super) enum CallBody {

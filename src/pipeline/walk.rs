@@ -2,33 +2,17 @@
 
 use std::time::SystemTime;
 
-use http::Response;
-use http::request;
+use http::{Response, request};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Arrival;
-use super::Pipeline;
-use super::ResponseBody;
-use super::language_of;
-use crate::body::InboundBody;
-use crate::body::OutboundBody;
-use crate::limit::Admission;
-use crate::limit::CallerLimits;
-use crate::limit::RATE_LIMIT;
-use crate::limit::RATE_LIMIT_POLICY;
-use crate::rejection::Origin;
-use crate::rejection::Rejection;
+use super::{Arrival, Pipeline, ResponseBody, language_of};
+use crate::body::{InboundBody, OutboundBody};
+use crate::limit::{Admission, CallerLimits, RATE_LIMIT, RATE_LIMIT_POLICY};
+use crate::rejection::{Origin, Rejection};
 use crate::telemetry;
-use crate::telemetry::Opened;
-use crate::telemetry::Refused;
-use crate::telemetry::RequestRecord;
-use crate::telemetry::Stage;
-use crate::trace_context::SpanContext;
-use crate::trace_context::SpanId;
-use crate::trace_context::TraceId;
-use crate::trace_id::IllegalTraceId;
-use crate::trace_id::X_TRACEID;
-use crate::trace_id::XTraceId;
+use crate::telemetry::{Opened, Refused, RequestRecord, Stage};
+use crate::trace_context::{SpanContext, SpanId, TraceId};
+use crate::trace_id::{IllegalTraceId, X_TRACEID, XTraceId};
 use crate::validate::Language;
 
 /// One request on its way. Decisions are made of its values; the record is write-only.

@@ -8,30 +8,18 @@ mod text;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
-use http::HeaderValue;
-use http::Response;
-use http::StatusCode;
-use http::header;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
 use self::text::Text;
-use crate::accept::AcceptError;
-use crate::accept::MalformedToken;
-use crate::body::BodyError;
-use crate::body::OutboundBody;
+use crate::accept::{AcceptError, MalformedToken};
+use crate::body::{BodyError, OutboundBody};
 use crate::call::CallRefused;
 use crate::forward::ForwardError;
-use crate::limit::LimitExceeded;
-use crate::limit::Policy;
+use crate::limit::{LimitExceeded, Policy};
 use crate::token::TokenError;
-use crate::trace_id::IllegalTraceId;
-use crate::trace_id::XTraceId;
-use crate::validate::ContentRefused;
-use crate::validate::FindingView;
-use crate::validate::Language;
-use crate::validate::Malformed;
-use crate::validate::MalformedKind;
+use crate::trace_id::{IllegalTraceId, XTraceId};
+use crate::validate::{ContentRefused, FindingView, Language, Malformed, MalformedKind};
 
 /// Why the gateway itself answers a call.
 #[derive(Debug, thiserror::Error)]

@@ -2,16 +2,13 @@
 
 use std::fmt;
 
-use super::Rejection;
-use super::whole_seconds;
-use crate::accept::AcceptError;
-use crate::accept::ClaimFault;
+use super::{Rejection, whole_seconds};
+use crate::accept::{AcceptError, ClaimFault};
 use crate::body::BodyError;
 use crate::call::CallRefused;
 use crate::limit::Policy;
 use crate::token::TokenError;
-use crate::validate::Language;
-use crate::validate::MalformedKind;
+use crate::validate::{Language, MalformedKind};
 
 /// `msg`, in the caller's language.
 pub(super) struct Text<'r> {

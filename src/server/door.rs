@@ -1,51 +1,34 @@
 //! One connection, from its first byte to its end.
 
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::HeaderValue;
-use http::Method;
-use http::Request;
-use http::Response;
-use http::StatusCode;
-use http::header::CONNECTION;
-use http::header::EXPECT;
+use http::header::{CONNECTION, EXPECT};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::server::conn::http2;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use hyper_util::rt::TokioTimer;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::io::AsyncRead;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
-use super::Caller;
-use super::framing;
-use super::guard::Begun;
-use super::guard::Guarded;
+use super::guard::{Begun, Guarded};
 use super::patience::Patient;
 use super::preface::detect;
 use super::streams::Streams;
-use super::target;
-use super::tls;
+use super::{Caller, framing, target, tls};
 use crate::body;
 use crate::body::InboundBody;
-use crate::lifecycle::DrainWatch;
-use crate::lifecycle::Phase;
+use crate::lifecycle::{DrainWatch, Phase};
 use crate::listener::Socket;
-use crate::pipeline::Arrival;
-use crate::pipeline::CurrentPipeline;
-use crate::pipeline::ResponseBody;
+use crate::pipeline::{Arrival, CurrentPipeline, ResponseBody};
 
 /// What every connection needs to know.
 #[derive(Clone, Debug)]

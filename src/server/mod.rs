@@ -11,20 +11,17 @@ mod streams;
 mod target;
 mod tls;
 
-use std::fmt;
-use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use tokio::sync::Semaphore;
 
 use self::door::Door;
-pub use self::tls::Tls;
-pub use self::tls::TlsSetupError;
+pub use self::tls::{Tls, TlsSetupError};
 use crate::config::ListenConfig;
-use crate::lifecycle::DrainWatch;
-use crate::lifecycle::Phase;
+use crate::lifecycle::{DrainWatch, Phase};
 use crate::listener::Listener;
 use crate::pipeline::CurrentPipeline;
 

@@ -3,8 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
-use tokio::io::AsyncRead;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// Reads until it is certain whether the caller speaks HTTP/2 (RFC 9113 section 3.4). Returns
 /// what was read, and whether it does.

@@ -1,10 +1,7 @@
 //! What is ambiguous about a parsed request: whom it is for, and fields that must stand alone.
 
-use http::HeaderName;
-use http::Version;
-use http::header;
-use http::request;
 use http::uri::Authority;
+use http::{HeaderName, Version, header, request};
 
 /// Names the rule that is broken; repeats nothing of the request.
 ///

@@ -7,34 +7,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
-use http::HeaderValue;
-use http::Method;
-use http::Request;
-use http::StatusCode;
-use http::Uri;
-use http::header::CONTENT_TYPE;
-use http::header::USER_AGENT;
+use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkError;
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::SpanData;
-use opentelemetry_sdk::trace::SpanExporter;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::OutboundBody;
-use crate::client::Client;
-use crate::client::ClientError;
-use crate::client::SmallAnswer;
-use crate::client::retry_after;
+use crate::client::{Client, ClientError, SmallAnswer, retry_after};
 use crate::clock::chance;
 
-use super::chain;
 use super::metrics::Metrics;
 use super::otel_env::ExportSettings;
-use super::otlp;
+use super::{chain, otlp};
 
 /// Sends batches through the gateway's own client.
 pub(super) struct Collector {

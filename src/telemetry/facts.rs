@@ -5,11 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::HeaderValue;
-use http::Method;
-use http::Version;
-use prometheus_client::encoding::EncodeLabelValue;
-use prometheus_client::encoding::LabelValueEncoder;
+use http::{HeaderValue, Method, Version};
+use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
 
 use crate::config::HttpUrl;
 use crate::trace_context::SpanContext;

@@ -2,8 +2,7 @@
 
 use std::fmt;
 use std::fmt::Write as _;
-use std::time::Duration;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::clock::push_rfc3339;
 use crate::config::LogFormat;

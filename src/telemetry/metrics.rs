@@ -3,32 +3,22 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use prometheus_client::encoding::EncodeLabel as _;
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::LabelSetEncoder;
-use prometheus_client::encoding::text;
+use prometheus_client::encoding::{EncodeLabel as _, EncodeLabelSet, LabelSetEncoder, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::exemplar::HistogramWithExemplars;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
-use prometheus_client::registry::Unit;
+use prometheus_client::registry::{Registry, Unit};
 
 use crate::trace_context::TraceId;
 
-use super::facts::CallName;
-use super::facts::Decision;
-use super::facts::Exchange;
-use super::facts::KeyFetch;
-use super::facts::Origin;
-use super::facts::Policy;
-use super::facts::ReloadOutcome;
-use super::facts::TokenSource;
+use super::facts::{
+    CallName, Decision, Exchange, KeyFetch, Origin, Policy, ReloadOutcome, TokenSource,
+};
 use super::record::Closed;
 
 type FloatGauge = Gauge<f64, AtomicU64>;

@@ -23,8 +23,7 @@ mod trace;
 mod writer;
 
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
 use opentelemetry::InstrumentationScope;
@@ -32,27 +31,13 @@ use opentelemetry_sdk::trace::SpanExporter;
 
 use crate::client::Client;
 use crate::config::TelemetryConfig;
-use crate::trace_context::SpanContext;
-use crate::trace_context::TraceId;
+use crate::trace_context::{SpanContext, TraceId};
 
-pub use facts::Attempt;
-pub use facts::CallName;
-pub use facts::Decision;
-pub use facts::Exchange;
-pub use facts::KeyFetch;
-pub use facts::Opened;
-pub use facts::Origin;
-pub use facts::Peer;
-pub use facts::Policy;
-pub use facts::Refused;
-pub use facts::ReloadOutcome;
-pub use facts::Stage;
-pub use facts::TokenSource;
-pub use logs::LogSetupError;
-pub use logs::LogWriter;
-pub use logs::install;
-pub use logs::subscriber;
-pub use logs::within;
+pub use facts::{
+    Attempt, CallName, Decision, Exchange, KeyFetch, Opened, Origin, Peer, Policy, Refused,
+    ReloadOutcome, Stage, TokenSource,
+};
+pub use logs::{LogSetupError, LogWriter, install, subscriber, within};
 pub use metrics::Metrics;
 pub use otel_env::Environment;
 pub use record::RequestRecord;
@@ -62,8 +47,7 @@ pub use skew::SkewedPeer;
 
 use access_log::AccessLog;
 use export::Export;
-use otel_env::ExportSettings;
-use otel_env::Sampler;
+use otel_env::{ExportSettings, Sampler};
 use record::Closed;
 use refusals::Refusals;
 use skew::Skews;

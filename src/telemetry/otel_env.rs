@@ -11,19 +11,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
-use http::HeaderName;
-use http::HeaderValue;
-use http::Uri;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::resource::TelemetryResourceDetector;
 use percent_encoding::percent_decode_str;
 
-use crate::config::HttpUrl;
-use crate::config::TelemetryConfig;
-use crate::trace_context::SpanContext;
-use crate::trace_context::TraceId;
+use crate::config::{HttpUrl, TelemetryConfig};
+use crate::trace_context::{SpanContext, TraceId};
 
 use super::TelemetrySetupError;
 

@@ -3,25 +3,17 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use http::Method;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use http_body::Body;
 
 use crate::trace_context::SpanContext;
 
 use super::Telemetry;
-use super::facts::Attempt;
-use super::facts::CallName;
-use super::facts::Decision;
-use super::facts::Opened;
-use super::facts::Origin;
-use super::facts::Policy;
-use super::facts::Refused;
-use super::facts::Stage;
-use super::facts::TokenSource;
+use super::facts::{
+    Attempt, CallName, Decision, Opened, Origin, Policy, Refused, Stage, TokenSource,
+};
 use super::recorded::Recorded;
 
 /// Write-only: the pipeline tells it what happened. Closed by the end of the response body, by

@@ -1,18 +1,13 @@
 //! A response body that closes its record.
 
 use std::pin::Pin;
-use std::task::Context;
-use std::task::Poll;
-use std::task::ready;
+use std::task::{Context, Poll, ready};
 
 use bytes::Buf;
 use http::StatusCode;
-use http_body::Body;
-use http_body::Frame;
-use http_body::SizeHint;
+use http_body::{Body, Frame, SizeHint};
 
-use super::record::Ending;
-use super::record::RequestRecord;
+use super::record::{Ending, RequestRecord};
 
 /// Counts what goes out, and closes the record at the end of the body or when it is dropped.
 #[derive(Debug)]

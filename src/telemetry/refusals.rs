@@ -1,8 +1,7 @@
 //! The last refusals, for the admin pages.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 /// One refusal, as operators see it.

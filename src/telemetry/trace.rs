@@ -2,25 +2,14 @@
 
 use std::time::SystemTime;
 
-use opentelemetry::InstrumentationScope;
-use opentelemetry::KeyValue;
-use opentelemetry::trace as otel;
-use opentelemetry::trace::SpanKind;
-use opentelemetry::trace::Status;
-use opentelemetry_sdk::trace::SpanData;
-use opentelemetry_sdk::trace::SpanEvents;
-use opentelemetry_sdk::trace::SpanLinks;
+use opentelemetry::trace::{SpanKind, Status};
+use opentelemetry::{InstrumentationScope, KeyValue, trace as otel};
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
 use crate::trace_context::SpanContext;
 
-use super::facts::Attempt;
-use super::facts::Exchange;
-use super::facts::KeyFetch;
-use super::facts::Peer;
-use super::facts::Stage;
-use super::facts::TokenSource;
-use super::record::Closed;
-use super::record::Timing;
+use super::facts::{Attempt, Exchange, KeyFetch, Peer, Stage, TokenSource};
+use super::record::{Closed, Timing};
 
 /// How many spans [`of_request`] makes.
 pub(super) fn spans_of_request(closed: &Closed<'_>) -> usize {

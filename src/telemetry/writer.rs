@@ -1,16 +1,9 @@
 //! A bounded way to stdout: who writes a line never waits, and what does not fit is counted.
 
-use std::fmt;
-use std::io;
 use std::io::Write;
-use std::sync::Arc;
-use std::sync::Condvar;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::thread;
-use std::time::Duration;
-use std::time::Instant;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use std::{fmt, io, thread};
 
 /// Hands whole lines to a thread of its own. Clones share it; it ends with the last of them.
 #[derive(Clone)]

@@ -3,14 +3,9 @@
 //! Only tokens that somebody uses in the time before their renewal are listed; see
 //! [`CachedToken::touch`]. A token that was dropped from the cache leaves the list by itself.
 
-use std::cmp::Ordering;
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::sync::Weak;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
 use super::cache::CachedToken;

@@ -3,15 +3,9 @@
 //! moka only bounds how many there are. Their life is ours: it slides, ends early on a refusal,
 //! and must follow a clock that tests can move. Knows nothing of how tokens are had.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest;
 use http::HeaderValue;
@@ -19,8 +13,7 @@ use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 use secrecy::SecretString;
 
-use crate::accept::Accepted;
-use crate::accept::Identity;
+use crate::accept::{Accepted, Identity};
 use crate::config::TokenConfig;
 
 /// Whose token it is, had how: a digest, so that neither a secret nor a subject is a key.

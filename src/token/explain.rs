@@ -2,11 +2,8 @@
 //!
 //! Asks nobody, and names claims without their values.
 
-use crate::accept::Accepted;
-use crate::accept::Identity;
-use crate::config::ClientAuth;
-use crate::config::TokenConfig;
-use crate::config::TokenMethod;
+use crate::accept::{Accepted, Identity};
+use crate::config::{ClientAuth, TokenConfig, TokenMethod};
 
 use super::TokenSetupError;
 use super::app::SigningApp;

@@ -6,16 +6,12 @@
 //! the other. Knows nothing of what is exchanged.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::cache::CacheKey;
-use super::cache::CachedToken;
+use super::cache::{CacheKey, CachedToken};
 use super::error::TokenError;
 use crate::trace_context::SpanContext;
 

@@ -1,27 +1,15 @@
 //! Joining and leading: what happens for a call without a fresh token.
 
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use super::Inner;
-use super::Issued;
-use super::Method;
-use super::TokenSource;
-use super::cache::CacheKey;
-use super::cache::CachedToken;
-use super::error::RETRY_AFTER_MIN;
-use super::error::TokenError;
-use super::error::Unusable;
-use super::exchange::Answered;
-use super::exchange::Ask;
-use super::flight::Boarding;
-use super::flight::Departure;
-use super::flight::Landing;
-use super::flight::Work;
+use super::cache::{CacheKey, CachedToken};
+use super::error::{RETRY_AFTER_MIN, TokenError, Unusable};
+use super::exchange::{Answered, Ask};
+use super::flight::{Boarding, Departure, Landing, Work};
 use super::pace::Pass;
-use super::report::ExchangeOutcome;
-use super::report::ExchangeReport;
+use super::report::{ExchangeOutcome, ExchangeReport};
+use super::{Inner, Issued, Method, TokenSource};
 use crate::accept::Accepted;
 use crate::client;
 use crate::clock::chance;

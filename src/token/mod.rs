@@ -22,35 +22,22 @@ mod store;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
 use moka::future::Cache;
 
-pub use self::app::AppIdentity;
-pub use self::app::AppSetupError;
-pub use self::error::Denial;
-pub use self::error::Outage;
-pub use self::error::TokenError;
-pub use self::error::Unusable;
-pub use self::exchange::ExchangeSetupError;
-pub use self::exchange::KeyError;
-pub use self::exchange::TemplateError;
-pub use self::explain::Explanation;
-pub use self::explain::explain;
-pub use self::report::ExchangeOutcome;
-pub use self::report::ExchangeReport;
+pub use self::app::{AppIdentity, AppSetupError};
+pub use self::error::{Denial, Outage, TokenError, Unusable};
+pub use self::exchange::{ExchangeSetupError, KeyError, TemplateError};
+pub use self::explain::{Explanation, explain};
+pub use self::report::{ExchangeOutcome, ExchangeReport};
 pub use self::store::TokenStore;
 
 use self::app::SigningApp;
-use self::cache::CacheKey;
-use self::cache::CachedToken;
-use self::cache::Lifetimes;
-use self::cache::SetupDigest;
+use self::cache::{CacheKey, CachedToken, Lifetimes, SetupDigest};
 use self::exchange::Exchange;
-use self::pace::Gate;
-use self::pace::GateNumbers;
+use self::pace::{Gate, GateNumbers};
 use self::store::Shared;
 use crate::accept::Accepted;
 use crate::client::Client;

@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Inner;
-use super::Method;
 use super::cache::CachedToken;
 use super::error::TokenError;
-use super::flight::Boarding;
-use super::flight::Departure;
+use super::flight::{Boarding, Departure};
+use super::{Inner, Method};
 use crate::accept::Accepted;
 use crate::trace_context::SpanContext;
 

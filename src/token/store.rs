@@ -1,25 +1,18 @@
 //! What outlives a reload: tokens, flights, remembered failures, the gate.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::Weak;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use moka::future::Cache;
 
-use super::Inner;
 use super::ahead::Ahead;
-use super::cache;
-use super::cache::CacheKey;
-use super::cache::CachedToken;
+use super::cache::{CacheKey, CachedToken};
 use super::flight::Flights;
-use super::pace::Gate;
-use super::pace::GateNumbers;
+use super::pace::{Gate, GateNumbers};
 use super::report::ExchangeReport;
+use super::{Inner, cache};
 use crate::clock::Clock;
 use crate::lifecycle::Tasks;
 

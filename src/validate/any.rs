@@ -3,14 +3,10 @@
 //!
 //! Nothing recurses. Below the allowed depth only the grammar is followed, at one bit a level.
 
-use super::fault::Expected;
-use super::fault::Fault;
-use super::fault::Kind;
+use super::fault::{Expected, Fault, Kind};
 use super::json::Stop;
-use super::names::Step;
-use super::names::Trail;
-use super::walk::Frame;
-use super::walk::Walk;
+use super::names::{Step, Trail};
+use super::walk::{Frame, Walk};
 
 impl Walk<'_> {
     /// Walks the value at the cursor, whatever it is. `depth` is its own if it is a container.

@@ -1,10 +1,7 @@
 //! Containers too deep to be judged: their grammar is followed, at one bit a level.
 
-use super::fault::Expected;
-use super::fault::Kind;
-use super::json::Cursor;
-use super::json::Stop;
-use super::json::Why;
+use super::fault::{Expected, Kind};
+use super::json::{Cursor, Stop, Why};
 
 /// Levels followed: half a mebibyte of bits. A body that goes deeper is given up.
 const LEVELS_MAX: usize = 4 << 20;

@@ -1,8 +1,7 @@
 //! What the headers must say of a batch: JSON, in UTF-8, not encoded (RFC 9110 section 8).
 
 use http::HeaderMap;
-use http::header::CONTENT_ENCODING;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
 use super::language::Language;
 

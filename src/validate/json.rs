@@ -2,10 +2,7 @@
 //!
 //! Knows nothing of batches, nor of what may stand inside what.
 
-use super::fault::Expected;
-use super::fault::Found;
-use super::fault::Kind;
-use super::fault::Syntax;
+use super::fault::{Expected, Found, Kind, Syntax};
 
 /// Where and how a body stops being JSON; ends every walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

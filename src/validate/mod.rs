@@ -21,15 +21,13 @@ mod text;
 mod walk;
 
 pub use content::ContentRefused;
-pub use finding::Finding;
-pub use finding::FindingView;
+pub use finding::{Finding, FindingView};
 pub use language::Language;
 pub use report::Report;
 
 use http::HeaderMap;
 
-use crate::config::UnknownFields;
-use crate::config::ValidateConfig;
+use crate::config::{UnknownFields, ValidateConfig};
 
 /// What a preverify batch must be, as the operator configured it.
 #[derive(Clone, Debug)]

@@ -1,10 +1,7 @@
 //! Numbers of RFC 8259 section 6, and which of them are integers for every parser.
 
-use super::fault::Expected;
-use super::fault::NumberForm;
-use super::fault::Syntax;
-use super::json::Cursor;
-use super::json::Stop;
+use super::fault::{Expected, NumberForm, Syntax};
+use super::json::{Cursor, Stop};
 
 /// A number just read.
 #[derive(Clone, Copy, Debug)]

@@ -3,24 +3,14 @@
 //! Only this file knows the members of the batch and what they must be. Page: KooDrive API
 //! reference, "Pre-verification API".
 
-use super::BatchFacts;
-use super::BatchRules;
-use super::Malformed;
-use super::MalformedKind;
-use super::fault::Expected;
-use super::fault::Fault;
-use super::fault::Kind;
-use super::fault::Syntax;
-use super::field;
-use super::field::Field;
-use super::field::Seen;
+use super::fault::{Expected, Fault, Kind, Syntax};
+use super::field::{Field, Seen};
 use super::finding::Findings;
-use super::json::Stop;
-use super::json::Why;
-use super::names::Step;
-use super::names::Trail;
+use super::json::{Stop, Why};
+use super::names::{Step, Trail};
 use super::number::Integer;
 use super::walk::Walk;
+use super::{BatchFacts, BatchRules, Malformed, MalformedKind, field};
 
 /// Depth of the containers of a batch.
 const ROOT_DEPTH: usize = 1;

@@ -5,11 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::BatchFacts;
-use super::Finding;
-use super::FindingView;
-use super::Language;
-use super::Malformed;
+use super::{BatchFacts, Finding, FindingView, Language, Malformed};
 
 /// What a check of one body has to say. `Display` is for terminals, `Serialize` for machines.
 pub struct Report<'r> {

@@ -1,15 +1,11 @@
 //! One pass over a body: the place, the findings, and the objects with rules on the way down.
 
-use super::fault::Expected;
-use super::fault::Fault;
-use super::field::Field;
-use super::field::Seen;
+use super::fault::{Expected, Fault};
+use super::field::{Field, Seen};
 use super::finding::Findings;
-use super::json::Cursor;
-use super::json::Stop;
+use super::json::{Cursor, Stop};
 use super::names;
-use super::names::Step;
-use super::names::Trail;
+use super::names::{Step, Trail};
 
 /// One pass over a body.
 pub(super) struct Walk<'b> {

@@ -8,8 +8,7 @@
 use std::env;
 use std::fmt::Write as _;
 use std::hint::black_box;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use koodrive_gateway::config::ValidateConfig;
 use koodrive_gateway::validate::BatchRules;

@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::io::Write;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 const KEPT_MAX: usize = 200;
 

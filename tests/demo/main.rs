@@ -16,13 +16,9 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::options::Options;
-use crate::options::Part;
+use crate::options::{Options, Part};
 use crate::show::Show;
-use crate::simulators::Settings;
-use crate::simulators::Simulators;
-use crate::simulators::StartFailed;
-use crate::simulators::fresh_token;
+use crate::simulators::{Settings, Simulators, StartFailed, fresh_token};
 use crate::support::caller::Http;
 use crate::tour::Tour;
 use crate::town::Town;

@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
-use clap::ValueEnum;
+use clap::{Parser, ValueEnum};
 
 /// Shows koodrive-gateway at work: an SSO, a KooDrive simulator and the real gateway, on loopback.
 #[derive(Debug, Parser)]

@@ -1,10 +1,8 @@
 //! SSO and KooDrive on loopback, where the gateway's configuration expects them.
 
 use std::io;
-use std::net::SocketAddr;
-use std::net::ToSocketAddrs as _;
-use std::path::Path;
-use std::path::PathBuf;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
 
 use koodrive_gateway::app::StartError;
 use koodrive_gateway::clock::Clock;
@@ -12,17 +10,13 @@ use koodrive_gateway::config;
 use koodrive_gateway::config::ConfigError;
 use secrecy::ExposeSecret as _;
 
-use crate::options::Options;
-use crate::options::Part;
-use crate::support::caller::Caller;
-use crate::support::caller::Http;
+use crate::options::{Options, Part};
+use crate::support::caller::{Caller, Http};
 use crate::support::canary::Canaries;
 use crate::support::koodrive::KooDrive;
-use crate::support::server::Listen;
-use crate::support::server::Listener;
+use crate::support::server::{Listen, Listener};
 use crate::support::sessions::Sessions;
-use crate::support::sso::Sso;
-use crate::support::sso::SsoOptions;
+use crate::support::sso::{Sso, SsoOptions};
 use crate::support::time::OwnClock;
 
 /// Long enough to play with the curl lines for a working day.

@@ -2,28 +2,20 @@
 
 use std::time::Duration;
 
-use koodrive_gateway::app;
-use koodrive_gateway::app::AppOptions;
-use koodrive_gateway::app::Bound;
-use koodrive_gateway::app::StartError;
+use koodrive_gateway::app::{AppOptions, Bound, StartError};
 use koodrive_gateway::clock::Clock;
-use koodrive_gateway::config;
 use koodrive_gateway::config::Config;
-use koodrive_gateway::lifecycle::Event;
-use koodrive_gateway::lifecycle::Readiness;
-use koodrive_gateway::telemetry;
+use koodrive_gateway::lifecycle::{Event, Readiness};
 use koodrive_gateway::telemetry::LogWriter;
-use tokio::signal::unix::SignalKind;
-use tokio::signal::unix::signal;
+use koodrive_gateway::{app, config, telemetry};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use crate::log::Log;
 use crate::options::Options;
-use crate::simulators::Settings;
-use crate::simulators::Simulators;
-use crate::simulators::StartFailed;
+use crate::simulators::{Settings, Simulators, StartFailed};
 use crate::support::caller::Http;
 use crate::support::koodrive::KooDrive;
 use crate::support::sso::Sso;

@@ -1,20 +1,12 @@
 //! The pages of the second listener.
 
-use std::time::Duration;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
-use http::Method;
-use http::Response;
-use http::StatusCode;
-use koodrive_gateway::admin::IssuerRow;
-use koodrive_gateway::admin::Overview;
-use koodrive_gateway::admin::Pages;
-use koodrive_gateway::admin::RefusalRow;
-use koodrive_gateway::body::OutboundBody;
-use koodrive_gateway::body::read_whole;
+use http::{Method, Response, StatusCode};
+use koodrive_gateway::admin::{IssuerRow, Overview, Pages, RefusalRow};
+use koodrive_gateway::body::{OutboundBody, read_whole};
 use koodrive_gateway::lifecycle::Readiness;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const EVIL: &str = "<script>alert('\"&')</script>";
 

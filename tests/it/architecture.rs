@@ -1,8 +1,7 @@
 //! The arrows between rooms: who may import whom. Listed in reading order; no arrow points up.
 
 use std::fs;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Room → rooms it may name.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -125,7 +124,22 @@ fn imports_can_be_read_by_this_test() {
         for (file, text) in sources_of(room) {
             for line in text.lines() {
                 let braces = line.trim_start().starts_with("use crate::{");
-                assert!(!braces, "{}: one path per line: {line}", file.display());
+                assert!(!braces, "{}: one room per line: {line}", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn what_one_module_gives_is_imported_by_one_statement() {
+    for (room, _) in ARROWS {
+        for (file, text) in sources_of(room) {
+            let mut before: Option<&str> = None;
+            for line in text.lines() {
+                let module = imported_module(line);
+                let again = module.is_some() && module == before;
+                assert!(!again, "{}: join it with the import before: {line}", file.display());
+                before = module;
             }
         }
     }
@@ -172,4 +186,12 @@ fn import_target(line: &str) -> Option<&str> {
         return None;
     }
     path.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next()
+}
+
+/// The module of an import on one line, with its visibility; `use crate::body;` imports of none.
+fn imported_module(line: &str) -> Option<&str> {
+    let statement = line.strip_suffix(';')?;
+    let (module, _) = statement.rsplit_once("::")?;
+    let is_import = module.contains("use ") && !module.contains('{');
+    (is_import && !module.ends_with("use crate")).then_some(module)
 }

@@ -1,23 +1,17 @@
 //! Stopping: unready at once, linger, close politely, finish what is in flight, cut off the rest.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::time::Duration;
-use std::time::Instant;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use http::Method;
 
-use crate::support::caller::Caller;
-use crate::support::caller::Http;
-use crate::support::caller::Reply;
+use crate::support::caller::{Caller, Http, Reply};
 use crate::support::collector::Span;
 use crate::support::gateway::Gateway;
-use crate::support::raw::RawAnswer;
-use crate::support::raw::RawConnection;
-use crate::support::world::Plan;
-use crate::support::world::World;
+use crate::support::raw::{RawAnswer, RawConnection};
+use crate::support::world::{Plan, World};
 
 const ECHO: &str = "/koodrive/test/echo";
 const SOON: Duration = Duration::from_secs(10);

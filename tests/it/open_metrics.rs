@@ -1,7 +1,6 @@
 //! A strict reader of the `OpenMetrics` text form: what it does not know, it refuses.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One metric family.
 #[derive(Debug, Default)]

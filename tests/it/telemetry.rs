@@ -3,43 +3,25 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Context;
-use std::task::Poll;
-use std::time::Duration;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::Method;
-use http::StatusCode;
-use http_body::Body;
-use http_body::Frame;
-use http_body_util::BodyExt as _;
-use http_body_util::Full;
+use http::{Method, StatusCode};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt as _, Full};
 use koodrive_gateway::config::TelemetryConfig;
-use koodrive_gateway::telemetry::CallName;
-use koodrive_gateway::telemetry::Exchange;
-use koodrive_gateway::telemetry::KeyFetch;
-use koodrive_gateway::telemetry::Opened;
-use koodrive_gateway::telemetry::Refused;
-use koodrive_gateway::telemetry::Stage;
-use koodrive_gateway::telemetry::Telemetry;
-use koodrive_gateway::telemetry::TokenSource;
+use koodrive_gateway::telemetry::{
+    CallName, Exchange, KeyFetch, Opened, Refused, Stage, Telemetry, TokenSource,
+};
 use koodrive_gateway::trace_context::SpanContext;
 use opentelemetry::Value;
-use opentelemetry::trace::SpanKind;
-use opentelemetry::trace::Status;
+use opentelemetry::trace::{SpanKind, Status};
 use opentelemetry_sdk::trace::SpanData;
 
-use crate::support::telemetry::Kept;
-use crate::support::telemetry::PREVERIFY;
-use crate::support::telemetry::X_TRACE_ID;
-use crate::support::telemetry::attempt;
-use crate::support::telemetry::opened;
-use crate::support::telemetry::quiet;
-use crate::support::telemetry::read_out;
-use crate::support::telemetry::refused;
-use crate::support::telemetry::walked;
+use crate::support::telemetry::{
+    Kept, PREVERIFY, X_TRACE_ID, attempt, opened, quiet, read_out, refused, walked,
+};
 
 fn telemetry() -> (Telemetry, Kept) {
     let kept = Kept::default();

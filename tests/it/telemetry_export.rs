@@ -2,38 +2,29 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::time::Duration;
-use std::time::Instant;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::Request;
-use http::Response;
-use http::StatusCode;
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use koodrive_gateway::body::InboundBody;
-use koodrive_gateway::body::read_whole;
-use koodrive_gateway::client::Client;
-use koodrive_gateway::client::ClientOptions;
+use koodrive_gateway::body::{InboundBody, read_whole};
+use koodrive_gateway::client::{Client, ClientOptions};
 use koodrive_gateway::config::TelemetryConfig;
 use koodrive_gateway::lifecycle::Tasks;
 use koodrive_gateway::telemetry::Telemetry;
-use koodrive_gateway::trace_context::SpanContext;
-use koodrive_gateway::trace_context::TraceId;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use koodrive_gateway::trace_context::{SpanContext, TraceId};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use prost::Message as _;
 use tokio::net::TcpListener;
 
-use crate::support::telemetry::opened;
-use crate::support::telemetry::quiet;
-use crate::support::telemetry::walked;
+use crate::support::telemetry::{opened, quiet, walked};
 
 type Received = Arc<Mutex<Vec<(http::request::Parts, Bytes)>>>;
 

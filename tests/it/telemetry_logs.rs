@@ -1,44 +1,26 @@
 //! Lines on stdout, and the metrics as text.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::io::Write;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::mpsc;
-use std::time::Duration;
-use std::time::Instant;
-use std::time::UNIX_EPOCH;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::HeaderValue;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use http_body_util::Full;
 use koodrive_gateway::clock::Clock;
-use koodrive_gateway::config::LogFormat;
-use koodrive_gateway::config::TelemetryConfig;
+use koodrive_gateway::config::{LogFormat, TelemetryConfig};
 use koodrive_gateway::telemetry;
-use koodrive_gateway::telemetry::CallName;
-use koodrive_gateway::telemetry::LogWriter;
-use koodrive_gateway::telemetry::Opened;
-use koodrive_gateway::telemetry::Refused;
-use koodrive_gateway::telemetry::ReloadOutcome;
-use koodrive_gateway::telemetry::Stage;
-use koodrive_gateway::telemetry::Telemetry;
-use koodrive_gateway::trace_context::SpanContext;
-use koodrive_gateway::trace_context::SpanId;
-use koodrive_gateway::trace_context::TraceId;
+use koodrive_gateway::telemetry::{
+    CallName, LogWriter, Opened, Refused, ReloadOutcome, Stage, Telemetry,
+};
+use koodrive_gateway::trace_context::{SpanContext, SpanId, TraceId};
 use serde_json::Value;
 
-use crate::support::telemetry::Kept;
-use crate::support::telemetry::PREVERIFY;
-use crate::support::telemetry::X_TRACE_ID;
-use crate::support::telemetry::attempt;
-use crate::support::telemetry::opened;
-use crate::support::telemetry::read_out;
-use crate::support::telemetry::refused;
-use crate::support::telemetry::walked;
+use crate::support::telemetry::{
+    Kept, PREVERIFY, X_TRACE_ID, attempt, opened, read_out, refused, walked,
+};
 
 /// What was written so far.
 #[derive(Clone, Default)]

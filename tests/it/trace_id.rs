@@ -1,17 +1,11 @@
 //! X-Traceid and the trace context: which inbound ids are kept, and what is made otherwise.
 
-use std::time::Duration;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
-use http::HeaderMap;
-use http::HeaderName;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use koodrive_gateway::trace_context;
-use koodrive_gateway::trace_context::SpanContext;
-use koodrive_gateway::trace_context::SpanId;
-use koodrive_gateway::trace_context::TraceId;
-use koodrive_gateway::trace_id::IllegalTraceId;
-use koodrive_gateway::trace_id::XTraceId;
+use koodrive_gateway::trace_context::{SpanContext, SpanId, TraceId};
+use koodrive_gateway::trace_id::{IllegalTraceId, XTraceId};
 use proptest::prelude::*;
 
 fn headers(name: &'static str, values: &[&[u8]]) -> HeaderMap {

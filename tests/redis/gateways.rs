@@ -1,18 +1,14 @@
 //! Two gateways, each the real binary in a process of its own, over one real store.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::store::Store;
-use crate::support::caller::Caller;
-use crate::support::caller::Http;
-use crate::support::caller::Reply;
+use crate::support::caller::{Caller, Http, Reply};
 use crate::support::gateway::Gateway;
-use crate::support::world::GOOD_BATCH;
-use crate::support::world::World;
+use crate::support::world::{GOOD_BATCH, World};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const SHARED: &str = "limits are shared";

@@ -2,20 +2,14 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use koodrive_gateway::accept::CallerId;
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::LimitConfig;
 use koodrive_gateway::lifecycle::Tasks;
-use koodrive_gateway::limit::LimitExceeded;
-use koodrive_gateway::limit::LimitStores;
-use koodrive_gateway::limit::Limiter;
-use koodrive_gateway::limit::Policy;
-use koodrive_gateway::limit::StoreFailed;
+use koodrive_gateway::limit::{LimitExceeded, LimitStores, Limiter, Policy, StoreFailed};
 
 use crate::store::Store;
 

@@ -1,11 +1,8 @@
 //! A real redis-server (or valkey-server) of the test's own.
 
 use std::net::TcpListener;
-use std::process::Child;
-use std::process::Command;
-use std::process::Stdio;
-use std::time::Duration;
-use std::time::Instant;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::support::scratch::Scratch;
 

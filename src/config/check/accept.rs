@@ -8,15 +8,9 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::Findings;
-use super::rules::Rule;
-use super::rules::any_case;
-use super::rules::safe_url;
-use super::rules::unless_plain_http;
-use super::rules::written;
-use crate::config::addresses::HeaderField;
-use crate::config::addresses::HttpUrl;
-use crate::config::sections::AcceptConfig;
-use crate::config::sections::IssuerConfig;
+use super::rules::{Rule, any_case, safe_url, unless_plain_http, written};
+use crate::config::addresses::{HeaderField, HttpUrl};
+use crate::config::sections::{AcceptConfig, IssuerConfig};
 
 /// Headers that frame or route a message, or carry something else.
 const TAKEN: [&str; 18] = [

@@ -1,17 +1,13 @@
 //! `[token.custom]`: templates, pointers, and whose token it is.
 
-use http::HeaderName;
-use http::HeaderValue;
-use serde_json::Value;
-use serde_json::json;
+use http::{HeaderName, HeaderValue};
+use serde_json::{Value, json};
 
 use super::Findings;
-use super::rules::Rule;
-use super::rules::any_case;
+use super::rules::{Rule, any_case};
 use crate::config::addresses;
 use crate::config::read::joined;
-use crate::config::sections::CustomMethod;
-use crate::config::sections::TokenConfig;
+use crate::config::sections::{CustomMethod, TokenConfig};
 
 /// What `token.custom` may fill in; `{claim:NAME}` besides.
 const PLACEHOLDERS: [&str; 5] = ["sso_token", "subject", "issuer", "client_id", "client_secret"];

@@ -2,13 +2,8 @@
 
 use serde_json::json;
 
-use super::Findings;
-use super::pem;
-use super::rules::Rule;
-use super::rules::no_query;
-use super::rules::safe_url;
-use super::rules::together;
-use super::rules::unless_plain_http;
+use super::rules::{Rule, no_query, safe_url, together, unless_plain_http};
+use super::{Findings, pem};
 use crate::config::sections::ForwardConfig;
 
 pub(super) fn check(forward: &ForwardConfig, to: &mut Findings<'_>) {

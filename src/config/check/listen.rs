@@ -2,11 +2,8 @@
 
 use serde_json::json;
 
-use super::Findings;
-use super::pem;
-use super::rules::Rule;
-use super::rules::together;
-use super::rules::wants;
+use super::rules::{Rule, together, wants};
+use super::{Findings, pem};
 use crate::config::addresses::ListenAddress;
 use crate::config::sections::Config;
 

@@ -13,15 +13,10 @@ mod token;
 use redis::IntoConnectionInfo as _;
 use serde_json::json;
 
-use super::addresses::HttpUrl;
-use super::addresses::LimitStore;
-use super::error::Origin;
-use super::error::Problem;
+use super::addresses::{HttpUrl, LimitStore};
+use super::error::{Origin, Problem};
 use super::read::Reading;
-use super::sections::Config;
-use super::sections::LimitConfig;
-use super::sections::TelemetryConfig;
-use super::sections::ValidateConfig;
+use super::sections::{Config, LimitConfig, TelemetryConfig, ValidateConfig};
 
 pub(super) use rules::Rule;
 

@@ -2,15 +2,13 @@
 
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use secrecy::ExposeSecret as _;
 
 use super::Findings;
-use crate::config::files::SecretFile;
-use crate::config::files::TextFile;
+use crate::config::files::{SecretFile, TextFile};
 
 /// A certificate chain and its private key, if set.
 pub(super) fn pair(

@@ -4,8 +4,7 @@
 //! what is written, but not ask for a key that the environment may give, except where a key that
 //! is written is of no use without the other.
 
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::config::addresses;
 

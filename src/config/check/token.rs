@@ -2,16 +2,10 @@
 
 use serde_json::json;
 
-use super::Findings;
-use super::custom;
-use super::pem;
-use super::rules::Rule;
-use super::rules::safe_url;
-use super::rules::unless_plain_http;
+use super::rules::{Rule, safe_url, unless_plain_http};
+use super::{Findings, custom, pem};
 use crate::config::addresses;
-use crate::config::sections::ClientAuth;
-use crate::config::sections::TokenConfig;
-use crate::config::sections::TokenMethod;
+use crate::config::sections::{ClientAuth, TokenConfig, TokenMethod};
 
 pub(super) fn check(token: &TokenConfig, to: &mut Findings<'_>) {
     let over_network = token.method != TokenMethod::AppSignature;

@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::config::addresses::HeaderField;
-use crate::config::addresses::HttpUrl;
+use crate::config::addresses::{HeaderField, HttpUrl};
 use crate::config::files::TextFile;
 use crate::config::units;
 

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::addresses::HttpUrl;
-use crate::config::files::SecretFile;
-use crate::config::files::TextFile;
+use crate::config::files::{SecretFile, TextFile};
 use crate::config::units;
 
 /// What of the trace context KooDrive sees.

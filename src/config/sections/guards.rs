@@ -2,8 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::addresses::LimitStore;
 use crate::config::units;

@@ -10,14 +10,10 @@ mod token;
 
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::addresses::HttpUrl;
-use super::addresses::ListenAddress;
-use super::files::NamedFile;
-use super::files::SecretFile;
-use super::files::TextFile;
+use super::addresses::{HttpUrl, ListenAddress};
+use super::files::{NamedFile, SecretFile, TextFile};
 use super::units;
 
 pub use accept::*;

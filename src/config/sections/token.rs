@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::addresses::HttpUrl;
-use crate::config::files::SecretFile;
-use crate::config::files::TextFile;
+use crate::config::files::{SecretFile, TextFile};
 use crate::config::units;
 
 /// How a caller's KooDrive access token is had.

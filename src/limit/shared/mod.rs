@@ -5,22 +5,17 @@
 //! are for, nor of what is done without them.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use redis::AsyncConnectionConfig;
-use redis::ConnectionAddr;
-use redis::IntoConnectionInfo as _;
-use redis::RedisConnectionInfo;
-use redis::RedisError;
-use redis::Script;
 use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo,
+    RedisError, Script,
+};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-use tokio_util::sync::DropGuard;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::bucket::Quota;
 use crate::clock::Clock;

@@ -1,16 +1,14 @@
 //! What needs no server: a store that is away, or does not answer.
 
 use std::net::TcpListener;
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::time::Instant;
 
 use super::*;
 use crate::accept::CallerId;
 use crate::config::LimitConfig;
-use crate::limit::LimitStores;
-use crate::limit::Limiter;
+use crate::limit::{LimitStores, Limiter};
 
 struct Lone {
     limiter: Limiter,

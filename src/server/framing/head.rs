@@ -1,7 +1,6 @@
 //! One request head: the few things about it that decide its framing.
 
-use super::Fault;
-use super::Verdict;
+use super::{Fault, Verdict};
 
 /// What was seen of the current head.
 #[derive(Debug, Default)]

@@ -5,16 +5,10 @@
 //! are those of `opentelemetry/proto/{collector/trace,trace,resource,common}/v1` (1.x); a test
 //! decodes what is written here with the types generated from them.
 
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use opentelemetry::InstrumentationScope;
-use opentelemetry::KeyValue;
-use opentelemetry::Value;
-use opentelemetry::trace::Link;
-use opentelemetry::trace::SpanContext;
-use opentelemetry::trace::SpanKind;
-use opentelemetry::trace::Status;
+use opentelemetry::trace::{Link, SpanContext, SpanKind, Status};
+use opentelemetry::{InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
 

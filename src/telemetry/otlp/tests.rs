@@ -2,17 +2,13 @@
 
 use std::time::Duration;
 
-use opentelemetry::trace::SpanId;
-use opentelemetry::trace::TraceFlags;
-use opentelemetry::trace::TraceId;
-use opentelemetry::trace::TraceState;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use opentelemetry::trace::{SpanId, TraceFlags, TraceId, TraceState};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
-use opentelemetry_sdk::trace::SpanEvents;
-use opentelemetry_sdk::trace::SpanLinks;
+use opentelemetry_sdk::trace::{SpanEvents, SpanLinks};
 use proptest::prelude::*;
 use prost::Message as _;
 

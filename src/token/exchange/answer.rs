@@ -11,13 +11,8 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::Given;
-use crate::client::SmallAnswer;
-use crate::client::retry_after;
-use crate::token::error::Denial;
-use crate::token::error::Outage;
-use crate::token::error::RETRY_AFTER_MIN;
-use crate::token::error::TokenError;
-use crate::token::error::Unusable;
+use crate::client::{SmallAnswer, retry_after};
+use crate::token::error::{Denial, Outage, RETRY_AFTER_MIN, TokenError, Unusable};
 
 /// The token in a standard answer.
 pub(super) fn read(answer: &SmallAnswer) -> Result<Given, TokenError> {

@@ -3,22 +3,14 @@
 //! Pages `Login.html` and `RefreshToken.html` of api-koodrive-carrier. The endpoint is the address
 //! of `…/auth/login`; renewal goes to `refreshToken` beside it.
 
-use http::HeaderName;
-use http::HeaderValue;
-use http::Method;
-use http::Request;
-use http::Uri;
-use http::header::ACCEPT;
-use http::header::AUTHORIZATION;
-use http::header::CONTENT_TYPE;
-use secrecy::ExposeSecret as _;
-use secrecy::SecretString;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue, Method, Request, Uri};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use super::ExchangeSetupError;
 use crate::body::OutboundBody;
-use crate::config::HttpUrl;
-use crate::config::TokenConfig;
+use crate::config::{HttpUrl, TokenConfig};
 
 #[derive(Debug)]
 pub(super) struct CarrierLogin {

@@ -11,33 +11,22 @@ mod jwt_bearer;
 mod token_exchange;
 
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use http::HeaderValue;
-use http::Request;
-use secrecy::ExposeSecret as _;
-use secrecy::SecretString;
+use http::{HeaderValue, Request};
+use secrecy::{ExposeSecret as _, SecretString};
 
 pub use self::client_auth::KeyError;
 pub(super) use self::custom::Custom;
 pub use self::custom::TemplateError;
 use super::cache::NewToken;
-use super::error::Denial;
-use super::error::Outage;
-use super::error::RETRY_AFTER_MIN;
-use super::error::TokenError;
-use super::error::Unusable;
+use super::error::{Denial, Outage, RETRY_AFTER_MIN, TokenError, Unusable};
 use crate::accept::Accepted;
-use crate::body::BodyError;
-use crate::body::OutboundBody;
+use crate::body::{BodyError, OutboundBody};
 use crate::client;
-use crate::client::Client;
-use crate::client::ClientError;
-use crate::config::TokenConfig;
-use crate::config::TokenMethod;
-use crate::trace_context::SpanContext;
-use crate::trace_context::TRACEPARENT;
+use crate::client::{Client, ClientError};
+use crate::config::{TokenConfig, TokenMethod};
+use crate::trace_context::{SpanContext, TRACEPARENT};
 
 /// How tokens are had, ready to run.
 #[derive(Debug)]

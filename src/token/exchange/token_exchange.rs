@@ -2,9 +2,8 @@
 
 use http::Request;
 
-use super::Ask;
-use super::ExchangeSetupError;
 use super::client_auth::OAuthClient;
+use super::{Ask, ExchangeSetupError};
 use crate::body::OutboundBody;
 use crate::config::TokenConfig;
 

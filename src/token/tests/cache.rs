@@ -1,23 +1,14 @@
 //! Life as pure functions of time.
 
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderValue;
 use proptest::prelude::*;
 
-use crate::accept::Accepted;
-use crate::accept::CallerId;
-use crate::accept::Identity;
-use crate::accept::SsoToken;
+use crate::accept::{Accepted, CallerId, Identity, SsoToken};
 use crate::config::TokenConfig;
-use crate::token::cache::CacheKey;
-use crate::token::cache::CachedToken;
-use crate::token::cache::Lifetimes;
-use crate::token::cache::NewToken;
-use crate::token::cache::SetupDigest;
+use crate::token::cache::{CacheKey, CachedToken, Lifetimes, NewToken, SetupDigest};
 
 const LIFETIMES: Lifetimes = Lifetimes {
     idle: Duration::from_mins(20),

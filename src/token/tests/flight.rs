@@ -3,17 +3,9 @@
 use std::time::Duration;
 
 use crate::config::TokenConfig;
-use crate::token::cache::CacheKey;
-use crate::token::cache::SetupDigest;
-use crate::token::error::Denial;
-use crate::token::error::Outage;
-use crate::token::error::TokenError;
-use crate::token::flight::Boarding;
-use crate::token::flight::Departure;
-use crate::token::flight::Flights;
-use crate::token::flight::Landing;
-use crate::token::flight::Seat;
-use crate::token::flight::Work;
+use crate::token::cache::{CacheKey, SetupDigest};
+use crate::token::error::{Denial, Outage, TokenError};
+use crate::token::flight::{Boarding, Departure, Flights, Landing, Seat, Work};
 use crate::trace_context::SpanContext;
 
 const NOW: Duration = Duration::from_secs(100);

@@ -6,18 +6,13 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::cache::caller;
-use crate::client::Client;
-use crate::client::ClientOptions;
+use crate::client::{Client, ClientOptions};
 use crate::clock::Clock;
 use crate::config::TokenConfig;
 use crate::lifecycle::Tasks;
-use crate::token::Method;
-use crate::token::TokenStore;
-use crate::token::Tokens;
-use crate::token::cache::CachedToken;
-use crate::token::cache::NewToken;
-use crate::token::flight::Boarding;
-use crate::token::flight::Work;
+use crate::token::cache::{CachedToken, NewToken};
+use crate::token::flight::{Boarding, Work};
+use crate::token::{Method, TokenStore, Tokens};
 use crate::trace_context::SpanContext;
 
 /// Between a caller's look into the cache and his boarding, another flight may land.

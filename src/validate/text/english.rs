@@ -1,12 +1,7 @@
 //! English.
 
 use super::Cure;
-use crate::validate::fault::Expected;
-use crate::validate::fault::Fault;
-use crate::validate::fault::Found;
-use crate::validate::fault::Kind;
-use crate::validate::fault::NumberForm;
-use crate::validate::fault::Syntax;
+use crate::validate::fault::{Expected, Fault, Found, Kind, NumberForm, Syntax};
 use crate::validate::field::Field;
 
 pub(super) fn sentence(fault: &Fault) -> String {

@@ -5,9 +5,7 @@
 mod chinese;
 mod english;
 
-use super::fault::Expected;
-use super::fault::Fault;
-use super::fault::Found;
+use super::fault::{Expected, Fault, Found};
 use super::language::Language;
 
 /// The sentence for a fault.

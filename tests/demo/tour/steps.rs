@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::Lost;
-use super::Tool;
-use super::Tour;
+use super::{Lost, Tool, Tour};
 use crate::show;
 use crate::support::koodrive::PREVERIFY;
 use crate::support::recording::sha256;

@@ -2,8 +2,7 @@
 
 #![no_main]
 
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use koodrive_gateway::accept::KeyStores;

@@ -4,19 +4,14 @@
 #![no_main]
 
 use std::sync::LazyLock;
-use std::time::Duration;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt as _;
-use http::HeaderMap;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use http::header::AUTHORIZATION;
-use koodrive_gateway::accept::Acceptor;
-use koodrive_gateway::accept::KeyStores;
-use koodrive_gateway::accept::Verdict;
-use koodrive_gateway::accept::VerifiedTokens;
+use koodrive_gateway::accept::{Acceptor, KeyStores, Verdict, VerifiedTokens};
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::Config;
 use libfuzzer_sys::fuzz_target;

@@ -1,23 +1,13 @@
 //! What `explain` says, and what it keeps to itself.
 
-use std::time::Duration;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
-use koodrive_gateway::accept::ExplainLine;
-use koodrive_gateway::accept::Verdict;
-use serde_json::Value;
-use serde_json::json;
+use koodrive_gateway::accept::{ExplainLine, Verdict};
+use serde_json::{Value, json};
 
-use super::gate_with;
-use super::header;
-use super::merged;
-use super::mint::RSA;
-use super::mint::RSA_OTHER;
-use super::reason;
-use super::sound_claims;
-use super::sso::Gate;
-use super::sso::Sso;
-use super::unix;
+use super::mint::{RSA, RSA_OTHER};
+use super::sso::{Gate, Sso};
+use super::{gate_with, header, merged, reason, sound_claims, unix};
 
 /// The rules that refuse, in order, with the contract's reasons.
 fn refusals(lines: &[ExplainLine]) -> Vec<(&'static str, &'static str)> {

@@ -3,34 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use koodrive_gateway::accept::AcceptError;
-use koodrive_gateway::accept::KeyFetchCause;
-use koodrive_gateway::accept::KeyFetchOutcome;
-use koodrive_gateway::accept::SkipReason;
-use koodrive_gateway::config::AcceptConfig;
-use koodrive_gateway::config::IssuerConfig;
-use serde_json::Value;
-use serde_json::json;
+use koodrive_gateway::accept::{AcceptError, KeyFetchCause, KeyFetchOutcome, SkipReason};
+use koodrive_gateway::config::{AcceptConfig, IssuerConfig};
+use serde_json::{Value, json};
 
-use super::gate_with;
-use super::header;
-use super::merged;
-use super::mint::ED25519;
-use super::mint::P256;
-use super::mint::P384;
-use super::mint::RSA;
-use super::mint::RSA_OTHER;
-use super::mint::SigningKey;
-use super::mint::base64;
-use super::mint::p256;
-use super::published;
-use super::sound_claims;
-use super::sound_token;
-use super::sso::Answer;
-use super::sso::Gate;
-use super::sso::ISSUER;
-use super::sso::Sso;
-use super::verdict;
+use super::mint::{ED25519, P256, P384, RSA, RSA_OTHER, SigningKey, base64, p256};
+use super::sso::{Answer, Gate, ISSUER, Sso};
+use super::{gate_with, header, merged, published, sound_claims, sound_token, verdict};
 
 const DISCOVERY: &str = "/realms/tools/.well-known/openid-configuration";
 

@@ -3,30 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use koodrive_gateway::accept::Acceptor;
-use koodrive_gateway::accept::KeyFetchCause;
-use koodrive_gateway::accept::KeyFetchOutcome;
-use koodrive_gateway::accept::KeyStores;
-use koodrive_gateway::accept::Verdict;
-use koodrive_gateway::accept::VerifiedTokens;
+use koodrive_gateway::accept::{
+    Acceptor, KeyFetchCause, KeyFetchOutcome, KeyStores, Verdict, VerifiedTokens,
+};
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config;
 use koodrive_gateway::config::AcceptConfig;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::HOUR;
-use super::header;
-use super::mint::P256;
-use super::mint::RSA;
-use super::mint::SigningKey;
-use super::mint::base64;
-use super::sound_claims;
-use super::sound_token;
-use super::sso::AUDIENCE;
-use super::sso::Gate;
-use super::sso::ISSUER;
-use super::verdict;
+use super::mint::{P256, RSA, SigningKey, base64};
+use super::sso::{AUDIENCE, Gate, ISSUER};
+use super::{HOUR, header, sound_claims, sound_token, verdict};
 use crate::support::scratch::Scratch;
 
 const SYMMETRIC: &str = r#"{"keys":[{"kty":"oct","k":"AA"}]}"#;

@@ -2,27 +2,13 @@
 
 use std::time::SystemTime;
 
-use http::HeaderMap;
-use http::HeaderValue;
 use http::header::AUTHORIZATION;
-use serde_json::Value;
-use serde_json::json;
+use http::{HeaderMap, HeaderValue};
+use serde_json::{Value, json};
 
-use super::gate_with;
-use super::header;
-use super::merged;
-use super::mint::ED25519;
-use super::mint::P256;
-use super::mint::P384;
-use super::mint::RSA;
-use super::mint::RSA_OTHER;
-use super::mint::base64;
-use super::mint::p256;
-use super::sound_claims;
-use super::sound_token;
+use super::mint::{ED25519, P256, P384, RSA, RSA_OTHER, base64, p256};
 use super::sso::ISSUER;
-use super::unix;
-use super::verdict;
+use super::{gate_with, header, merged, sound_claims, sound_token, unix, verdict};
 
 type Row = (&'static str, String, &'static str);
 

@@ -1,16 +1,12 @@
 //! Tokens minted by JOSE libraries that are not ours: `tests/interop/jose_tokens.{py,mjs}`.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use super::bearer;
-use super::sso::Answer;
-use super::sso::Gate;
-use super::sso::Sso;
-use super::verdict;
+use super::sso::{Answer, Gate, Sso};
+use super::{bearer, verdict};
 
 async fn check(fixture: &str, accepted_least: usize) {
     let fixture: Value = serde_json::from_str(fixture).unwrap();

@@ -14,28 +14,16 @@ mod rotation;
 mod sso;
 mod verified;
 
-use std::time::Duration;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::HeaderMap;
-use http::HeaderValue;
 use http::header::AUTHORIZATION;
-use koodrive_gateway::accept::AcceptError;
-use koodrive_gateway::accept::Accepted;
+use http::{HeaderMap, HeaderValue};
+use koodrive_gateway::accept::{AcceptError, Accepted};
 use koodrive_gateway::config::IssuerConfig;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use self::mint::ED25519;
-use self::mint::P256;
-use self::mint::P384;
-use self::mint::RSA;
-use self::mint::RSA_OTHER;
-use self::sso::AUDIENCE;
-use self::sso::Gate;
-use self::sso::ISSUER;
-use self::sso::Sso;
+use self::mint::{ED25519, P256, P384, RSA, RSA_OTHER};
+use self::sso::{AUDIENCE, Gate, ISSUER, Sso};
 
 /// The contract's word for an error.
 fn reason(error: &AcceptError) -> &'static str {

@@ -1,34 +1,16 @@
 //! Tokens that must pass.
 
-use std::time::Duration;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
-use http::HeaderMap;
-use http::HeaderValue;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
 use koodrive_gateway::accept::CallerId;
 use koodrive_gateway::config::AcceptConfig;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::gate_with;
-use super::header;
-use super::merged;
-use super::mint::ED25519;
-use super::mint::P256;
-use super::mint::P384;
-use super::mint::RSA;
-use super::mint::RSA_OTHER;
-use super::mint::SigningKey;
-use super::published;
-use super::sound_claims;
-use super::sound_token;
-use super::sso::AUDIENCE;
-use super::sso::Gate;
-use super::sso::ISSUER;
-use super::sso::Sso;
-use super::unix;
-use super::verdict;
+use super::mint::{ED25519, P256, P384, RSA, RSA_OTHER, SigningKey};
+use super::sso::{AUDIENCE, Gate, ISSUER, Sso};
+use super::{gate_with, header, merged, published, sound_claims, sound_token, unix, verdict};
 
 #[tokio::test]
 async fn every_algorithm_with_its_key_passes() {

@@ -1,28 +1,16 @@
 //! Keys through rotation, attack and outage.
 
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use koodrive_gateway::accept::AcceptError;
-use koodrive_gateway::accept::KeyFetchOutcome;
-use serde_json::Value;
-use serde_json::json;
+use koodrive_gateway::accept::{AcceptError, KeyFetchOutcome};
+use serde_json::{Value, json};
 
-use super::HOUR;
-use super::gate_with;
-use super::header;
-use super::merged;
-use super::mint::P256;
-use super::mint::SigningKey;
-use super::mint::base64;
-use super::mint::p256;
-use super::published;
-use super::sound_claims;
+use super::mint::{P256, SigningKey, base64, p256};
 use super::sso::ISSUER;
-use super::verdict;
+use super::{HOUR, gate_with, header, merged, published, sound_claims, verdict};
 
 /// A token of a key that was not published when the gate opened.
 fn token_of(key: &SigningKey, kid: &str, subject: usize, now: SystemTime) -> String {

@@ -2,30 +2,18 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use koodrive_gateway::accept::Acceptor;
-use koodrive_gateway::accept::KeyFetch;
-use koodrive_gateway::accept::KeyFetchCause;
-use koodrive_gateway::accept::KeyStores;
-use koodrive_gateway::accept::VerifiedTokens;
-use koodrive_gateway::client::Client;
-use koodrive_gateway::client::ClientOptions;
+use koodrive_gateway::accept::{Acceptor, KeyFetch, KeyFetchCause, KeyStores, VerifiedTokens};
+use koodrive_gateway::client::{Client, ClientOptions};
 use koodrive_gateway::clock::Clock;
-use koodrive_gateway::config::AcceptConfig;
-use koodrive_gateway::config::IssuerConfig;
-use koodrive_gateway::config::SignatureAlgorithm;
+use koodrive_gateway::config::{AcceptConfig, IssuerConfig, SignatureAlgorithm};
 use koodrive_gateway::lifecycle::Tasks;
-use serde_json::Value;
-use serde_json::json;
-use tokio::io::AsyncReadExt as _;
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpListener;
-use tokio::net::TcpStream;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 /// What a path answers.
 #[derive(Clone)]

@@ -7,20 +7,11 @@ use koodrive_gateway::accept::Acceptor;
 use koodrive_gateway::config::AcceptConfig;
 use serde_json::json;
 
-use super::HOUR;
-use super::bearer;
-use super::gate_with;
-use super::header;
-use super::merged;
-use super::mint::P256;
-use super::mint::RSA;
-use super::mint::p256;
-use super::published;
-use super::sound_claims;
-use super::sound_token;
+use super::mint::{P256, RSA, p256};
 use super::sso::Gate;
-use super::unix;
-use super::verdict;
+use super::{
+    HOUR, bearer, gate_with, header, merged, published, sound_claims, sound_token, unix, verdict,
+};
 
 #[tokio::test]
 async fn a_token_is_verified_once() {

@@ -1,10 +1,8 @@
 //! `check-batch`.
 
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::fed;
-use super::koodrive_gateway;
+use super::{fed, koodrive_gateway};
 use crate::support::scratch::Scratch;
 use crate::support::world::GOOD_BATCH;
 

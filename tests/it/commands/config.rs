@@ -1,8 +1,6 @@
 //! `check-config` and `config-schema`.
 
-use super::config_of;
-use super::koodrive_gateway;
-use super::with_environment;
+use super::{config_of, koodrive_gateway, with_environment};
 use crate::support::faults::Behaviour;
 use crate::support::world::World;
 

@@ -1,12 +1,8 @@
 //! `explain`: what each stage would decide, and why.
 
-use super::Said;
-use super::config_of;
-use super::koodrive_gateway;
+use super::{Said, config_of, koodrive_gateway};
 use crate::support::koodrive::PREVERIFY;
-use crate::support::world::GOOD_BATCH;
-use crate::support::world::Plan;
-use crate::support::world::World;
+use crate::support::world::{GOOD_BATCH, Plan, World};
 
 /// One call explained under the configuration of a world whose gateway is never asked.
 async fn explained(world: &World, token: &str, call: &str, body: Option<&str>) -> Said {

@@ -10,8 +10,7 @@ mod ready;
 mod usage;
 
 use std::io::Write as _;
-use std::process::Command;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::support::world::World;
 

@@ -1,7 +1,6 @@
 //! `wait-ready`.
 
-use super::koodrive_gateway;
-use super::with_environment;
+use super::{koodrive_gateway, with_environment};
 use crate::reload::files::NO_KEY_OF_USE;
 use crate::support::world::World;
 

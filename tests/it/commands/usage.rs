@@ -1,8 +1,6 @@
 //! Usage, and what fails at run time.
 
-use super::config_of;
-use super::koodrive_gateway;
-use super::with_environment;
+use super::{config_of, koodrive_gateway, with_environment};
 use crate::support::world::World;
 
 #[tokio::test]

@@ -1,13 +1,8 @@
 //! The configuration in force, printed.
 
-use koodrive_gateway::config::effective;
-use koodrive_gateway::config::keys;
+use koodrive_gateway::config::{effective, keys};
 
-use super::Folder;
-use super::GOOD;
-use super::leaves;
-use super::parse;
-use super::write_files;
+use super::{Folder, GOOD, leaves, parse, write_files};
 
 #[test]
 fn what_is_printed_is_the_configuration_again() {

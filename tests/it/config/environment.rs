@@ -1,15 +1,8 @@
 //! Every key can be set from the environment.
 
-use koodrive_gateway::config::Origin;
-use koodrive_gateway::config::Shape;
-use koodrive_gateway::config::keys;
+use koodrive_gateway::config::{Origin, Shape, keys};
 
-use super::Folder;
-use super::GOOD;
-use super::leaves;
-use super::parse;
-use super::value_at;
-use super::write_files;
+use super::{Folder, GOOD, leaves, parse, value_at, write_files};
 
 /// Keys that want others beside them.
 const COMPANIONS: &[(&str, &[(&str, &str)])] = &[

@@ -9,16 +9,10 @@ mod schema;
 mod shipped;
 mod wrong;
 
-use std::path::Path;
-use std::path::PathBuf;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use koodrive_gateway::config::Config;
-use koodrive_gateway::config::ConfigError;
-use koodrive_gateway::config::Key;
-use koodrive_gateway::config::Loaded;
-use koodrive_gateway::config::Shape;
+use koodrive_gateway::config::{Config, ConfigError, Key, Loaded, Shape};
 
 /// The least that works.
 const GOOD: &str = r#"[[accept.issuers]]

@@ -3,16 +3,10 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use koodrive_gateway::config::Watcher;
-use koodrive_gateway::config::keeping_restart_only;
-use koodrive_gateway::config::load;
-use koodrive_gateway::config::restart_only;
+use koodrive_gateway::config::{Watcher, keeping_restart_only, load, restart_only};
 use secrecy::ExposeSecret as _;
 
-use super::Folder;
-use super::GOOD;
-use super::parse;
-use super::write_files;
+use super::{Folder, GOOD, parse, write_files};
 
 fn with_secret(calls: u32) -> String {
     let client = "client_id = \"gateway\"\nclient_secret_file = \"client-secret\"\n\n[forward]";

@@ -1,12 +1,9 @@
 //! The files in `config/`.
 
 use koodrive_gateway::config;
-use koodrive_gateway::config::Config;
-use koodrive_gateway::config::Origin;
-use koodrive_gateway::config::keys;
+use koodrive_gateway::config::{Config, Origin, keys};
 
-use super::leaves;
-use super::repository;
+use super::{leaves, repository};
 
 fn shipped(name: &str) -> String {
     std::fs::read_to_string(repository().join("config").join(name)).unwrap()

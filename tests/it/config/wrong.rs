@@ -1,9 +1,6 @@
 //! Wrong configurations, each with exactly what the operator reads.
 
-use super::Folder;
-use super::GOOD;
-use super::parse;
-use super::write_files;
+use super::{Folder, GOOD, parse, write_files};
 
 /// How a case differs from the good configuration.
 pub(super) enum Change {
@@ -17,10 +14,7 @@ pub(super) enum Change {
     Env(&'static str, &'static str),
 }
 
-use Change::Add;
-use Change::Document;
-use Change::Env;
-use Change::Swap;
+use Change::{Add, Document, Env, Swap};
 
 #[test]
 fn every_wrong_configuration_is_told_exactly() {

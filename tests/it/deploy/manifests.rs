@@ -4,8 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use koodrive_gateway::config;
-use koodrive_gateway::config::Config;
-use koodrive_gateway::config::parse_duration;
+use koodrive_gateway::config::{Config, parse_duration};
 
 use super::text_of;
 use crate::support::scratch::Scratch;

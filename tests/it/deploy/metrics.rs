@@ -1,26 +1,16 @@
 //! Dashboard, alerts and the README's tables against a gateway that has served calls.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use koodrive_gateway::rejection;
-use koodrive_gateway::telemetry::CallName;
-use koodrive_gateway::telemetry::Decision;
-use koodrive_gateway::telemetry::Origin;
-use koodrive_gateway::telemetry::Policy;
-use koodrive_gateway::telemetry::ReloadOutcome;
-use koodrive_gateway::telemetry::TokenSource;
+use koodrive_gateway::telemetry::{CallName, Decision, Origin, Policy, ReloadOutcome, TokenSource};
 use serde_json::Value;
 
-use super::code;
-use super::readme_table;
-use super::text_of;
-use super::words;
+use super::{code, readme_table, text_of, words};
 use crate::open_metrics;
 use crate::open_metrics::Family;
-use crate::support::world::GOOD_BATCH;
-use crate::support::world::World;
+use crate::support::world::{GOOD_BATCH, World};
 
 const PREFIX: &str = "koodrive_gateway_";
 const COMPARED: &str = "<!-- these names are compared with the program by a test -->";

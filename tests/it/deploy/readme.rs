@@ -3,19 +3,10 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use koodrive_gateway::config::Config;
-use koodrive_gateway::config::ENVIRONMENT_PREFIX;
-use koodrive_gateway::config::Key;
-use koodrive_gateway::config::Origin;
-use koodrive_gateway::config::Shape;
-use koodrive_gateway::config::keys;
+use koodrive_gateway::config::{Config, ENVIRONMENT_PREFIX, Key, Origin, Shape, keys};
 use koodrive_gateway::rejection;
 
-use super::code;
-use super::documents;
-use super::readme_table;
-use super::text_of;
-use super::words;
+use super::{code, documents, readme_table, text_of, words};
 use crate::support::scratch::Scratch;
 
 #[test]

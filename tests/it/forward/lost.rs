@@ -2,12 +2,10 @@
 
 use http::Method;
 
-use super::upstream::Connection;
-use super::upstream::Upstream;
+use super::upstream::{Connection, Upstream};
 use crate::support::caller::Reply;
 use crate::support::koodrive::PREVERIFY;
-use crate::support::world::GOOD_BATCH;
-use crate::support::world::World;
+use crate::support::world::{GOOD_BATCH, World};
 
 const ECHO: &str = "/koodrive/test/echo";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

@@ -1,18 +1,13 @@
 //! HTTP/1.1 and HTTP/2, plain and over TLS, on either side.
 
-use http::Method;
-use http::Version;
+use http::{Method, Version};
 
-use crate::support::caller::Caller;
-use crate::support::caller::Http;
+use crate::support::caller::{Caller, Http};
 use crate::support::raw::RawConnection;
 use crate::support::recording::sha256;
-use crate::support::tls::Authority;
-use crate::support::tls::TlsServer;
-use crate::support::world::GOOD_BATCH;
-use crate::support::world::World;
-use tokio::io::AsyncReadExt as _;
-use tokio::io::AsyncWriteExt as _;
+use crate::support::tls::{Authority, TlsServer};
+use crate::support::world::{GOOD_BATCH, World};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const ECHO: &str = "/koodrive/test/echo";
 const TLS: &str = "[listen]\ntls_certificate_file = 'server.pem'\ntls_key_file = 'server-key.pem'";

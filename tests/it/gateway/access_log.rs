@@ -3,14 +3,9 @@
 use http::Method;
 use serde_json::Value;
 
-use crate::gateway::SOON;
-use crate::gateway::WHO_AM_I;
-use crate::gateway::metric_becomes;
-use crate::gateway::preverify;
-use crate::gateway::trace_of;
+use crate::gateway::{SOON, WHO_AM_I, metric_becomes, preverify, trace_of};
 use crate::support::raw::RawConnection;
-use crate::support::world::GOOD_BATCH;
-use crate::support::world::World;
+use crate::support::world::{GOOD_BATCH, World};
 
 const FIELDS: [&str; 23] = [
     "time",

@@ -1,20 +1,15 @@
 //! Secrets marked so that they would be recognised, and looked for in everything that comes out.
 
 use http::Method;
-use percent_encoding::NON_ALPHANUMERIC;
-use percent_encoding::utf8_percent_encode;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
-use crate::gateway::SOON;
-use crate::gateway::WHO_AM_I;
-use crate::gateway::metric_becomes;
-use crate::gateway::preverify;
+use crate::gateway::{SOON, WHO_AM_I, metric_becomes, preverify};
 use crate::support::caller::Reply;
 use crate::support::canary::Canaries;
 use crate::support::faults::Behaviour;
 use crate::support::raw::RawConnection;
-use crate::support::recording::Received;
-use crate::support::recording::random_hex;
+use crate::support::recording::{Received, random_hex};
 use crate::support::sso::SsoOptions;
 use crate::support::world::World;
 

@@ -7,12 +7,10 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::Method;
 use http_body::Frame;
-use http_body_util::BodyExt as _;
-use http_body_util::StreamBody;
+use http_body_util::{BodyExt as _, StreamBody};
 
 use crate::support::caller::Caller;
-use crate::support::koodrive::content::expected;
-use crate::support::koodrive::content::expected_sha256;
+use crate::support::koodrive::content::{expected, expected_sha256};
 use crate::support::recording::hex;
 use crate::support::server::Cut;
 use crate::support::world::World;

@@ -5,15 +5,10 @@ use std::time::Duration;
 use futures_util::future::join;
 use http::Method;
 
-use crate::gateway::SOON;
-use crate::gateway::WHO_AM_I;
-use crate::gateway::batch_of;
-use crate::gateway::metric_becomes;
-use crate::gateway::preverify;
+use crate::gateway::{SOON, WHO_AM_I, batch_of, metric_becomes, preverify};
 use crate::support::caller::Reply;
 use crate::support::raw::RawConnection;
-use crate::support::world::GOOD_BATCH;
-use crate::support::world::World;
+use crate::support::world::{GOOD_BATCH, World};
 
 /// Slow enough to refill that a slow machine does not matter.
 const TWO_AT_ONCE: &str = "[limit]\ncalls_per_minute = 1\ncalls_burst = 2";

@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::gateway::SOON;
-use crate::gateway::WHO_AM_I;
-use crate::support::recording::Received;
-use crate::support::recording::sha256;
-use crate::support::world::GOOD_BATCH;
-use crate::support::world::World;
+use crate::gateway::{SOON, WHO_AM_I};
+use crate::support::recording::{Received, sha256};
+use crate::support::world::{GOOD_BATCH, World};
 
 #[tokio::test]
 async fn koodrive_gets_the_very_bytes_under_the_callers_own_token_and_one_trace_id() {

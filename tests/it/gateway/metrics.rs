@@ -5,16 +5,10 @@ use std::time::Duration;
 
 use http::Method;
 
-use crate::gateway::SOON;
-use crate::gateway::WHO_AM_I;
-use crate::gateway::batch_of;
-use crate::gateway::metric_becomes;
-use crate::gateway::preverify;
-use crate::gateway::trace_of;
+use crate::gateway::{SOON, WHO_AM_I, batch_of, metric_becomes, preverify, trace_of};
 use crate::support::faults::Behaviour;
 use crate::support::raw::RawConnection;
-use crate::support::world::GOOD_BATCH;
-use crate::support::world::World;
+use crate::support::world::{GOOD_BATCH, World};
 
 /// Name without prefix, type, labels.
 const CONTRACT: [(&str, &str, &[&str]); 20] = [

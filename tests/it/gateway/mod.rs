@@ -18,8 +18,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use crate::support::caller::Call;
-use crate::support::caller::Caller;
+use crate::support::caller::{Call, Caller};
 use crate::support::koodrive::PREVERIFY;
 use crate::support::world::World;
 

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use crate::gateway::SOON;
-use crate::gateway::batch_of;
-use crate::gateway::trace_of;
+use crate::gateway::{SOON, batch_of, trace_of};
 use crate::support::world::World;
 
 #[tokio::test]

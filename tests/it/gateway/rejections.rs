@@ -4,25 +4,16 @@ use std::time::Duration;
 
 use futures_util::future::join;
 use http::Method;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::gateway::SOON;
-use crate::gateway::WHO_AM_I;
-use crate::gateway::batch_of;
-use crate::gateway::metric_becomes;
-use crate::gateway::preverify;
-use crate::support::caller::Call;
-use crate::support::caller::Reply;
+use crate::gateway::{SOON, WHO_AM_I, batch_of, metric_becomes, preverify};
+use crate::support::caller::{Call, Reply};
 use crate::support::faults::Behaviour;
 use crate::support::koodrive::PREVERIFY;
-use crate::support::raw::RawAnswer;
-use crate::support::raw::RawConnection;
-use crate::support::sso::keys::KeyKind;
-use crate::support::sso::keys::SigningKey;
+use crate::support::raw::{RawAnswer, RawConnection};
+use crate::support::sso::keys::{KeyKind, SigningKey};
 use crate::support::sso::mint::forged;
-use crate::support::world::GOOD_BATCH;
-use crate::support::world::World;
+use crate::support::world::{GOOD_BATCH, World};
 
 /// A row: code, reason, origin.
 type Row = (u32, &'static str, &'static str);

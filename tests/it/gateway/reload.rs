@@ -6,17 +6,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::future::join;
 use http::Method;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::gateway::SOON;
-use crate::gateway::WHO_AM_I;
-use crate::gateway::metric_becomes;
+use crate::gateway::{SOON, WHO_AM_I, metric_becomes};
 use crate::support::caller::Reply;
 use crate::support::faults::Behaviour;
 use crate::support::raw::RawConnection;
-use crate::support::world::GOOD_BATCH;
-use crate::support::world::World;
+use crate::support::world::{GOOD_BATCH, World};
 
 const APPLIED: &str = "koodrive_gateway_config_reloads_total{outcome=\"applied\"}";
 const REFUSED: &str = "koodrive_gateway_config_reloads_total{outcome=\"refused\"}";

@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use futures_util::future::join;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 
-use crate::gateway::SOON;
-use crate::gateway::WHO_AM_I;
-use crate::gateway::metric_becomes;
+use crate::gateway::{SOON, WHO_AM_I, metric_becomes};
 use crate::support::faults::Behaviour;
 use crate::support::raw::RawConnection;
 use crate::support::world::World;

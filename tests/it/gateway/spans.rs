@@ -6,19 +6,11 @@ use futures_util::future::join;
 use http::Method;
 use serde_json::json;
 
-use crate::gateway::SOON;
-use crate::gateway::WHO_AM_I;
-use crate::gateway::batch_of;
-use crate::gateway::metric_becomes;
-use crate::gateway::preverify;
-use crate::gateway::trace_of;
-use crate::support::collector::Kind;
-use crate::support::collector::Span;
-use crate::support::collector::Status;
+use crate::gateway::{SOON, WHO_AM_I, batch_of, metric_becomes, preverify, trace_of};
+use crate::support::collector::{Kind, Span, Status};
 use crate::support::faults::Behaviour;
 use crate::support::koodrive::PREVERIFY;
-use crate::support::world::GOOD_BATCH;
-use crate::support::world::World;
+use crate::support::world::{GOOD_BATCH, World};
 
 const PREVERIFY_SPAN: &str = "POST /koodrive/ose/v1/users/batchimport/preverify";
 const OTHER_SPAN: &str = "GET /koodrive/*";

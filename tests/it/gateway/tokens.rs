@@ -9,17 +9,14 @@ use http_body::Frame;
 use http_body_util::StreamBody;
 use serde_json::json;
 
-use crate::gateway::WHO_AM_I;
-use crate::gateway::metric_becomes;
-use crate::support::caller::Call;
-use crate::support::caller::Caller;
+use crate::gateway::{WHO_AM_I, metric_becomes};
+use crate::support::caller::{Call, Caller};
 use crate::support::faults::Behaviour;
 use crate::support::koodrive::Refusal;
 use crate::support::recording::sha256;
 use crate::support::server::Cut;
 use crate::support::sso::SsoOptions;
-use crate::support::world::GOOD_BATCH;
-use crate::support::world::World;
+use crate::support::world::{GOOD_BATCH, World};
 
 const MINUTE: Duration = Duration::from_mins(1);
 

@@ -2,14 +2,9 @@
 
 use http::Method;
 
-use crate::gateway::SOON;
-use crate::gateway::WHO_AM_I;
-use crate::gateway::span_of;
-use crate::gateway::trace_of;
-use crate::support::caller::Call;
-use crate::support::caller::Caller;
-use crate::support::collector::Kind;
-use crate::support::collector::Span;
+use crate::gateway::{SOON, WHO_AM_I, span_of, trace_of};
+use crate::support::caller::{Call, Caller};
+use crate::support::collector::{Kind, Span};
 use crate::support::faults::Behaviour;
 use crate::support::world::World;
 

@@ -1,14 +1,11 @@
 //! Files the configuration names: keys, users, roots.
 
-use super::TLS;
-use super::shown_certificate;
-use super::shown_to;
+use super::{TLS, shown_certificate, shown_to};
 use crate::gateway::WHO_AM_I;
 use crate::support::koodrive::auth::App;
 use crate::support::sso::keys::KeyKind;
 use crate::support::tls::Authority;
-use crate::support::world::Reread;
-use crate::support::world::World;
+use crate::support::world::{Reread, World};
 
 /// A symmetric key: whoever verified with it could also sign.
 pub(crate) const NO_KEY_OF_USE: &str = r#"{"keys":[{"kty":"oct","k":"AA"}]}"#;

@@ -2,13 +2,9 @@
 
 use std::time::Duration;
 
-use super::TLS;
-use super::notes;
-use super::policy;
-use super::shown_certificate;
+use super::{TLS, notes, policy, shown_certificate};
 use crate::gateway::SOON;
-use crate::support::world::Reread;
-use crate::support::world::World;
+use crate::support::world::{Reread, World};
 
 const REFUSED: &str = "configuration refused, keeping the old one";
 

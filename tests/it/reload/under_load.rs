@@ -3,9 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,16 +11,11 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use toml::Table;
 
-use super::TLS;
-use super::policy;
-use super::shown_certificate;
+use super::{TLS, policy, shown_certificate};
 use crate::gateway::WHO_AM_I;
-use crate::support::caller::Caller;
-use crate::support::caller::Http;
+use crate::support::caller::{Caller, Http};
 use crate::support::tls::PemPair;
-use crate::support::world::GOOD_BATCH;
-use crate::support::world::Reread;
-use crate::support::world::World;
+use crate::support::world::{GOOD_BATCH, Reread, World};
 
 const SWAPS: u32 = 100;
 const MOUNTED: [&str; 4] = ["gateway.toml", "client-secret", "server.pem", "server-key.pem"];

@@ -2,42 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::HeaderValue;
-use http::Method;
-use http::Request;
-use http::Response;
 use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::AnyValue;
-use opentelemetry_proto::tonic::common::v1::KeyValue;
-use opentelemetry_proto::tonic::common::v1::any_value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1 as otlp;
 use prost::Message as _;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::support::canary::Canaries;
 use crate::support::faults::Switch;
-use crate::support::recording::Received;
-use crate::support::recording::Recorder;
-use crate::support::recording::hex;
-use crate::support::recording::read;
-use crate::support::server::Answer;
-use crate::support::server::Cut;
-use crate::support::server::Listener;
-use crate::support::server::Server;
-use crate::support::server::json_answer;
-use crate::support::server::whole;
-use crate::support::time::OwnClock;
-use crate::support::time::until;
+use crate::support::recording::{Received, Recorder, hex, read};
+use crate::support::server::{Answer, Cut, Listener, Server, json_answer, whole};
+use crate::support::time::{OwnClock, until};
 
 /// A span as it was exported; ids in lower-case hex.
 #[derive(Clone, Debug, PartialEq)]

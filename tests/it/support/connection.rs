@@ -1,36 +1,25 @@
 //! One connection of a simulator: served until it ends, or until it is told to close.
 
 use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher as _;
-use std::hash::Hasher as _;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Context;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::Request;
-use http::Response;
 use http::header::DATE;
-use http_body::Body;
-use http_body::Frame;
-use http_body::SizeHint;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioExecutor;
-use hyper_util::rt::TokioIo;
-use hyper_util::rt::TokioTimer;
-use tokio::io::AsyncRead;
-use tokio::io::AsyncWrite;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::support::server::AnswerBody;
-use crate::support::server::Closing;
-use crate::support::server::Cut;
-use crate::support::server::Shared;
+use crate::support::server::{AnswerBody, Closing, Cut, Shared};
 use crate::support::time::http_date;
 
 impl Shared {

@@ -3,29 +3,18 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
-use std::task::Context;
-use std::task::Poll;
-use std::task::ready;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
-use http::HeaderName;
-use http::HeaderValue;
-use http::Response;
-use http::StatusCode;
-use http_body::Body;
-use http_body::Frame;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
-use crate::support::server::Answer;
-use crate::support::server::AnswerBody;
-use crate::support::server::Cut;
-use crate::support::server::whole;
+use crate::support::server::{Answer, AnswerBody, Cut, whole};
 
 /// What happens to a call. The default does nothing unusual.
 #[derive(Clone, Debug, Default)]

@@ -3,33 +3,26 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Child;
-use std::process::Command;
-use std::process::ExitStatus;
-use std::process::Stdio;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use koodrive_gateway::app;
 use koodrive_gateway::app::AppOptions;
 use koodrive_gateway::clock::Clock;
-use koodrive_gateway::config;
 use koodrive_gateway::config::ListenAddress;
-use koodrive_gateway::lifecycle::Event;
-use koodrive_gateway::lifecycle::Readiness;
+use koodrive_gateway::lifecycle::{Event, Readiness};
 use koodrive_gateway::telemetry::LogWriter;
+use koodrive_gateway::{app, config};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
-use crate::support::caller::Caller;
-use crate::support::caller::Http;
+use crate::support::caller::{Caller, Http};
 use crate::support::canary::Canaries;
 use crate::support::logs::Logs;
-use crate::support::own_log;
-use crate::support::schema;
 use crate::support::told::Told;
+use crate::support::{own_log, schema};
 
 /// Longest wait for a gateway to come up, become ready or go down.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -2,18 +2,12 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest;
-use http::HeaderMap;
-use http::Method;
-use http::Version;
+use http::{HeaderMap, Method, Version};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::sync::Notify;

@@ -4,34 +4,26 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::HeaderValue;
-use http::Request;
-use http::Response;
-use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use http_body_util::BodyExt as _;
-use http_body_util::Full;
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use koodrive_gateway::clock::Clock;
-use tokio::net::TcpListener;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::support::time::OwnClock;
-use crate::support::time::until;
+use crate::support::time::{OwnClock, until};
 
 /// The simulator breaks the connection instead of answering, or in the middle of an answer.
 #[derive(Clone, Copy, Debug, thiserror::Error)]

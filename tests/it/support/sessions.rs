@@ -1,10 +1,8 @@
 //! The KooDrive access tokens that are alive: what the SSO hands out and KooDrive believes.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::time::Duration;
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use koodrive_gateway::clock::Clock;
 

@@ -1,34 +1,19 @@
 //! Records with known facts, and an exporter that keeps what it gets.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::time::Duration;
-use std::time::UNIX_EPOCH;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::HeaderValue;
-use http::Method;
-use http::Version;
-use http_body_util::BodyExt as _;
-use http_body_util::Full;
-use koodrive_gateway::telemetry::Attempt;
-use koodrive_gateway::telemetry::CallName;
-use koodrive_gateway::telemetry::LogWriter;
-use koodrive_gateway::telemetry::Opened;
-use koodrive_gateway::telemetry::Origin;
-use koodrive_gateway::telemetry::Peer;
-use koodrive_gateway::telemetry::Policy;
-use koodrive_gateway::telemetry::Recorded;
-use koodrive_gateway::telemetry::Refused;
-use koodrive_gateway::telemetry::RequestRecord;
-use koodrive_gateway::telemetry::Stage;
-use koodrive_gateway::telemetry::Telemetry;
-use koodrive_gateway::telemetry::TokenSource;
+use http::{HeaderValue, Method, Version};
+use http_body_util::{BodyExt as _, Full};
+use koodrive_gateway::telemetry::{
+    Attempt, CallName, LogWriter, Opened, Origin, Peer, Policy, Recorded, Refused, RequestRecord,
+    Stage, Telemetry, TokenSource,
+};
 use koodrive_gateway::trace_context::SpanContext;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::SpanData;
-use opentelemetry_sdk::trace::SpanExporter;
+use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
 pub(crate) const PREVERIFY: &str = "/koodrive/ose/v1/users/batchimport/preverify";
 pub(crate) const X_TRACE_ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef1700000000";

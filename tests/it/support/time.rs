@@ -1,10 +1,8 @@
 //! The shared clock as one server sees it, dates, and waiting for facts instead of sleeping.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
 use koodrive_gateway::clock::Clock;

@@ -4,23 +4,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use koodrive_gateway::clock::Clock;
-use toml::Table;
-use toml::Value;
+use toml::{Table, Value};
 
-use crate::support::caller::Caller;
-use crate::support::caller::Http;
+use crate::support::caller::{Caller, Http};
 use crate::support::canary::Canaries;
 use crate::support::collector::Collector;
-use crate::support::gateway::Environment;
-use crate::support::gateway::Gateway;
+use crate::support::gateway::{Environment, Gateway};
 use crate::support::koodrive::KooDrive;
 use crate::support::scratch::Scratch;
 use crate::support::server::Listen;
 use crate::support::sessions::Sessions;
-use crate::support::sso::Sso;
-use crate::support::sso::SsoOptions;
-use crate::support::tls::Authority;
-use crate::support::tls::TlsServer;
+use crate::support::sso::{Sso, SsoOptions};
+use crate::support::tls::{Authority, TlsServer};
 
 /// Longest wait for a reload.
 const PATIENCE: Duration = Duration::from_secs(20);

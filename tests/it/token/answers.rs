@@ -2,15 +2,10 @@
 
 use std::time::Duration;
 
-use koodrive_gateway::token::Denial;
-use koodrive_gateway::token::ExchangeOutcome;
-use koodrive_gateway::token::TokenError;
-use koodrive_gateway::token::Unusable;
+use koodrive_gateway::token::{Denial, ExchangeOutcome, TokenError, Unusable};
 
-use super::World;
-use super::caller;
 use super::endpoint::Answer;
-use super::text_of;
+use super::{World, caller, text_of};
 
 /// A caller per row, and no memory of failures: rows do not touch each other.
 const APART: &str = "unavailable_for = \"0s\"\ndenied_for = \"0s\"";

@@ -3,22 +3,17 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
-use http::Request;
-use http::Response;
+use http::{HeaderMap, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use koodrive_gateway::body::InboundBody;
-use koodrive_gateway::body::read_whole;
+use koodrive_gateway::body::{InboundBody, read_whole};
 use koodrive_gateway::lifecycle::Tasks;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;

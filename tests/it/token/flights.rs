@@ -4,18 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use koodrive_gateway::token::TokenError;
-use koodrive_gateway::token::TokenSource;
-use koodrive_gateway::token::Tokens;
+use koodrive_gateway::token::{TokenError, TokenSource, Tokens};
 use proptest::prelude::*;
 
-use super::World;
-use super::caller;
-use super::caller_of;
-use super::client;
 use super::endpoint::Answer;
-use super::text_of;
-use super::token_of;
+use super::{World, caller, caller_of, client, text_of, token_of};
 
 #[tokio::test]
 async fn a_thousand_parallel_cold_calls_cost_one_exchange() {

@@ -6,14 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::Method;
-use http_body_util::BodyExt as _;
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use serde_json::json;
 
 use crate::support::faults::Behaviour;
-use crate::support::koodrive::PREVERIFY;
-use crate::support::koodrive::Refusal;
 use crate::support::koodrive::auth::App;
+use crate::support::koodrive::{PREVERIFY, Refusal};
 use crate::support::world::World;
 
 const MINUTE: Duration = Duration::from_mins(1);

@@ -4,14 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use koodrive_gateway::accept::Accepted;
-use koodrive_gateway::token::TokenError;
-use koodrive_gateway::token::TokenSource;
+use koodrive_gateway::token::{TokenError, TokenSource};
 
-use super::World;
-use super::caller;
 use super::endpoint::Answer;
-use super::text_of;
-use super::token_of;
+use super::{World, caller, text_of, token_of};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);

@@ -1,42 +1,22 @@
 //! What each method sends.
 
-use aws_lc_rs::encoding::AsDer;
-use aws_lc_rs::encoding::Pkcs8V1Der;
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED;
-use aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING;
-use aws_lc_rs::signature::ECDSA_P384_SHA384_FIXED;
-use aws_lc_rs::signature::ECDSA_P384_SHA384_FIXED_SIGNING;
-use aws_lc_rs::signature::ED25519;
-use aws_lc_rs::signature::EcdsaKeyPair;
-use aws_lc_rs::signature::Ed25519KeyPair;
-use aws_lc_rs::signature::KeyPair as _;
-use aws_lc_rs::signature::RSA_PKCS1_2048_8192_SHA256;
-use aws_lc_rs::signature::RsaKeyPair;
-use aws_lc_rs::signature::UnparsedPublicKey;
-use aws_lc_rs::signature::VerificationAlgorithm;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED,
+    ECDSA_P384_SHA384_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
+    RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey, VerificationAlgorithm,
+};
 use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use koodrive_gateway::accept::Accepted;
-use koodrive_gateway::config::Config;
-use koodrive_gateway::config::TokenConfig;
-use koodrive_gateway::token::Credential;
-use koodrive_gateway::token::Denial;
-use koodrive_gateway::token::TokenError;
-use koodrive_gateway::token::TokenSource;
-use koodrive_gateway::token::Tokens;
-use koodrive_gateway::token::Unusable;
+use koodrive_gateway::config::{Config, TokenConfig};
+use koodrive_gateway::token::{Credential, Denial, TokenError, TokenSource, Tokens, Unusable};
 use koodrive_gateway::trace_context::SpanContext;
 use serde_json::json;
 
-use super::World;
-use super::caller;
-use super::caller_of;
-use super::client;
-use super::endpoint::Answer;
-use super::endpoint::Asked;
-use super::text_of;
+use super::endpoint::{Answer, Asked};
+use super::{World, caller, caller_of, client, text_of};
 use crate::support::scratch::Scratch;
 
 /// `[token]` with files, read as an operator's configuration is.

@@ -10,27 +10,17 @@ mod life;
 mod methods;
 mod protection;
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::time::Duration;
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
-use koodrive_gateway::accept::Accepted;
-use koodrive_gateway::accept::CallerId;
-use koodrive_gateway::accept::Identity;
-use koodrive_gateway::accept::SsoToken;
-use koodrive_gateway::client::Client;
-use koodrive_gateway::client::ClientOptions;
+use koodrive_gateway::accept::{Accepted, CallerId, Identity, SsoToken};
+use koodrive_gateway::client::{Client, ClientOptions};
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::TokenConfig;
 use koodrive_gateway::lifecycle::Tasks;
-use koodrive_gateway::token::AccessToken;
-use koodrive_gateway::token::Credential;
-use koodrive_gateway::token::ExchangeReport;
-use koodrive_gateway::token::Issued;
-use koodrive_gateway::token::TokenError;
-use koodrive_gateway::token::TokenStore;
-use koodrive_gateway::token::Tokens;
+use koodrive_gateway::token::{
+    AccessToken, Credential, ExchangeReport, Issued, TokenError, TokenStore, Tokens,
+};
 use koodrive_gateway::trace_context::SpanContext;
 
 use self::endpoint::Endpoint;

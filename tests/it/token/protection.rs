@@ -1,15 +1,12 @@
 //! The token endpoint is spared, and its failures are kept from those who do not need it.
 
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use koodrive_gateway::token::TokenError;
-use koodrive_gateway::token::TokenSource;
+use koodrive_gateway::token::{TokenError, TokenSource};
 
-use super::World;
-use super::caller;
 use super::endpoint::Answer;
+use super::{World, caller};
 
 const TIMEOUT: Duration = Duration::from_millis(400);
 

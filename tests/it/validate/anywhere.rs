@@ -3,13 +3,7 @@
 use koodrive_gateway::config::ValidateConfig;
 use koodrive_gateway::validate::MalformedKind;
 
-use super::USER;
-use super::expect;
-use super::expect_malformed;
-use super::expect_not_json;
-use super::expect_users;
-use super::unknown;
-use super::user;
+use super::{USER, expect, expect_malformed, expect_not_json, expect_users, unknown, user};
 
 #[test]
 fn duplicate_names_are_found_at_any_depth() {

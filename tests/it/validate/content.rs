@@ -1,12 +1,8 @@
 //! What the headers may say of a batch.
 
-use http::HeaderMap;
-use http::HeaderName;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use koodrive_gateway::config::ValidateConfig;
-use koodrive_gateway::validate::BatchRules;
-use koodrive_gateway::validate::ContentRefused;
-use koodrive_gateway::validate::Language;
+use koodrive_gateway::validate::{BatchRules, ContentRefused, Language};
 
 fn check(lines: &[(&'static str, &'static str)]) -> Result<(), ContentRefused> {
     let mut headers = HeaderMap::new();

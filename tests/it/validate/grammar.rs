@@ -1,15 +1,8 @@
 //! RFC 8259 in every position of a batch.
 
-use koodrive_gateway::validate::Language;
-use koodrive_gateway::validate::MalformedKind;
+use koodrive_gateway::validate::{Language, MalformedKind};
 
-use super::USER;
-use super::check;
-use super::expect_not_json;
-use super::expect_users;
-use super::unknown;
-use super::user;
-use super::users;
+use super::{USER, check, expect_not_json, expect_users, unknown, user, users};
 
 #[test]
 fn the_api_pages_own_example_is_refused_at_its_fault() {

@@ -12,11 +12,7 @@ mod rules;
 mod told;
 
 use koodrive_gateway::config::ValidateConfig;
-use koodrive_gateway::validate::BatchFacts;
-use koodrive_gateway::validate::BatchRules;
-use koodrive_gateway::validate::Language;
-use koodrive_gateway::validate::Malformed;
-use koodrive_gateway::validate::MalformedKind;
+use koodrive_gateway::validate::{BatchFacts, BatchRules, Language, Malformed, MalformedKind};
 
 /// One good user.
 const USER: &str = r#"{"targetDeptName":"Dept","personalCapacity":10,"isAllocateCapacity":true}"#;

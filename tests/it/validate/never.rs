@@ -2,17 +2,11 @@
 //! that grows faster than the body.
 
 use koodrive_gateway::config::ValidateConfig;
-use koodrive_gateway::validate::BatchRules;
-use koodrive_gateway::validate::Language;
-use koodrive_gateway::validate::MalformedKind;
-use koodrive_gateway::validate::Report;
+use koodrive_gateway::validate::{BatchRules, Language, MalformedKind, Report};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::USER;
-use super::check;
-use super::unknown;
-use super::users;
+use super::{USER, check, unknown, users};
 
 /// A batch that was good, and then changed in a few places.
 fn changed_batch() -> impl Strategy<Value = Vec<u8>> {

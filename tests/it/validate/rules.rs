@@ -1,17 +1,9 @@
 //! What a batch must say, beyond being JSON.
 
-use koodrive_gateway::config::UnknownFields;
-use koodrive_gateway::config::ValidateConfig;
-use koodrive_gateway::validate::BatchRules;
-use koodrive_gateway::validate::MalformedKind;
+use koodrive_gateway::config::{UnknownFields, ValidateConfig};
+use koodrive_gateway::validate::{BatchRules, MalformedKind};
 
-use super::USER;
-use super::expect;
-use super::expect_malformed;
-use super::expect_users;
-use super::unknown;
-use super::user;
-use super::users;
+use super::{USER, expect, expect_malformed, expect_users, unknown, user, users};
 
 #[test]
 fn good_batches_pass() {

@@ -1,16 +1,10 @@
 //! How findings are told: two languages, a terminal, a machine.
 
 use koodrive_gateway::config::ValidateConfig;
-use koodrive_gateway::validate::BatchRules;
-use koodrive_gateway::validate::Language;
-use koodrive_gateway::validate::Report;
+use koodrive_gateway::validate::{BatchRules, Language, Report};
 use serde_json::json;
 
-use super::USER;
-use super::check;
-use super::unknown;
-use super::user;
-use super::users;
+use super::{USER, check, unknown, user, users};
 
 fn report(body: &str, language: Language, width: usize) -> String {
     let verdict = check(body.as_bytes());

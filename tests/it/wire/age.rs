@@ -5,12 +5,8 @@
 
 use std::time::Duration;
 
-use super::case::open;
-use super::case::plan;
-use super::case::raw;
-use super::frames::Frames;
-use super::frames::GOAWAY;
-use super::frames::Outcome;
+use super::case::{open, plan, raw};
+use super::frames::{Frames, GOAWAY, Outcome};
 use crate::support::raw::RawConnection;
 use crate::support::world::World;
 

@@ -5,12 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::raw::RawAnswer;
-use crate::support::raw::RawConnection;
-use crate::support::recording::Received;
-use crate::support::recording::sha256;
-use crate::support::world::Plan;
-use crate::support::world::World;
+use crate::support::raw::{RawAnswer, RawConnection};
+use crate::support::recording::{Received, sha256};
+use crate::support::world::{Plan, World};
 
 /// What must become of a request.
 #[derive(Clone, Copy, Debug)]

@@ -4,11 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::case::closes;
-use super::case::open;
-use super::case::plan;
-use super::case::raw;
-use super::case::reason;
+use super::case::{closes, open, plan, raw, reason};
 use crate::support::faults::Behaviour;
 use crate::support::koodrive::PREVERIFY;
 use crate::support::world::GOOD_BATCH;

@@ -1,17 +1,7 @@
 //! HTTP/1.1: where a request begins and ends.
 
-use super::case::Case;
-use super::case::Expected::Bare;
-use super::case::Expected::Closed;
-use super::case::Expected::Crosses;
-use super::case::Expected::Refused;
-use super::case::check_all;
-use super::case::closes;
-use super::case::correct;
-use super::case::open;
-use super::case::plan;
-use super::case::raw;
-use super::case::reason;
+use super::case::Expected::{Bare, Closed, Crosses, Refused};
+use super::case::{Case, check_all, closes, correct, open, plan, raw, reason};
 
 const ILLEGAL: super::case::Expected = Closed(400, "framing_illegal");
 const ECHO: &str = "/koodrive/test/echo";

@@ -1,13 +1,7 @@
 //! HTTP/1.1: whom a request is for, which protocol it speaks, and which of its fields go on.
 
-use super::case::Case;
-use super::case::Expected;
-use super::case::Expected::Bare;
-use super::case::Expected::Closed;
-use super::case::Expected::Crosses;
-use super::case::Expected::Refused;
-use super::case::check_all;
-use super::case::plan;
+use super::case::Expected::{Bare, Closed, Crosses, Refused};
+use super::case::{Case, Expected, check_all, plan};
 
 const ILLEGAL: Expected = Closed(400, "framing_illegal");
 const ECHO: &str = "/koodrive/test/echo";

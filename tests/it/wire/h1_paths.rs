@@ -1,11 +1,7 @@
 //! Every spelling of the preverify path meets the preverify rules, or goes nowhere.
 
-use super::case::Case;
-use super::case::Expected;
-use super::case::Expected::Crosses;
-use super::case::Expected::Refused;
-use super::case::check_all;
-use super::case::plan;
+use super::case::Expected::{Crosses, Refused};
+use super::case::{Case, Expected, check_all, plan};
 use crate::support::koodrive::PREVERIFY;
 use crate::support::world::GOOD_BATCH;
 

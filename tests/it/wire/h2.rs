@@ -2,16 +2,10 @@
 
 use serde_json::Value;
 
-use super::case::correct;
-use super::case::plan;
-use super::frames::CONTINUATION;
-use super::frames::DATA;
-use super::frames::END_HEADERS;
-use super::frames::END_STREAM;
-use super::frames::Frames;
-use super::frames::HEADERS;
-use super::frames::Outcome;
-use super::frames::RST_STREAM;
+use super::case::{correct, plan};
+use super::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, Outcome, RST_STREAM,
+};
 use crate::support::world::World;
 
 const ECHO: &str = "/koodrive/test/echo";
@@ -24,9 +18,7 @@ enum Expected {
     /// The protocol itself forbids it: the stream or the connection ends.
     Malformed,
 }
-use Expected::Crosses;
-use Expected::Malformed;
-use Expected::Refused;
+use Expected::{Crosses, Malformed, Refused};
 
 type Fields<'a> = Vec<(&'a str, &'a str)>;
 

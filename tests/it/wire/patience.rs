@@ -1,26 +1,16 @@
 //! Nothing is waited for without end, and no number of connections is too many.
 
 use std::process::Command;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::case::closes;
-use super::case::open;
-use super::case::plan;
-use super::case::raw;
-use super::case::reason;
-use super::frames::DATA;
-use super::frames::END_HEADERS;
-use super::frames::Frames;
-use super::frames::HEADERS;
-use super::frames::Outcome;
+use super::case::{closes, open, plan, raw, reason};
+use super::frames::{DATA, END_HEADERS, Frames, HEADERS, Outcome};
 use crate::support::faults::Behaviour;
 use crate::support::koodrive::PREVERIFY;
 use crate::support::raw::RawConnection;
-use crate::support::world::GOOD_BATCH;
-use crate::support::world::World;
+use crate::support::world::{GOOD_BATCH, World};
 
 const SOON: Duration = Duration::from_secs(10);
 const HEAD: Duration = Duration::from_millis(400);

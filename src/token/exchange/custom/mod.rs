@@ -1,37 +1,20 @@
 //! Any login that answers JSON: a request made from a template, an answer read by pointers.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use http::HeaderMap;
-use http::HeaderName;
-use http::HeaderValue;
-use http::Method;
-use http::Request;
-use http::Uri;
-use http::header::ACCEPT;
-use http::header::CONTENT_TYPE;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use secrecy::ExposeSecret as _;
-use serde_json::Map;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use self::template::Filling;
-use self::template::Template;
 pub use self::template::TemplateError;
-use super::Ask;
-use super::ExchangeSetupError;
-use super::Given;
-use super::answer;
+use self::template::{Filling, Template};
+use super::{Ask, ExchangeSetupError, Given, answer};
 use crate::body::OutboundBody;
 use crate::client::SmallAnswer;
-use crate::config::CustomFormat;
-use crate::config::CustomMethod;
-use crate::config::SecretFile;
-use crate::config::TokenConfig;
-use crate::token::error::Denial;
-use crate::token::error::TokenError;
-use crate::token::error::Unusable;
+use crate::config::{CustomFormat, CustomMethod, SecretFile, TokenConfig};
+use crate::token::error::{Denial, TokenError, Unusable};
 
 mod template;
 

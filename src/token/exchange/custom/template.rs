@@ -4,8 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Map;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::accept::Accepted;
 use crate::token::error::Denial;

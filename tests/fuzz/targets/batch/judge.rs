@@ -4,12 +4,9 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use koodrive_gateway::config::UnknownFields;
-use koodrive_gateway::config::ValidateConfig;
+use koodrive_gateway::config::{UnknownFields, ValidateConfig};
 use serde::Deserialize;
-use serde::de::Deserializer;
-use serde::de::MapAccess;
-use serde::de::Visitor;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Faults of a body that is JSON.

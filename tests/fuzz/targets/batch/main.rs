@@ -15,15 +15,9 @@ mod passed;
 
 use std::sync::LazyLock;
 
-use koodrive_gateway::config::UnknownFields;
-use koodrive_gateway::config::ValidateConfig;
-use koodrive_gateway::validate::BatchRules;
-use koodrive_gateway::validate::Language;
-use koodrive_gateway::validate::Malformed;
-use koodrive_gateway::validate::MalformedKind;
-use koodrive_gateway::validate::Report;
-use libfuzzer_sys::fuzz_mutator;
-use libfuzzer_sys::fuzz_target;
+use koodrive_gateway::config::{UnknownFields, ValidateConfig};
+use koodrive_gateway::validate::{BatchRules, Language, Malformed, MalformedKind, Report};
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 
 /// The defaults; the defaults with unknown members refused; and rules that every small batch can
 /// break.

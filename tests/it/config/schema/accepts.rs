@@ -1,28 +1,15 @@
 //! What `check-config` takes, the schema accepts: shipped files, every key, and many odd values.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use koodrive_gateway::config::Shape;
-use koodrive_gateway::config::keys;
-use koodrive_gateway::config::schema;
+use koodrive_gateway::config::{Shape, keys, schema};
 use serde_json::json;
-use toml::Table;
-use toml::Value;
+use toml::{Table, Value};
 
-use crate::config::Folder;
-use crate::config::GOOD;
-use crate::config::environment;
-use crate::config::leaves;
-use crate::config::parse;
-use crate::config::repository;
 use crate::config::schema::faults;
-use crate::config::schema::odd::NUMBERS;
-use crate::config::schema::odd::SHARES;
-use crate::config::schema::odd::TEXTS;
-use crate::config::shipped;
-use crate::config::write_files;
+use crate::config::schema::odd::{NUMBERS, SHARES, TEXTS};
+use crate::config::{Folder, GOOD, environment, leaves, parse, repository, shipped, write_files};
 
 #[test]
 fn every_configuration_file_of_the_repository_is_accepted() {

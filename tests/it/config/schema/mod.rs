@@ -8,13 +8,10 @@ mod together;
 use std::sync::LazyLock;
 
 use jsonschema::Validator;
-use koodrive_gateway::config::keys;
-use koodrive_gateway::config::schema;
-use serde_json::Value;
-use serde_json::json;
+use koodrive_gateway::config::{keys, schema};
+use serde_json::{Value, json};
 
-use super::leaves;
-use super::repository;
+use super::{leaves, repository};
 
 static VALIDATOR: LazyLock<Validator> =
     LazyLock::new(|| jsonschema::draft202012::new(&schema()).expect("the schema is one"));

@@ -18,11 +18,7 @@ enum Unseen {
     TwoValues,
 }
 
-use Unseen::Environment;
-use Unseen::FileContents;
-use Unseen::Missing;
-use Unseen::Syntax;
-use Unseen::TwoValues;
+use Unseen::{Environment, FileContents, Missing, Syntax, TwoValues};
 
 const UNSEEN: &[(&str, Unseen)] = &[
     ("a line that is no TOML", Syntax),

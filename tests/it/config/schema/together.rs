@@ -1,14 +1,10 @@
 //! Keys that decide about one another.
 
-use toml::Table;
-use toml::Value;
+use toml::{Table, Value};
 
-use crate::config::GOOD;
-use crate::config::parse;
-use crate::config::schema::accepts::Judge;
-use crate::config::schema::accepts::remove;
-use crate::config::schema::accepts::set;
+use crate::config::schema::accepts::{Judge, remove, set};
 use crate::config::schema::faults;
+use crate::config::{GOOD, parse};
 
 /// Each key with the values it may have; none: it is not there.
 type Mixture = Vec<(&'static str, Vec<Option<Value>>)>;

@@ -1,20 +1,14 @@
 //! Who calls: a live token (`koodrive_05_0010`), or an application's signature (`koodrive_05_0034`).
 
 use std::collections::BTreeMap;
-use std::time::Duration;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::hmac;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use percent_encoding::AsciiSet;
-use percent_encoding::NON_ALPHANUMERIC;
-use percent_encoding::percent_decode_str;
-use percent_encoding::utf8_percent_encode;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use crate::support::recording::Received;
-use crate::support::recording::hex;
-use crate::support::recording::sha256;
+use crate::support::recording::{Received, hex, sha256};
 use crate::support::sessions::Sessions;
 
 /// How old a signature may be.

@@ -2,13 +2,10 @@
 
 use std::time::SystemTime;
 
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::koodrive::envelopes::parameters_wrong;
-use crate::support::koodrive::envelopes::success;
-use crate::support::recording::Received;
-use crate::support::recording::random_hex;
+use crate::support::koodrive::envelopes::{parameters_wrong, success};
+use crate::support::recording::{Received, random_hex};
 use crate::support::server::Answer;
 use crate::support::sessions::Sessions;
 

@@ -2,32 +2,18 @@
 //! status, trailers.
 
 use std::pin::Pin;
-use std::task::Context;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
-use http::HeaderMap;
-use http::HeaderName;
-use http::HeaderValue;
-use http::Method;
-use http::Response;
-use http::StatusCode;
-use http::header::CONTENT_LENGTH;
-use http::header::CONTENT_TYPE;
-use http_body::Body;
-use http_body::Frame;
-use http_body::SizeHint;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::recording::Received;
-use crate::support::recording::hex;
-use crate::support::server::Answer;
-use crate::support::server::Cut;
-use crate::support::server::json_answer;
-use crate::support::server::whole;
+use crate::support::recording::{Received, hex};
+use crate::support::server::{Answer, Cut, json_answer, whole};
 
 const PIECE_BYTES: usize = 64 * 1024;
 

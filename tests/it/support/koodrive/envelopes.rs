@@ -1,12 +1,10 @@
 //! KooDrive's ways of answering: its own envelope, and that of the API gateway before it.
 
 use http::HeaderMap;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::recording::random_hex;
-use crate::support::server::Answer;
-use crate::support::server::json_answer;
+use crate::support::server::{Answer, json_answer};
 
 /// "Verify parameters failed."
 pub const PARAMETERS_WRONG: u32 = 13_000_102;

@@ -4,8 +4,7 @@ use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::support::koodrive::envelopes::parameters_wrong;
-use crate::support::koodrive::envelopes::success;
+use crate::support::koodrive::envelopes::{parameters_wrong, success};
 use crate::support::recording::Received;
 use crate::support::server::Answer;
 

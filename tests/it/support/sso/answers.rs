@@ -4,32 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use http::HeaderMap;
-use http::HeaderValue;
-use http::Method;
-use http::Request;
-use http::Response;
-use http::header::CACHE_CONTROL;
-use http::header::CONTENT_TYPE;
-use http::header::WWW_AUTHENTICATE;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
-use serde_json::Map;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
-use crate::support::recording::Received;
-use crate::support::recording::Seen;
-use crate::support::recording::random_hex;
-use crate::support::recording::read;
-use crate::support::server::Answer;
-use crate::support::server::Cut;
-use crate::support::server::json_answer;
-use crate::support::server::whole;
-use crate::support::sso::State;
-use crate::support::sso::grants;
-use crate::support::sso::grants::Denied;
-use crate::support::sso::grants::Rules;
-use crate::support::sso::grants::Wish;
+use crate::support::recording::{Received, Seen, random_hex, read};
+use crate::support::server::{Answer, Cut, json_answer, whole};
+use crate::support::sso::grants::{Denied, Rules, Wish};
+use crate::support::sso::{State, grants};
 
 impl State {
     pub(super) async fn handle(

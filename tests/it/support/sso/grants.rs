@@ -5,14 +5,10 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
-use http::header::CONTENT_TYPE;
-use serde_json::Map;
-use serde_json::Value;
-use serde_json::json;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use serde_json::{Map, Value, json};
 
-use crate::support::sso::keys::SigningKey;
-use crate::support::sso::keys::decode;
+use crate::support::sso::keys::{SigningKey, decode};
 
 pub const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 pub const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";

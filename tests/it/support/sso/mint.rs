@@ -2,14 +2,10 @@
 
 use std::sync::Arc;
 
-use serde_json::Map;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::support::canary::Canaries;
-use crate::support::sso::keys::SigningKey;
-use crate::support::sso::keys::decode;
-use crate::support::sso::keys::encode;
+use crate::support::sso::keys::{SigningKey, decode, encode};
 
 /// A token about to be signed. Starts as one every gateway should accept.
 #[derive(Clone)]

@@ -8,30 +8,20 @@ pub mod grants;
 pub mod keys;
 pub mod mint;
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::future::BoxFuture;
 use http::HeaderValue;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::faults::Switch;
-use crate::support::recording::Recorder;
-use crate::support::recording::random_hex;
-use crate::support::server::Answer;
-use crate::support::server::Cut;
-use crate::support::server::Listener;
-use crate::support::server::Server;
+use crate::support::recording::{Recorder, random_hex};
+use crate::support::server::{Answer, Cut, Listener, Server};
 use crate::support::sessions::Sessions;
-use crate::support::sso::keys::KeyKind;
-use crate::support::sso::keys::SigningKey;
+use crate::support::sso::keys::{KeyKind, SigningKey};
 use crate::support::sso::mint::Mint;
 use crate::support::time::OwnClock;
 

@@ -1,21 +1,17 @@
 //! KooDrive is as strict as its pages say.
 
-use std::time::Duration;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::Method;
 use serde_json::json;
 
 use crate::support::caller::Caller;
 use crate::support::faults::Behaviour;
-use crate::support::koodrive::PREVERIFY;
-use crate::support::koodrive::Refusal;
 use crate::support::koodrive::auth::App;
 use crate::support::koodrive::carrier::Carrier;
-use crate::support::koodrive::content;
+use crate::support::koodrive::{PREVERIFY, Refusal, content};
 use crate::support::recording::sha256;
-use crate::support::tests::GOOD;
-use crate::support::tests::Town;
+use crate::support::tests::{GOOD, Town};
 
 #[tokio::test]
 async fn a_koodrive_token_slides_twenty_minutes_from_each_accepted_call() {

@@ -13,17 +13,13 @@ use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use koodrive_gateway::clock::Clock;
 
-use crate::support::caller::Call;
-use crate::support::caller::Caller;
-use crate::support::caller::Http;
-use crate::support::caller::Reply;
+use crate::support::caller::{Call, Caller, Http, Reply};
 use crate::support::canary::Canaries;
 use crate::support::koodrive::KooDrive;
 use crate::support::server::Listen;
 use crate::support::sessions::Sessions;
-use crate::support::sso::Sso;
-use crate::support::sso::SsoOptions;
 use crate::support::sso::grants::TOKEN_EXCHANGE;
+use crate::support::sso::{Sso, SsoOptions};
 
 pub(super) const SOON: Duration = Duration::from_secs(10);
 pub(super) const GOOD: &str = r#"{"curDeptId":1575416580416769793,"users":[{"targetDeptName":"研发部","personalCapacity":10,"isAllocateCapacity":true},{"personalCapacity":0,"isAllocateCapacity":false}]}"#;

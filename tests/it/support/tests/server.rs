@@ -2,25 +2,19 @@
 
 use std::time::Duration;
 
-use http::Method;
-use http::Version;
+use http::{Method, Version};
 use koodrive_gateway::clock::Clock;
 
-use crate::support::caller::Caller;
-use crate::support::caller::Http;
+use crate::support::caller::{Caller, Http};
 use crate::support::canary::Canaries;
 use crate::support::faults::Behaviour;
 use crate::support::koodrive::KooDrive;
 use crate::support::raw::RawConnection;
-use crate::support::server::Closing;
-use crate::support::server::Listen;
+use crate::support::server::{Closing, Listen};
 use crate::support::sessions::Sessions;
-use crate::support::tests::GOOD;
-use crate::support::tests::SOON;
-use crate::support::tests::Town;
+use crate::support::tests::{GOOD, SOON, Town};
 use crate::support::time::http_date;
-use crate::support::tls::Authority;
-use crate::support::tls::TlsServer;
+use crate::support::tls::{Authority, TlsServer};
 
 #[tokio::test]
 async fn endpoints_misbehave_as_told_and_only_so_often() {

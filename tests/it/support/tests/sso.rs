@@ -2,18 +2,13 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::caller::Caller;
-use crate::support::sso::grants::CLIENT_ASSERTION;
-use crate::support::sso::grants::JWT_BEARER;
-use crate::support::sso::grants::TOKEN_EXCHANGE;
-use crate::support::sso::keys::KeyKind;
-use crate::support::sso::keys::SigningKey;
+use crate::support::sso::grants::{CLIENT_ASSERTION, JWT_BEARER, TOKEN_EXCHANGE};
+use crate::support::sso::keys::{KeyKind, SigningKey};
 use crate::support::sso::mint::forged;
-use crate::support::tests::GOOD;
-use crate::support::tests::Town;
+use crate::support::tests::{GOOD, Town};
 
 #[tokio::test]
 async fn an_sso_token_buys_a_koodrive_token_that_koodrive_takes() {

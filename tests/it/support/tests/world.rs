@@ -7,8 +7,7 @@ use serde_json::json;
 use crate::support::recording::sha256;
 use crate::support::tests::SOON;
 use crate::support::tls::TlsServer;
-use crate::support::world::GOOD_BATCH;
-use crate::support::world::World;
+use crate::support::world::{GOOD_BATCH, World};
 
 async fn a_batch_crosses(world: &World) {
     let alice = world.caller("alice");

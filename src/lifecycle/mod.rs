@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use drain::{Drain, DrainWatch, Phase};
-pub use readiness::{Readiness, ReadyGuard};
+pub use readiness::Readiness;
 pub use service_manager::ServiceManager;
 pub use signal::{Event, Signals};
 
@@ -33,11 +33,6 @@ impl Tasks {
                 tracing::debug!(task = name, "task stopped");
             }
         });
-    }
-
-    /// Whether [`Tasks::stop`] was called.
-    pub fn stopping(&self) -> bool {
-        self.stop.is_cancelled()
     }
 
     /// Stops all tasks and waits until they are gone, at most `within`.

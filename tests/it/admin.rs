@@ -1,5 +1,6 @@
 //! The pages of the second listener.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 use http::{Method, Response, StatusCode};
@@ -81,14 +82,16 @@ async fn only_reading_is_allowed_and_nothing_is_reflected() {
 #[tokio::test]
 async fn readiness_gives_its_reasons() {
     let readiness = Readiness::default();
-    let guard = readiness.waiting_for("keys:https://sso.example");
+    let missing = Arc::new(Mutex::new(vec!["keys:https://sso.example".to_owned()]));
+    let watched = Arc::clone(&missing);
+    readiness.watch(move || watched.lock().unwrap().clone());
     let pages = pages(&readiness);
     let response = pages.answer(&Method::GET, "/readyz");
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     let answer: Value = serde_json::from_str(&body(response).await).unwrap();
     let reasons = json!(["keys:https://sso.example"]);
     assert_eq!((&answer["ready"], &answer["reasons"]), (&json!(false), &reasons));
-    drop(guard);
+    missing.lock().unwrap().clear();
     let response = pages.answer(&Method::GET, "/readyz");
     assert_eq!(response.status(), StatusCode::OK);
     let answer: Value = serde_json::from_str(&body(response).await).unwrap();

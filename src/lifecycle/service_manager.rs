@@ -1,15 +1,15 @@
-//! Tells the service manager how far the process is: `sd_notify(3)`, one datagram each.
+//! Notifies the service manager of the process's state: `sd_notify(3)`, one datagram each.
 
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fmt, io};
 
-/// Who started us and wants to know, such as systemd; nobody, if no socket is named. Clones are
-/// the same one.
+/// What started the process and asked to be notified, such as systemd; none if no socket is named.
+/// Clones are the same one.
 #[derive(Clone, Default)]
-pub struct ServiceManager(Option<Arc<Told>>);
+pub struct ServiceManager(Option<Arc<Notified>>);
 
-struct Told {
+struct Notified {
     socket: UnixDatagram,
     address: SocketAddr,
     stage: Mutex<Stage>,
@@ -32,7 +32,7 @@ impl ServiceManager {
         let socket = UnixDatagram::unbound()?;
         // A manager that does not read must not hold us up.
         socket.set_nonblocking(true)?;
-        Ok(Self(Some(Arc::new(Told { socket, address, stage: Mutex::new(Stage::Starting) }))))
+        Ok(Self(Some(Arc::new(Notified { socket, address, stage: Mutex::new(Stage::Starting) }))))
     }
 
     /// Whether anybody listens.
@@ -42,8 +42,8 @@ impl ServiceManager {
 
     /// A line for people: `systemctl status` shows the last one.
     pub fn status(&self, text: &str) {
-        if let Some(told) = &self.0 {
-            told.send(&status_line(text));
+        if let Some(notified) = &self.0 {
+            notified.send(&status_line(text));
         }
     }
 
@@ -55,17 +55,17 @@ impl ServiceManager {
     /// A reload begins; [`ServiceManager::ready`] ends it. Nothing while the process starts: it
     /// has never been ready.
     pub fn reloading(&self) {
-        if let Some(told) = &self.0
-            && *told.stage.lock().unwrap_or_else(PoisonError::into_inner) == Stage::Ready
+        if let Some(notified) = &self.0
+            && *notified.stage.lock().unwrap_or_else(PoisonError::into_inner) == Stage::Ready
         {
-            told.send("RELOADING=1\nSTATUS=reading the configuration");
+            notified.send("RELOADING=1\nSTATUS=reading the configuration");
         }
     }
 
     /// Whether a reload should be followed by [`ServiceManager::ready`].
     pub fn was_ready(&self) -> bool {
-        self.0.as_ref().is_some_and(|told| {
-            *told.stage.lock().unwrap_or_else(PoisonError::into_inner) == Stage::Ready
+        self.0.as_ref().is_some_and(|notified| {
+            *notified.stage.lock().unwrap_or_else(PoisonError::into_inner) == Stage::Ready
         })
     }
 
@@ -75,19 +75,19 @@ impl ServiceManager {
     }
 
     fn enter(&self, stage: Stage, word: &str, text: &str) {
-        let Some(told) = &self.0 else { return };
-        let mut now = told.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(notified) = &self.0 else { return };
+        let mut now = notified.stage.lock().unwrap_or_else(PoisonError::into_inner);
         if *now != Stage::Stopping {
             *now = stage;
-            told.send(&format!("{word}\n{}", status_line(text)));
+            notified.send(&format!("{word}\n{}", status_line(text)));
         }
     }
 }
 
-impl Told {
+impl Notified {
     fn send(&self, message: &str) {
         if let Err(error) = self.socket.send_to_addr(message.as_bytes(), &self.address) {
-            tracing::warn!(%error, "the service manager could not be told");
+            tracing::warn!(%error, "service manager not notified");
         }
     }
 }

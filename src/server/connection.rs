@@ -19,10 +19,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
-use super::guard::{Begun, Guarded};
-use super::patience::Patient;
+use super::guard::{Guarded, Rewind};
+use super::h2_streams::Streams;
 use super::preface::detect;
-use super::streams::Streams;
+use super::write_timeout::WriteTimeout;
 use super::{Caller, framing, target, tls};
 use crate::body;
 use crate::body::InboundBody;
@@ -30,9 +30,9 @@ use crate::lifecycle::{DrainWatch, Phase};
 use crate::listener::Socket;
 use crate::pipeline::{Arrival, CurrentPipeline, ResponseBody};
 
-/// What every connection needs to know.
+/// Serves connections; what all of them share.
 #[derive(Clone, Debug)]
-pub(super) struct Door {
+pub(super) struct Connections {
     pub(super) pipeline: CurrentPipeline,
     pub(super) drain: DrainWatch,
     pub(super) header_timeout: Duration,
@@ -41,44 +41,44 @@ pub(super) struct Door {
     pub(super) max_header_bytes: usize,
 }
 
-impl Door {
+impl Connections {
     /// Each step is on the heap by itself and gone when the next begins: a connection spends most of
     /// its time waiting, and should not keep the room of what it has behind it.
-    pub(super) async fn welcome(self, socket: Socket, tls: Option<TlsAcceptor>, caller: Caller) {
+    pub(super) async fn serve(self, socket: Socket, tls: Option<TlsAcceptor>, caller: Caller) {
         let deadline = Instant::now() + self.header_timeout;
-        let socket = Patient::new(socket, self.idle_timeout);
+        let socket = WriteTimeout::new(socket, self.idle_timeout);
         let serving = match tls {
-            None => Box::pin(self.find_out(socket, deadline, caller)).await,
-            Some(tls) => Box::pin(self.shake_hands(tls, socket, deadline, caller)).await,
+            None => Box::pin(self.detect_protocol(socket, deadline, caller)).await,
+            Some(tls) => Box::pin(self.tls_handshake(tls, socket, deadline, caller)).await,
         };
         if let Some(serving) = serving {
             serving.await;
         }
     }
 
-    async fn find_out(
+    async fn detect_protocol(
         self,
-        socket: Patient<Socket>,
+        socket: WriteTimeout<Socket>,
         deadline: Instant,
         caller: Caller,
     ) -> Option<Serving> {
         match tokio::time::timeout_at(deadline, detect(socket)).await {
-            Ok(Ok((socket, begin, true))) => {
-                return Some(Box::pin(self.serve_h2(socket, begin, caller)));
+            Ok(Ok((socket, prefix, true))) => {
+                return Some(Box::pin(self.serve_h2(socket, prefix, caller)));
             }
-            Ok(Ok((socket, begin, false))) => {
-                return Some(Box::pin(self.serve_h1(socket, begin, deadline, caller)));
+            Ok(Ok((socket, prefix, false))) => {
+                return Some(Box::pin(self.serve_h1(socket, prefix, deadline, caller)));
             }
             Ok(Err(error)) => tracing::debug!(%error, "connection ended before a request"),
-            Err(_) => tracing::debug!("connection sent no request in time"),
+            Err(_) => tracing::debug!("no request within header_timeout"),
         }
         None
     }
 
-    async fn shake_hands(
+    async fn tls_handshake(
         self,
         tls: TlsAcceptor,
-        socket: Patient<Socket>,
+        socket: WriteTimeout<Socket>,
         deadline: Instant,
         caller: Caller,
     ) -> Option<Serving> {
@@ -93,26 +93,26 @@ impl Door {
                 });
             }
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-            Err(_) => tracing::debug!("TLS handshake not finished in time"),
+            Err(_) => tracing::debug!("TLS handshake not finished within header_timeout"),
         }
         None
     }
 
-    async fn serve_h1<T>(self, stream: T, begin: Bytes, deadline: Instant, caller: Caller)
+    async fn serve_h1<T>(self, stream: T, prefix: Bytes, deadline: Instant, caller: Caller)
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (stream, verdicts) = Guarded::new(stream, begin, self.header_timeout, deadline);
+        let (stream, faults) = Guarded::new(stream, prefix, self.header_timeout, deadline);
         let served = self.clone();
         let old_from = Instant::now() + CONNECTION_AGE_MAX;
         let service = service_fn(move |request| {
             let served = served.clone();
             let caller = caller.clone();
-            let fault = verdicts.next().map(framing::Fault::as_str);
+            let fault = faults.next().map(framing::Fault::as_str);
             let last = old_from <= Instant::now();
             // On the heap, so that an idle connection does not keep the room a call needs.
             Box::pin(async move {
-                let mut response = served.serve_one(request, &caller, fault).await;
+                let mut response = served.handle_http1(request, &caller, fault).await;
                 if last {
                     response.headers_mut().insert(CONNECTION, CLOSE);
                 }
@@ -127,22 +127,22 @@ impl Door {
         let connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         // An old one is not closed between two calls: the next might be under way already. Its next
         // answer is its last.
-        self.see_through(connection, std::future::pending()).await;
+        self.drive(connection, std::future::pending()).await;
     }
 
-    async fn serve_h2<T>(self, stream: T, begin: Bytes, caller: Caller)
+    async fn serve_h2<T>(self, stream: T, prefix: Bytes, caller: Caller)
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let streams = Streams::new(self.drain.clone(), self.idle_timeout);
         let served = self.clone();
-        let begun = streams.clone();
+        let opened = streams.clone();
         let service = service_fn(move |request| {
             let served = served.clone();
             let caller = caller.clone();
-            let stream = begun.begin();
+            let stream = opened.begin();
             async move {
-                let response = served.serve(request, served.arrival(&caller, None)).await;
+                let response = served.handle_http2(request, served.arrival(&caller, None)).await;
                 Ok::<_, std::convert::Infallible>(response.map(|body| stream.carry(body)))
             }
         });
@@ -156,31 +156,28 @@ impl Door {
             .max_send_buf_size(H2_SEND_BYTES_MAX)
             .keep_alive_interval(H2_PING_EVERY)
             .keep_alive_timeout(H2_PING_TIMEOUT);
-        let stream = TokioIo::new(Begun { begin, inner: stream });
+        let stream = TokioIo::new(Rewind { prefix, inner: stream });
         let connection = pin!(builder.serve_connection(stream, service));
-        let enough = async {
+        let outlived = async {
             tokio::select! {
-                () = tokio::time::sleep(CONNECTION_AGE_MAX) => Enough::Old,
-                () = streams.idle_for(self.idle_timeout) => Enough::Idle,
+                () = tokio::time::sleep(CONNECTION_AGE_MAX) => Outlived::Age,
+                () = streams.idle_for(self.idle_timeout) => Outlived::Idle,
             }
         };
-        self.see_through(connection, enough).await;
+        self.drive(connection, outlived).await;
     }
 
-    /// Serves a connection until it ends, or asks it to end when it has had `enough` or the
+    /// Serves a connection until it ends, or asks it to end when it has `outlived` a bound or the
     /// process drains.
-    async fn see_through<C>(
-        &self,
-        mut connection: Pin<&mut C>,
-        enough: impl Future<Output = Enough>,
-    ) where
+    async fn drive<C>(&self, mut connection: Pin<&mut C>, outlived: impl Future<Output = Outlived>)
+    where
         C: GracefulConnection<Error = hyper::Error>,
     {
         let mut drain = self.drain.clone();
         let idle = tokio::select! {
             ended = connection.as_mut() => return self.note_end(ended),
             () = drain.reached(Phase::Draining) => false,
-            enough = enough => matches!(enough, Enough::Idle),
+            outlived = outlived => matches!(outlived, Outlived::Idle),
         };
         connection.as_mut().graceful_shutdown();
         if !idle {
@@ -204,7 +201,7 @@ impl Door {
     }
 
     /// An HTTP/1 request: its answer decides about the connection.
-    async fn serve_one(
+    async fn handle_http1(
         &self,
         request: Request<Incoming>,
         caller: &Caller,
@@ -227,7 +224,7 @@ impl Door {
         };
         let (parts, body) = request.into_parts();
         let body = InboundBody::new(body, self.body_timeout).rest_to(rest);
-        let mut response = self.handle(parts, body, arrival).await;
+        let mut response = self.dispatch(parts, body, arrival).await;
         let left = left.load(Ordering::Relaxed);
         if ambiguous || tunnel || left || self.drain.phase() != Phase::Serving {
             response.headers_mut().insert(CONNECTION, CLOSE);
@@ -236,16 +233,20 @@ impl Door {
     }
 
     /// An HTTP/2 request: it has its stream for itself.
-    async fn serve(&self, request: Request<Incoming>, arrival: Arrival) -> Response<ResponseBody> {
+    async fn handle_http2(
+        &self,
+        request: Request<Incoming>,
+        arrival: Arrival,
+    ) -> Response<ResponseBody> {
         let (parts, body) = request.into_parts();
         let body = InboundBody::new(body, self.body_timeout);
-        let mut response = self.handle(parts, body, arrival).await;
+        let mut response = self.dispatch(parts, body, arrival).await;
         // HTTP/2 has no such header (RFC 9113 section 8.2.2); a stream ends by itself.
         response.headers_mut().remove(CONNECTION);
         response
     }
 
-    async fn handle(
+    async fn dispatch(
         &self,
         parts: http::request::Parts,
         body: InboundBody,
@@ -283,8 +284,8 @@ impl Door {
 type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Why a connection is asked to end.
-enum Enough {
-    Old,
+enum Outlived {
+    Age,
     Idle,
 }
 

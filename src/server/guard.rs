@@ -21,13 +21,13 @@ use super::framing::{Fault, Framing, Verdict};
 
 /// Verdicts on heads that hyper has not yet handed to the service, oldest first.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Verdicts(Arc<Mutex<VecDeque<Verdict>>>);
+pub(super) struct FramingFaults(Arc<Mutex<VecDeque<Verdict>>>);
 
-impl Verdicts {
+impl FramingFaults {
     /// The verdict on the head that is being served now. A head that was never judged is faulty.
     pub(super) fn next(&self) -> Verdict {
         let next = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        next.unwrap_or(Some(Fault::Untold))
+        next.unwrap_or(Some(Fault::AfterUnknown))
     }
 
     fn push(&self, verdict: Verdict) {
@@ -35,24 +35,24 @@ impl Verdicts {
     }
 }
 
-/// A connection of which the first bytes were read while the protocol was found out.
+/// A connection whose first bytes were read to detect the protocol: they are read once more.
 #[derive(Debug)]
-pub(super) struct Begun<T> {
-    pub(super) begin: Bytes,
+pub(super) struct Rewind<T> {
+    pub(super) prefix: Bytes,
     pub(super) inner: T,
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Begun<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for Rewind<T> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.begin.is_empty() {
+        if this.prefix.is_empty() {
             return Pin::new(&mut this.inner).poll_read(cx, into);
         }
-        let now = this.begin.split_to(this.begin.len().min(into.remaining()));
+        let now = this.prefix.split_to(this.prefix.len().min(into.remaining()));
         into.put_slice(&now);
         Poll::Ready(Ok(()))
     }
@@ -61,9 +61,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Begun<T> {
 /// A connection under watch.
 #[derive(Debug)]
 pub(super) struct Guarded<T> {
-    inner: Begun<T>,
+    inner: Rewind<T>,
     framing: Framing,
-    verdicts: Verdicts,
+    faults: FramingFaults,
     header_timeout: Duration,
     deadline: Pin<Box<Sleep>>,
     awaits_head: bool,
@@ -75,27 +75,27 @@ impl<T> Guarded<T> {
     /// byte.
     pub(super) fn new(
         inner: T,
-        begin: Bytes,
+        prefix: Bytes,
         header_timeout: Duration,
         deadline: Instant,
-    ) -> (Self, Verdicts) {
-        let verdicts = Verdicts::default();
+    ) -> (Self, FramingFaults) {
+        let faults = FramingFaults::default();
         let guarded = Self {
-            inner: Begun { begin, inner },
+            inner: Rewind { prefix, inner },
             framing: Framing::default(),
-            verdicts: verdicts.clone(),
+            faults: faults.clone(),
             header_timeout,
             deadline: Box::pin(tokio::time::sleep_until(deadline)),
             awaits_head: true,
             broken: false,
         };
-        (guarded, verdicts)
+        (guarded, faults)
     }
 
     /// Returns how many of the bytes may be passed on.
     fn watch(&mut self, bytes: &[u8]) -> usize {
-        let Self { framing, verdicts, .. } = self;
-        let believed = framing.follow(bytes, |verdict| verdicts.push(verdict));
+        let Self { framing, faults, .. } = self;
+        let believed = framing.follow(bytes, |verdict| faults.push(verdict));
         self.broken = believed < bytes.len();
         let awaits_head = self.framing.awaits_head();
         if awaits_head && !self.awaits_head {
@@ -172,5 +172,5 @@ macro_rules! writes_through {
     };
 }
 
-writes_through!(Begun);
+writes_through!(Rewind);
 writes_through!(Guarded);

@@ -21,36 +21,36 @@ pub(super) struct Streams(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     drain: DrainWatch,
-    patience: Duration,
+    write_timeout: Duration,
     open: AtomicUsize,
     begun: AtomicUsize,
     /// The stream that was begun last, until hyper hands over what runs it.
-    latest: Mutex<Option<Arc<Given>>>,
+    latest: Mutex<Option<Arc<LastFrame>>>,
 }
 
 /// When a piece of an answer was handed over; `None` while nothing waits to be taken.
 #[derive(Debug, Default)]
-struct Given(Mutex<Option<Instant>>);
+struct LastFrame(Mutex<Option<Instant>>);
 
 /// One stream, from request to the end of its answer.
 #[derive(Debug)]
 pub(super) struct Stream {
     streams: Streams,
-    given: Arc<Given>,
+    last_frame: Arc<LastFrame>,
 }
 
 /// An answer on its stream.
 #[derive(Debug)]
-pub(super) struct Carried<B> {
+pub(super) struct StreamBody<B> {
     inner: B,
     stream: Stream,
 }
 
 impl Streams {
-    pub(super) fn new(drain: DrainWatch, patience: Duration) -> Self {
+    pub(super) fn new(drain: DrainWatch, write_timeout: Duration) -> Self {
         Self(Arc::new(Shared {
             drain,
-            patience,
+            write_timeout,
             open: AtomicUsize::new(0),
             begun: AtomicUsize::new(0),
             latest: Mutex::default(),
@@ -60,16 +60,17 @@ impl Streams {
     pub(super) fn begin(&self) -> Stream {
         self.0.open.fetch_add(1, Ordering::Relaxed);
         self.0.begun.fetch_add(1, Ordering::Relaxed);
-        let given = Arc::<Given>::default();
-        *self.0.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&given));
-        Stream { streams: self.clone(), given }
+        let last_frame = Arc::<LastFrame>::default();
+        *self.0.latest.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Arc::clone(&last_frame));
+        Stream { streams: self.clone(), last_frame }
     }
 
-    /// Returns once nothing was open or begun for `patience`.
-    pub(super) async fn idle_for(&self, patience: Duration) {
+    /// Returns once nothing was open or begun for `timeout`.
+    pub(super) async fn idle_for(&self, timeout: Duration) {
         let mut begun = 0;
         loop {
-            tokio::time::sleep(patience).await;
+            tokio::time::sleep(timeout).await;
             let now = self.0.begun.load(Ordering::Relaxed);
             if self.0.open.load(Ordering::Relaxed) == 0 && now == begun {
                 return;
@@ -87,39 +88,39 @@ where
 {
     fn execute(&self, running: F) {
         let latest = self.0.latest.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let patience = self.0.patience;
+        let timeout = self.0.write_timeout;
         self.0.drain.finish(async move {
-            let Some(given) = latest else { return running.await };
+            let Some(last_frame) = latest else { return running.await };
             tokio::select! {
                 () = running => {}
-                () = given.not_taken_for(patience) => {
-                    tracing::debug!("answer not taken in time, stream reset");
+                () = last_frame.not_taken_for(timeout) => {
+                    tracing::debug!("response write timed out, stream reset");
                 }
             }
         });
     }
 }
 
-impl Given {
+impl LastFrame {
     fn set(&self, at: Option<Instant>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
 
-    async fn not_taken_for(&self, patience: Duration) {
+    async fn not_taken_for(&self, timeout: Duration) {
         loop {
-            let given = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            match given {
-                Some(at) if patience <= at.elapsed() => return,
-                Some(at) => tokio::time::sleep_until(at + patience).await,
-                None => tokio::time::sleep(patience).await,
+            let last_frame = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            match last_frame {
+                Some(at) if timeout <= at.elapsed() => return,
+                Some(at) => tokio::time::sleep_until(at + timeout).await,
+                None => tokio::time::sleep(timeout).await,
             }
         }
     }
 }
 
 impl Stream {
-    pub(super) fn carry<B>(self, inner: B) -> Carried<B> {
-        Carried { inner, stream: self }
+    pub(super) fn carry<B>(self, inner: B) -> StreamBody<B> {
+        StreamBody { inner, stream: self }
     }
 }
 
@@ -129,7 +130,7 @@ impl Drop for Stream {
     }
 }
 
-impl<B: Body + Unpin> Body for Carried<B> {
+impl<B: Body + Unpin> Body for StreamBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -140,7 +141,7 @@ impl<B: Body + Unpin> Body for Carried<B> {
         let this = self.get_mut();
         let frame = Pin::new(&mut this.inner).poll_frame(cx);
         let waits = matches!(frame, Poll::Ready(Some(Ok(_))));
-        this.stream.given.set(waits.then(Instant::now));
+        this.stream.last_frame.set(waits.then(Instant::now));
         frame
     }
 

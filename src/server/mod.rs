@@ -2,14 +2,14 @@
 //!
 //! Strict about framing, bounded in time and number. Knows nothing of what a request means.
 
-mod door;
+mod connection;
 mod framing;
 mod guard;
-mod patience;
+mod h2_streams;
 mod preface;
-mod streams;
 mod target;
 mod tls;
+mod write_timeout;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use std::{fmt, io};
 
 use tokio::sync::Semaphore;
 
-use self::door::Door;
+use self::connection::Connections;
 pub use self::tls::{Tls, TlsSetupError};
 use crate::config::ListenConfig;
 use crate::lifecycle::{DrainWatch, Phase};
@@ -29,8 +29,8 @@ use crate::pipeline::CurrentPipeline;
 pub struct Server {
     listener: Listener,
     tls: Option<Arc<Tls>>,
-    connections: Arc<Semaphore>,
-    door: Door,
+    places: Arc<Semaphore>,
+    connections: Connections,
 }
 
 impl fmt::Debug for Server {
@@ -57,8 +57,8 @@ impl Server {
         Self {
             listener,
             tls,
-            connections: Arc::new(Semaphore::new(config.max_connections)),
-            door: Door {
+            places: Arc::new(Semaphore::new(config.max_connections)),
+            connections: Connections {
                 pipeline,
                 drain,
                 header_timeout: config.header_timeout,
@@ -71,7 +71,7 @@ impl Server {
 
     /// Accepts connections until the process drains.
     pub async fn run(self) {
-        let mut drain = self.door.drain.clone();
+        let mut drain = self.connections.drain.clone();
         tokio::select! {
             () = self.accept_all() => {}
             () = drain.reached(Phase::Draining) => {}
@@ -80,7 +80,7 @@ impl Server {
 
     async fn accept_all(&self) {
         loop {
-            let place = Arc::clone(&self.connections)
+            let place = Arc::clone(&self.places)
                 .acquire_owned()
                 .await
                 .expect("the semaphore is never closed");
@@ -97,12 +97,12 @@ impl Server {
                     continue;
                 }
             };
-            let door = self.door.clone();
+            let connections = self.connections.clone();
             let tls = self.tls.as_ref().map(|tls| tls.acceptor());
             let caller = Caller { ip: peer.map(|peer| peer.ip()), tls: tls.is_some() };
-            self.door.drain.serve(async move {
+            self.connections.drain.serve(async move {
                 let _place = place;
-                door.welcome(socket, tls, caller).await;
+                connections.serve(socket, tls, caller).await;
             });
         }
     }

@@ -1,4 +1,4 @@
-//! Finds out which protocol a caller speaks that was not asked by ALPN.
+//! Detects which protocol a caller speaks when ALPN did not negotiate one.
 
 use std::io;
 
@@ -8,15 +8,15 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 /// Reads until it is certain whether the caller speaks HTTP/2 (RFC 9113 section 3.4). Returns
 /// what was read, and whether it does.
 pub(super) async fn detect<T: AsyncRead + Unpin>(mut stream: T) -> io::Result<(T, Bytes, bool)> {
-    let mut begin = [0; H2_PREFACE.len()];
+    let mut prefix = [0; H2_PREFACE.len()];
     let mut len = 0;
     loop {
-        let read = stream.read(&mut begin[len..]).await?;
+        let read = stream.read(&mut prefix[len..]).await?;
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         len += read;
-        let seen = &begin[..len];
+        let seen = &prefix[..len];
         if !H2_PREFACE.starts_with(seen) {
             return Ok((stream, Bytes::copy_from_slice(seen), false));
         }

@@ -19,7 +19,7 @@ pub(super) enum Fault {
     SeveralHosts,
     Fragment,
     /// Follows something that could not be followed.
-    Untold,
+    AfterUnknown,
 }
 
 impl Fault {
@@ -34,7 +34,7 @@ impl Fault {
             Self::NoHost => "no Host",
             Self::SeveralHosts => "more than one Host",
             Self::Fragment => "a fragment in the request target",
-            Self::Untold => "it follows a request of which the end is uncertain",
+            Self::AfterUnknown => "it follows a request of which the end is uncertain",
         }
     }
 }
@@ -103,65 +103,65 @@ impl Framing {
     /// may be believed: fewer than given when the framing of a body breaks.
     pub(super) fn follow(&mut self, bytes: &[u8], mut tell: impl FnMut(Verdict)) -> usize {
         let mut rest = bytes;
-        while let Some((first, behind)) = rest.split_first() {
-            match &mut self.state {
-                State::Lost => return bytes.len(),
-                State::Broken => return bytes.len() - rest.len(),
-                State::Between { cr, bare_lf } => {
-                    // Empty lines before a request line are to be skipped (RFC 9112 section 2.2).
-                    match first {
-                        b'\r' => *cr = true,
-                        b'\n' => {
-                            *bare_lf |= !*cr;
-                            *cr = false;
-                        }
-                        _ => {
-                            self.head.begin(*bare_lf);
-                            self.state = State::Head;
-                            continue;
-                        }
-                    }
-                    rest = behind;
-                }
-                State::Head => rest = self.follow_head(rest, &mut tell),
-                State::Length(left) | State::ChunkData(left) => {
-                    let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
-                    *left -= taken as u64;
-                    rest = rest.get(taken..).unwrap_or_default();
-                    if *left == 0 {
-                        let chunked = matches!(self.state, State::ChunkData(_));
-                        self.state = if chunked { State::ChunkEnd { cr: false } } else { BETWEEN };
-                    }
-                }
-                State::ChunkSize(line) => {
-                    self.state = line.next(*first);
-                    rest = behind;
-                }
-                State::ChunkEnd { cr } => {
-                    self.state = match (first, *cr) {
-                        (b'\r', false) => State::ChunkEnd { cr: true },
-                        (b'\n', true) => State::ChunkSize(SizeLine::default()),
-                        _ => State::Broken,
-                    };
-                    rest = behind;
-                }
-                State::Trailers { empty, cr } => {
-                    self.state = match (first, *cr, *empty) {
-                        (b'\n', true, true) => BETWEEN,
-                        (b'\n', true, false) => State::Trailers { empty: true, cr: false },
-                        (b'\n', false, _) | (_, true, _) => State::Broken,
-                        (b'\r', false, empty) => State::Trailers { empty, cr: true },
-                        (_, false, _) => State::Trailers { empty: false, cr: false },
-                    };
-                    rest = behind;
-                }
-            }
+        while !rest.is_empty() && self.state != State::Lost {
+            rest = self.step(rest, &mut tell);
             if self.state == State::Broken {
                 // The offending byte itself is not passed on either.
                 return (bytes.len() - rest.len()).saturating_sub(1);
             }
         }
         bytes.len()
+    }
+
+    /// Takes one byte, or as many as are alike; returns what is left.
+    fn step<'a>(&mut self, bytes: &'a [u8], tell: &mut impl FnMut(Verdict)) -> &'a [u8] {
+        let Some((first, rest)) = bytes.split_first() else { return bytes };
+        self.state = match self.state {
+            State::Head => return self.follow_head(bytes, tell),
+            State::Length(left) | State::ChunkData(left) => return self.skip(bytes, left),
+            // Empty lines before a request line are to be skipped (RFC 9112 section 2.2).
+            State::Between { bare_lf, .. } if *first == b'\r' => {
+                State::Between { cr: true, bare_lf }
+            }
+            State::Between { cr, bare_lf } if *first == b'\n' => {
+                State::Between { cr: false, bare_lf: bare_lf || !cr }
+            }
+            State::Between { bare_lf, .. } => {
+                self.head.begin(bare_lf);
+                self.state = State::Head;
+                return bytes;
+            }
+            State::ChunkSize(line) => line.next(*first),
+            State::ChunkEnd { cr } => match (first, cr) {
+                (b'\r', false) => State::ChunkEnd { cr: true },
+                (b'\n', true) => State::ChunkSize(SizeLine::default()),
+                _ => State::Broken,
+            },
+            State::Trailers { empty, cr } => match (first, cr, empty) {
+                (b'\n', true, true) => BETWEEN,
+                (b'\n', true, false) => State::Trailers { empty: true, cr: false },
+                (b'\n', false, _) | (_, true, _) => State::Broken,
+                (b'\r', false, empty) => State::Trailers { empty, cr: true },
+                (_, false, _) => State::Trailers { empty: false, cr: false },
+            },
+            State::Lost => State::Lost,
+            State::Broken => State::Broken,
+        };
+        rest
+    }
+
+    /// Takes what is at hand of the `left` bytes of a body or chunk.
+    fn skip<'a>(&mut self, bytes: &'a [u8], left: u64) -> &'a [u8] {
+        let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+        let left = left - taken as u64;
+        let chunked = matches!(self.state, State::ChunkData(_));
+        self.state = match (chunked, left) {
+            (true, 0) => State::ChunkEnd { cr: false },
+            (false, 0) => BETWEEN,
+            (true, left) => State::ChunkData(left),
+            (false, left) => State::Length(left),
+        };
+        bytes.get(taken..).unwrap_or_default()
     }
 
     fn follow_head<'a>(&mut self, bytes: &'a [u8], tell: &mut impl FnMut(Verdict)) -> &'a [u8] {

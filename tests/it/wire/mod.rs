@@ -9,4 +9,4 @@ mod h1_framing;
 mod h1_heads;
 mod h1_paths;
 mod h2;
-mod patience;
+mod timeouts;

@@ -27,25 +27,25 @@ pub(crate) enum Command {
         #[command(flatten)]
         config: ConfigFile,
     },
-    /// Check the configuration and print what would be in effect, secrets redacted.
+    /// Check the configuration and print what would be in effect, with secrets redacted.
     CheckConfig {
         #[command(flatten)]
         config: ConfigFile,
-        /// Also fetch the SSO's keys and reach the token endpoint and KooDrive.
+        /// Also fetch the SSO's keys and contact the token endpoint and KooDrive.
         #[arg(long)]
         online: bool,
     },
-    /// Apply the preverify rules to a batch before anyone sends it.
+    /// Apply the preverify rules to a batch before it is sent.
     CheckBatch {
         /// The batch; `-` reads standard input.
         #[arg(default_value = "-")]
         file: PathBuf,
-        /// Rules other than the defaults.
+        /// The configuration whose rules apply; without it, the default rules.
         #[arg(long)]
         config: Option<PathBuf>,
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
-        /// `zh` for Chinese findings.
+        /// Language of the findings: `en` or `zh`.
         #[arg(long, default_value = "en")]
         language: String,
     },
@@ -53,7 +53,7 @@ pub(crate) enum Command {
     Explain {
         #[command(flatten)]
         config: ConfigFile,
-        /// A file that holds the SSO token.
+        /// The file that holds the SSO token.
         #[arg(long)]
         token_file: PathBuf,
         /// Method and path, for example 'POST /koodrive/ose/v1/users/batchimport/preverify'.
@@ -64,7 +64,7 @@ pub(crate) enum Command {
     },
     /// Wait until a gateway is ready.
     WaitReady {
-        /// Its admin address: `host:port` or `unix:/path`.
+        /// Admin address of the gateway: `host:port` or `unix:/path`.
         #[arg(
             long,
             value_name = "ADDR",
@@ -72,10 +72,10 @@ pub(crate) enum Command {
             default_value = "127.0.0.1:9901"
         )]
         admin: ListenAddress,
-        /// Ask only whether it is alive, as a liveness probe does: yes also while it is not ready.
+        /// Only check that it is alive, as a liveness probe does; it need not be ready.
         #[arg(long)]
         live: bool,
-        /// How long to wait; `0s` asks once.
+        /// How long to wait; `0s` checks once.
         #[arg(long, default_value = "30s", value_parser = duration)]
         timeout: Duration,
     },
@@ -84,22 +84,22 @@ pub(crate) enum Command {
     /// Print a completion script for a shell.
     #[command(hide = true)]
     Completions { shell: Shell },
-    /// Print the manual page, in roff: of the program, or of one command.
+    /// Print the manual page of the program, or of one command, in roff.
     #[command(hide = true)]
     Man { command: Option<String> },
 }
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  well
-  1  the answer is no: malformed batch, refused call, not ready in time, --online failed
-  2  usage or configuration
-  3  failure at run time, such as an address that is taken
+  0  success
+  1  refused or not ready: malformed batch, refused call, not ready in time, --online failed
+  2  wrong usage or configuration
+  3  failure at run time, such as an address already in use
 
 Every key of the configuration can be set from the environment as
-KOODRIVE_GATEWAY__<TABLE>__<KEY>; config-schema lists them.";
+KOODRIVE_GATEWAY__<TABLE>__<KEY>; config-schema lists the keys.";
 
-/// Which configuration file.
+/// Where the configuration is.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ConfigFile {
     /// The configuration file.

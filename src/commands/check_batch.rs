@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use koodrive_gateway::config::ValidateConfig;
 use koodrive_gateway::validate::{BatchRules, Language, Report};
 
-use super::{NO, failed, load};
+use super::{NO, failed, load, unreadable};
 use crate::cli::Format;
 
 pub(super) fn run(file: &Path, config: Option<&Path>, format: Format, language: &str) -> ExitCode {
@@ -19,10 +19,7 @@ pub(super) fn run(file: &Path, config: Option<&Path>, format: Format, language: 
     };
     let body = match read(file, rules.max_body()) {
         Ok(body) => body,
-        Err(error) => {
-            eprint!("{}: ", file.display());
-            return failed(&error);
-        }
+        Err(error) => return unreadable(file, &error),
     };
     if rules.max_body() < body.len() {
         eprintln!("{}: larger than validate.max_body ({} bytes)", file.display(), rules.max_body());
@@ -47,7 +44,7 @@ pub(super) fn run(file: &Path, config: Option<&Path>, format: Format, language: 
     if verdict.is_ok() { ExitCode::SUCCESS } else { NO }
 }
 
-/// One byte more than allowed tells that it is too much.
+/// One byte more than allowed shows that it is too large.
 fn read(file: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
     let mut body = Vec::new();
     let limit = bytes_max as u64 + 1;

@@ -1,4 +1,4 @@
-//! `check-config`: what would be in effect, or what is wrong.
+//! `check-config`: what would be in effect, or everything that is wrong.
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -12,7 +12,7 @@ use koodrive_gateway::telemetry::chain;
 use koodrive_gateway::validate::{BatchRules, Language, Report};
 use koodrive_gateway::{call, token};
 
-use super::{NO, failed, load};
+use super::{NO, load, unreadable};
 
 pub(super) fn run(path: &Path, token_file: &Path, call: &str, body: Option<&Path>) -> ExitCode {
     let config = match load(path) {
@@ -21,21 +21,21 @@ pub(super) fn run(path: &Path, token_file: &Path, call: &str, body: Option<&Path
     };
     let token = match std::fs::read_to_string(token_file) {
         Ok(token) => token,
-        Err(error) => {
-            eprint!("{}: ", token_file.display());
-            return failed(&error);
-        }
+        Err(error) => return unreadable(token_file, &error),
     };
-    let body = match body.map(std::fs::read).transpose() {
-        Ok(body) => body,
-        Err(error) => return failed(&error),
+    let body = match body {
+        Some(file) => match std::fs::read(file) {
+            Ok(body) => Some(body),
+            Err(error) => return unreadable(file, &error),
+        },
+        None => None,
     };
     let Some((method, target)) = call.split_once(' ') else {
         eprintln!("expected a call such as 'POST {}', found {call:?}", call::PREVERIFY_PATH);
         return ExitCode::from(2);
     };
     let Ok(method) = Method::from_bytes(method.as_bytes()) else {
-        eprintln!("expected a method such as GET or POST");
+        eprintln!("expected a method such as GET or POST, found {method:?}");
         return ExitCode::from(2);
     };
     let Some(plan) = explain_call(&config, &method, target) else { return NO };
@@ -59,7 +59,7 @@ fn explain_call(config: &Config, method: &Method, target: &str) -> Option<CallPl
             Some(CallPlan::Preverify)
         }
         Ok(CallPlan::Passthrough) => {
-            println!("  below {prefix} and not preverify: streamed through untouched");
+            println!("  below {prefix} and not preverify: streamed through unchanged");
             Some(CallPlan::Passthrough)
         }
         Err(CallRefused::Method { allow }) => {
@@ -114,13 +114,13 @@ fn explain_limit(config: &Config, plan: CallPlan, caller: &Accepted) {
         "  whole process: {} calls a second (burst {}), {} at once",
         limit.total_calls_per_second, limit.total_burst, limit.concurrent
     );
-    println!("  what is left of them only the running gateway knows");
+    println!("  how much is left of them is known only to the running gateway");
 }
 
 fn explain_validate(config: &Config, plan: CallPlan, body: Option<&[u8]>) -> bool {
     println!("validate");
     if plan == CallPlan::Passthrough {
-        println!("  for preverify only: the body is not read");
+        println!("  for preverify only: the gateway does not look into the body");
         return true;
     }
     match config.validate.mode {

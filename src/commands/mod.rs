@@ -1,11 +1,11 @@
-//! One file per command. Exit codes: 0 well, 1 the answer is no, 2 usage or configuration,
-//! 3 failure at run time.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "commands talk to a person")]
+//! One file per command. Exit codes: 0 success, 1 refused or not ready, 2 wrong usage or
+//! configuration, 3 failure at run time.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "commands write for people")]
 
 mod check_batch;
 mod check_config;
 mod explain;
-mod papers;
+mod generate;
 mod run;
 mod wait_ready;
 
@@ -19,6 +19,7 @@ use koodrive_gateway::telemetry::chain;
 
 use crate::cli::{Cli, Command};
 
+/// Refused, or not ready.
 const NO: ExitCode = ExitCode::FAILURE;
 
 pub(crate) fn run(cli: Cli) -> ExitCode {
@@ -39,12 +40,12 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
             println!("{:#}", config::schema());
             ExitCode::SUCCESS
         }
-        Command::Completions { shell } => papers::completions(shell),
-        Command::Man { command } => papers::man(command.as_deref()),
+        Command::Completions { shell } => generate::completions(shell),
+        Command::Man { command } => generate::man(command.as_deref()),
     }
 }
 
-/// The configuration, or the exit code after everything that is wrong was told.
+/// The configuration, or the exit code once everything that is wrong with it was printed.
 fn load(path: &Path) -> Result<Loaded, ExitCode> {
     config::load(path, config::environment()).map_err(|error| {
         eprintln!("{error}");
@@ -52,7 +53,13 @@ fn load(path: &Path) -> Result<Loaded, ExitCode> {
     })
 }
 
-/// Tells a failure at run time.
+/// Prints that a file named on the command line cannot be read.
+fn unreadable(file: &Path, error: &std::io::Error) -> ExitCode {
+    eprintln!("koodrive-gateway: cannot read {}: {error}", file.display());
+    ExitCode::from(3)
+}
+
+/// Prints a failure at run time.
 fn failed(error: &dyn std::error::Error) -> ExitCode {
     eprintln!("koodrive-gateway: {}", chain(error));
     ExitCode::from(3)

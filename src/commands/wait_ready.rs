@@ -1,4 +1,4 @@
-//! `wait-ready`: exit 0 once a gateway is ready, or alive.
+//! `wait-ready`: exits with 0 once a gateway is ready, or alive.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};

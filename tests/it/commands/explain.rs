@@ -65,8 +65,8 @@ async fn a_good_call_is_explained_stage_by_stage() {
     said.expect(
         0,
         &[
-            "call\n  below /koodrive/ and not preverify: streamed through untouched\n",
-            "limit\n  for preverify only\nvalidate\n  for preverify only: the body is not read\n",
+            "call\n  below /koodrive/ and not preverify: streamed through unchanged\n",
+            "limit\n  for preverify only\nvalidate\n  for preverify only: the gateway does not look into the body\n",
             "/koodrive/ose/v1/userList?limit=1\n",
         ],
     );

@@ -5,7 +5,7 @@
 mod batch;
 mod config;
 mod explain;
-mod papers;
+mod generated;
 mod ready;
 mod usage;
 

@@ -1,4 +1,4 @@
-//! Dashboard, alerts and the README's tables against a gateway that has served calls.
+//! Dashboard, alerts and the operators' tables against a gateway that has served calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use koodrive_gateway::rejection;
 use koodrive_gateway::telemetry::{CallName, Decision, Origin, Policy, ReloadOutcome, TokenSource};
 use serde_json::Value;
 
-use super::{code, readme_table, text_of, words};
+use super::{OPERATORS, README, code, table, text_of, words};
 use crate::open_metrics;
 use crate::open_metrics::Family;
 use crate::support::world::{GOOD_BATCH, World};
@@ -130,11 +130,11 @@ fn is_key(line: &str) -> bool {
 }
 
 #[tokio::test]
-async fn the_readme_lists_every_metric_with_its_labels_and_no_other() {
+async fn the_operators_readme_lists_every_metric_with_its_labels_and_no_other() {
     let world = World::start().await;
     let families = families(&world).await;
     let mut told = BTreeMap::new();
-    for row in readme_table(COMPARED, 0) {
+    for row in table(OPERATORS, COMPARED, 0) {
         let labels: BTreeSet<String> = code(&row[1])
             .into_iter()
             // Words in code marks that are values, not labels.
@@ -159,13 +159,15 @@ async fn the_readme_lists_every_metric_with_its_labels_and_no_other() {
     let mut names: BTreeSet<String> =
         families.iter().flat_map(|(name, family)| series(name, family)).collect();
     names.extend(families.keys().cloned());
-    for word in words(&text_of("README.md"), PREFIX) {
-        assert!(names.contains(word), "README: no metric {word}");
+    for path in [README, OPERATORS] {
+        for word in words(&text_of(path), PREFIX) {
+            assert!(names.contains(word), "{path}: no metric {word}");
+        }
     }
 }
 
 #[tokio::test]
-async fn the_readme_lists_the_fields_of_an_access_line_in_their_order() {
+async fn the_operators_readme_lists_the_fields_of_an_access_line_in_their_order() {
     let world = World::start().await;
     let reply = world.caller("alice").preverify(GOOD_BATCH).await;
     let logs = &world.gateway.logs;
@@ -178,7 +180,7 @@ async fn the_readme_lists_the_fields_of_an_access_line_in_their_order() {
         .split(",\"")
         .map(|field| field.trim_start_matches('"').split('"').next().unwrap().to_owned())
         .collect();
-    let table = readme_table(COMPARED, 1);
-    let told: Vec<_> = table.iter().flat_map(|row| code(&row[0])).collect();
+    let rows = table(OPERATORS, COMPARED, 1);
+    let told: Vec<_> = rows.iter().flat_map(|row| code(&row[0])).collect();
     assert_eq!(told, written);
 }

@@ -18,6 +18,11 @@ fn text_of(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// For those who write tools, and for the first look.
+const README: &str = "README.md";
+/// For those who operate the gateway.
+const OPERATORS: &str = "deploy/README.md";
+
 /// README.md and every file below `deploy/`, with its path.
 fn documents() -> Vec<(PathBuf, String)> {
     fn walk(folder: &Path, into: &mut Vec<PathBuf>) {
@@ -42,10 +47,11 @@ fn words<'t>(text: &'t str, prefix: &'t str) -> BTreeSet<&'t str> {
         .collect()
 }
 
-/// The rows of the README's table after this comment, cells without blanks and code marks.
-fn readme_table(comment: &str, which: usize) -> Vec<Vec<String>> {
-    let readme = text_of("README.md");
-    let after = readme.split(comment).nth(which + 1).expect("the comment stands in the README");
+/// The rows of the file's `which`th table after this comment, cells without blanks.
+fn table(path: &str, comment: &str, which: usize) -> Vec<Vec<String>> {
+    let text = text_of(path);
+    let after = text.split(comment).nth(which + 1);
+    let after = after.unwrap_or_else(|| panic!("{path}: no {comment}"));
     let rows = after.lines().skip_while(|line| !line.starts_with('|'));
     let rows = rows.take_while(|line| line.starts_with('|')).skip(2);
     rows.map(|row| {

@@ -1,25 +1,24 @@
-//! What README.md says of commands, keys and rejections.
+//! What the two READMEs say of commands, keys and rejections.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 
 use koodrive_gateway::config::{Config, ENVIRONMENT_PREFIX, Key, Origin, Shape, keys};
 use koodrive_gateway::rejection;
 
-use super::{code, documents, readme_table, text_of, words};
+use super::{OPERATORS, README, code, documents, table, text_of, words};
 use crate::support::scratch::Scratch;
 
 #[test]
 fn the_rejection_table_is_the_programs() {
     let told: BTreeMap<_, _> =
-        readme_table("<!-- this table is compared with the program by a test -->", 0)
+        table(README, "<!-- this table is compared with the program by a test -->", 0)
             .into_iter()
             .map(|row| {
-                let status: u32 = row[0].parse().unwrap();
-                let number: u32 = row[1].parse().unwrap();
-                assert_eq!(number / 1000, status, "{row:?}");
-                assert_eq!(row.len(), 6, "{row:?}");
-                (code(&row[2])[0].to_owned(), (number, row[3].clone()))
+                assert_eq!(row.len(), 4, "{row:?}");
+                let number: u32 = row[0].parse().unwrap();
+                (code(&row[1])[0].to_owned(), (number, row[2].clone()))
             })
             .collect();
     assert_eq!(told, rows_in_source());
@@ -62,7 +61,7 @@ fn rows_in_source() -> BTreeMap<String, (u32, String)> {
 
 #[test]
 fn the_complete_configuration_is_one() {
-    let readme = text_of("README.md");
+    let readme = text_of(README);
     let (_, after) = readme.split_once("<!-- this example is parsed by a test -->").unwrap();
     let document = after.split("```toml").nth(1).unwrap().split("```").next().unwrap();
     let scratch = Scratch::new().unwrap();
@@ -72,22 +71,24 @@ fn the_complete_configuration_is_one() {
 }
 
 #[test]
-fn keys_named_in_the_readme_exist() {
-    let readme = text_of("README.md");
-    let mut seen = 0;
-    for word in readme.split('`').skip(1).step_by(2) {
-        let name = word.trim_matches(['[', ']']);
-        let name = name.split([' ', '=']).next().unwrap_or_default();
-        let mut segments = name.split('.');
-        let Some(first) = segments.next() else { continue };
-        let dotted = name.contains('.') || word.starts_with('[');
-        if SPANS.contains(&name) || !dotted || !keys().iter().any(|key| key.name == first) {
-            continue;
+fn keys_named_in_the_readmes_exist() {
+    for (path, least) in [(README, 25), (OPERATORS, 15)] {
+        let text = text_of(path);
+        let mut seen = 0;
+        for word in text.split('`').skip(1).step_by(2) {
+            let name = word.trim_matches(['[', ']']);
+            let name = name.split([' ', '=']).next().unwrap_or_default();
+            let mut segments = name.split('.');
+            let Some(first) = segments.next() else { continue };
+            let dotted = name.contains('.') || word.starts_with('[');
+            if SPANS.contains(&name) || !dotted || !keys().iter().any(|key| key.name == first) {
+                continue;
+            }
+            assert!(is_key(keys(), name), "{path}: no key `{name}`");
+            seen += 1;
         }
-        assert!(is_key(keys(), name), "README: no key `{name}`");
-        seen += 1;
+        assert!(least <= seen, "{path}: {seen}");
     }
-    assert!(40 < seen, "{seen}");
 }
 
 fn is_key(known: &[Key], name: &str) -> bool {
@@ -137,7 +138,7 @@ fn the_readme_lists_every_command() {
         .filter(|name| *name != "help")
         .collect();
     assert!(5 < listed.len(), "{help}");
-    let readme = text_of("README.md");
+    let readme = text_of(README);
     for name in &listed {
         assert!(readme.contains(&format!("| `koodrive-gateway {name}")), "README: {name}");
     }
@@ -148,23 +149,35 @@ fn the_readme_lists_every_command() {
 }
 
 #[test]
-fn files_and_headings_linked_in_the_readme_exist() {
-    let readme = text_of("README.md");
-    let headings: Vec<_> = readme
-        .lines()
-        .filter_map(|line| line.strip_prefix("## "))
-        .map(|heading| format!("#{}", heading.to_lowercase().replace(' ', "-")))
-        .collect();
-    let mut seen = 0;
-    for rest in readme.split("](").skip(1) {
-        let target = rest.split(')').next().unwrap();
-        let exists = if target.starts_with('#') {
-            headings.iter().any(|heading| heading == target)
-        } else {
-            super::repository().join(target).exists()
-        };
-        assert!(exists, "{target}");
-        seen += 1;
+fn files_and_headings_linked_in_the_readmes_exist() {
+    for (path, least) in [(README, 15), (OPERATORS, 20)] {
+        let text = text_of(path);
+        let beside = super::repository().join(path).parent().unwrap().to_owned();
+        let mut seen = 0;
+        for rest in text.split("](").skip(1) {
+            let target = rest.split(')').next().unwrap();
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            let file = if file.is_empty() { path.into() } else { beside.join(file) };
+            let file = super::repository().join(file);
+            assert!(file.exists(), "{path}: {target}");
+            let has = heading.is_empty() || headings_of(&file).iter().any(|known| known == heading);
+            assert!(has, "{path}: {target}");
+            seen += 1;
+        }
+        assert!(least <= seen, "{path}: {seen}");
     }
-    assert!(20 < seen, "{seen}");
+}
+
+/// As a link names them.
+fn headings_of(path: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let headings = text.lines().filter_map(|line| line.strip_prefix("## "));
+    headings.map(|heading| heading.to_lowercase().replace(' ', "-").replace(',', "")).collect()
+}
+
+/// It is for the first look; what only an operator wants to know belongs into `deploy/README.md`.
+#[test]
+fn the_readme_stays_short() {
+    let bytes = text_of(README).len();
+    assert!(bytes <= 20 * 1024, "README.md has {bytes} bytes");
 }

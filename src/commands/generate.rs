@@ -1,4 +1,4 @@
-//! `completions` and `man`: what the command line says of itself, for shells and for `man`.
+//! `completions` and `man`: generated from the command line, for shells and for `man`.
 
 use std::io;
 use std::io::Write as _;
@@ -16,7 +16,7 @@ pub(super) fn completions(shell: Shell) -> ExitCode {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut script);
-    tell(&script)
+    print(&script)
 }
 
 pub(super) fn man(command: Option<&str>) -> ExitCode {
@@ -28,19 +28,19 @@ pub(super) fn man(command: Option<&str>) -> ExitCode {
         Some(name) => program.find_subcommand(name),
     };
     let Some(about) = about else {
-        eprintln!("koodrive-gateway: no such command");
+        eprintln!("koodrive-gateway: no such command; see koodrive-gateway --help");
         return ExitCode::from(2);
     };
     let mut page = Vec::new();
     let about = about.clone().version(env!("CARGO_PKG_VERSION"));
     match Man::new(about).manual("koodrive-gateway").render(&mut page) {
-        Ok(()) => tell(&page),
+        Ok(()) => print(&page),
         Err(error) => failed(&error),
     }
 }
 
-/// A reader that has seen enough is no failure.
-fn tell(text: &[u8]) -> ExitCode {
+/// A reader that closes the pipe early is no failure.
+fn print(text: &[u8]) -> ExitCode {
     match io::stdout().write_all(text) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => failed(&error),
         _ => ExitCode::SUCCESS,

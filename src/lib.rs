@@ -53,6 +53,7 @@ pub mod body;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod digest;
 pub mod lifecycle;
 pub mod listener;
 pub mod telemetry;

@@ -4,13 +4,13 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 
 use super::json;
+use crate::digest;
 
 /// Who calls, for logs and limits: a digest of issuer and subject, 32 hex digits when shown.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,25 +18,12 @@ pub struct CallerId([u8; 16]);
 
 impl CallerId {
     pub fn of(issuer: &str, subject: &str) -> Self {
-        Self(digest_of([issuer.as_bytes(), subject.as_bytes()]))
+        Self(digest::half_of([issuer.as_bytes(), subject.as_bytes()]))
     }
 
     pub fn to_bytes(self) -> [u8; 16] {
         self.0
     }
-}
-
-/// The first half of SHA-256 over length-prefixed fields: "a"+"bc" differs from "ab"+"c".
-pub(super) fn digest_of<const N: usize>(fields: [&[u8]; N]) -> [u8; 16] {
-    let mut context = digest::Context::new(&digest::SHA256);
-    for field in fields {
-        context.update(&(field.len() as u64).to_be_bytes());
-        context.update(field);
-    }
-    let whole = context.finish();
-    let mut half = [0; 16];
-    half.copy_from_slice(whole.as_ref().first_chunk::<16>().expect("SHA-256 has 32 bytes"));
-    half
 }
 
 impl fmt::Display for CallerId {

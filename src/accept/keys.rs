@@ -18,10 +18,10 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::algorithms::Algorithms;
-use super::identity::digest_of;
 use super::token::KID_BYTES_MAX;
 use super::{algorithms, json, roca};
 use crate::config::SignatureAlgorithm;
+use crate::digest;
 
 /// What makes a key this key: its id, its algorithms, its material.
 pub(super) type Fingerprint = [u8; 16];
@@ -195,7 +195,7 @@ fn read_key(jwk: &Jwk) -> Result<VerifyKey, SkipReason> {
     };
     let id = kid.unwrap_or_default();
     let bits = algorithms.bits().to_be_bytes();
-    let fingerprint = digest_of([id.as_bytes(), &bits, &material]);
+    let fingerprint = digest::half_of([id.as_bytes(), &bits, &material]);
     Ok(VerifyKey { kid: kid.map(Box::from), algorithms, fingerprint, key })
 }
 

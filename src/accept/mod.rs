@@ -40,13 +40,13 @@ pub use verified::VerifiedTokens;
 
 use self::algorithms::Algorithms;
 use self::claims::ClaimRules;
-use self::identity::digest_of;
 use self::jwks::{IssuerKeys, KeyFault, KeySettings};
 use self::keys::{Fingerprint, VerifyKey};
 use self::token::Jws;
 use self::verified::{TokenDigest, Verified};
 use crate::clock::Clock;
 use crate::config::{AcceptConfig, IssuerConfig, SignatureAlgorithm};
+use crate::digest;
 
 /// Accepts calls under one configuration.
 #[derive(Clone)]
@@ -164,7 +164,7 @@ impl Issuer {
             name: Arc::clone(&keys.issuer),
             algorithms: config.algorithms.iter().copied().collect(),
             rules: ClaimRules::new(Arc::clone(&keys.issuer), config),
-            rules_digest: digest_of([&written]),
+            rules_digest: digest::half_of([written.as_slice()]),
             keys,
         }
     }

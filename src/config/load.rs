@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use aws_lc_rs::digest;
 use serde::Deserialize as _;
 
 use super::environment::ENVIRONMENT_PREFIX;
@@ -11,6 +10,7 @@ use super::error::{ConfigError, Origin, Problem};
 use super::read::Reading;
 use super::sections::Config;
 use super::{check, document, environment, files, read};
+use crate::digest::Fields;
 
 /// A checked configuration, with the contents of all files it names.
 #[derive(Clone, Debug)]
@@ -80,8 +80,8 @@ pub(super) fn attempt(path: &Path, variables: &[(String, String)]) -> Attempt {
         }
         Err(error) => {
             let reason = format!("cannot read the configuration: {}", files::cause(&error));
-            let mut digest = Digest::new();
-            digest.add(&reason);
+            let mut digest = Fields::new();
+            digest.add(reason.as_bytes());
             let origin = Origin::Default;
             let reason = format!("{file_name}: {reason}");
             let problem = Problem { origin, key: String::new(), reason };
@@ -91,11 +91,11 @@ pub(super) fn attempt(path: &Path, variables: &[(String, String)]) -> Attempt {
 }
 
 fn parse(text: &str, file_name: &str, base: &Path, variables: &[(String, String)]) -> Attempt {
-    let mut digest = Digest::new();
-    digest.add(text);
+    let mut digest = Fields::new();
+    digest.add(text.as_bytes());
     for (name, value) in variables {
-        digest.add(name);
-        digest.add(value);
+        digest.add(name.as_bytes());
+        digest.add(value.as_bytes());
     }
     let (mut root, mut found) = document::parse(text, file_name);
     if !found.is_empty() {
@@ -126,15 +126,15 @@ fn read_files(
     config: &mut Config,
     base: &Path,
     reading: &Reading,
-    digest: &mut Digest,
+    digest: &mut Fields,
     found: &mut Vec<Problem>,
 ) {
     for (key, mut file) in config.files_mut() {
         let outcome = file.read(base);
-        digest.add(file.content());
+        digest.add(file.content().as_bytes());
         let Err(error) = outcome else { continue };
         let cause = files::cause(&error);
-        digest.add(&cause);
+        digest.add(cause.as_bytes());
         let path = base.join(file.path()).display().to_string();
         let reason = if path.contains(files::CONTENT) || path.contains('\n') {
             "expected the path of a file, found its content".to_owned()
@@ -143,25 +143,5 @@ fn read_files(
         };
         let origin = reading.origins.get(&key).cloned().unwrap_or(Origin::Default);
         found.push(Problem { origin, key, reason });
-    }
-}
-
-/// SHA-256 of length-prefixed texts.
-struct Digest(digest::Context);
-
-impl Digest {
-    fn new() -> Self {
-        Self(digest::Context::new(&digest::SHA256))
-    }
-
-    fn add(&mut self, text: &str) {
-        self.0.update(&(text.len() as u64).to_be_bytes());
-        self.0.update(text.as_bytes());
-    }
-
-    fn finish(self) -> [u8; 32] {
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(self.0.finish().as_ref());
-        bytes
     }
 }

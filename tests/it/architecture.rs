@@ -48,10 +48,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("rejection", &["forward", "token", "validate", "limit", "accept", "call", "trace_id", "body"]),
     ("forward", &["token", "trace_id", "client", "body", "config", "trace_context"]),
-    ("token", &["accept", "client", "lifecycle", "body", "clock", "config", "trace_context"]),
+    (
+        "token",
+        &["accept", "client", "lifecycle", "body", "clock", "config", "digest", "trace_context"],
+    ),
     ("validate", &["config"]),
     ("limit", &["accept", "lifecycle", "clock", "config"]),
-    ("accept", &["client", "lifecycle", "body", "clock", "config", "trace_context"]),
+    ("accept", &["client", "lifecycle", "body", "clock", "config", "digest", "trace_context"]),
     ("telemetry", &["client", "body", "clock", "config", "trace_context"]),
     ("client", &["body", "config"]),
     ("listener", &["config"]),
@@ -61,7 +64,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("trace_context", &[]),
     ("body", &[]),
     ("clock", &[]),
-    ("config", &[]),
+    ("config", &["digest"]),
+    ("digest", &[]),
 ];
 
 #[test]

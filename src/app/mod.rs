@@ -210,7 +210,7 @@ async fn housekeeping(stores: Arc<Stores>) {
     loop {
         tokio::select! {
             _ = sweep.tick() => stores.limits.sweep(),
-            _ = tidy.tick() => stores.verified().tidy().await,
+            _ = tidy.tick() => stores.tidy().await,
         }
     }
 }

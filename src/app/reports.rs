@@ -71,7 +71,7 @@ pub(super) fn of_exchanges(
         }
         telemetry.exchange(&telemetry::Exchange {
             span: report.span,
-            parent: report.parent,
+            parent: Some(report.parent),
             started: report.started,
             ended: report.ended,
             outcome: report.outcome.as_str(),

@@ -120,6 +120,12 @@ impl Stores {
         }
     }
 
+    /// Counts what the caches hold, and lets go of what has expired.
+    pub(super) async fn tidy(&self) {
+        self.verified.tidy().await;
+        self.tokens.tidy().await;
+    }
+
     pub(super) fn verified(&self) -> &VerifiedTokens {
         &self.verified
     }

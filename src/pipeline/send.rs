@@ -134,7 +134,7 @@ impl Pipeline {
         let issued = self.tokens.token_for(accepted, self.clock.now(), &span).await;
         match issued {
             Ok(issued) => {
-                walk.record.token(source_name(issued.source), issued.leader);
+                walk.record.token(source_name(issued.source), issued.exchange);
                 walk.record.end(Stage::Token);
                 Ok(issued)
             }
@@ -169,7 +169,6 @@ fn source_name(source: TokenSource) -> telemetry::TokenSource {
         TokenSource::Joined => telemetry::TokenSource::Joined,
         TokenSource::Exchanged => telemetry::TokenSource::Exchanged,
         TokenSource::Refreshed => telemetry::TokenSource::Refreshed,
-        TokenSource::Denied => telemetry::TokenSource::Denied,
     }
 }
 

@@ -1,9 +1,18 @@
 //! Flights: one exchange per key, however many calls wait for it.
 //!
-//! Whoever asks first starts a flight and waits like everyone else; the exchange itself runs
-//! detached, so that a hang-up costs nobody anything. All who wait get the same landing, failures
+//! Whoever asks first leads a flight and waits like everyone else; the exchange itself runs
+//! detached, so that a hang-up costs nobody anything. All who wait get the same outcome, failures
 //! too, and a failure is remembered for a moment, so that a thousand callers do not try one after
 //! the other. Knows nothing of what is exchanged.
+//!
+//! ```text
+//!             join_or_lead                      leader ends it
+//!  nobody ────────────────▶ under way ──┬── token ───▶ nobody (the token is in the cache)
+//!     ▲     Led             │  ▲        ├── failure ─▶ remembered ──┐ join_or_lead: Failed
+//!     │                     └──┘        └── dropped ─▶ nobody       │
+//!     │                  Joined: waits     (lost: all who wait fail)│
+//!     └──────────────────────────── its time is over ◀──────────────┘
+//! ```
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,13 +20,14 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::cache::{CacheKey, CachedToken};
+use super::cache::CachedToken;
 use super::error::TokenError;
+use super::key::CacheKey;
 use crate::trace_context::SpanContext;
 
 /// How a flight ended.
 #[derive(Clone, Debug)]
-pub(super) struct Landing {
+pub(super) struct Outcome {
     pub(super) result: Result<Arc<CachedToken>, TokenError>,
     /// What the leader did for it.
     pub(super) work: Work,
@@ -26,7 +36,7 @@ pub(super) struct Landing {
 /// What a leader did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Work {
-    /// Nothing: another flight had landed just before.
+    /// Nothing: another flight had ended just before.
     Found,
     /// Exchanged for a caller who had no token.
     First,
@@ -37,19 +47,13 @@ pub(super) enum Work {
 /// All flights under way, and the failures remembered. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Flights {
-    board: Arc<Mutex<Board>>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Debug, Default)]
-struct Board {
-    flights: HashMap<CacheKey, Flight>,
+struct State {
+    under_way: HashMap<CacheKey, Waiter>,
     failures: HashMap<CacheKey, Failure>,
-}
-
-#[derive(Debug)]
-struct Flight {
-    span: SpanContext,
-    landing: watch::Receiver<Option<Landing>>,
 }
 
 #[derive(Debug)]
@@ -60,116 +64,112 @@ struct Failure {
 
 /// What a caller without a fresh token finds.
 #[derive(Debug)]
-pub(super) enum Boarding {
+pub(super) enum Flight {
     /// The last attempt for this key failed a moment ago.
     Failed(TokenError),
-    /// A flight is under way.
-    Joined(Seat),
-    /// Nobody flies yet: fly the departure, then the seat learns the landing.
-    Leading(Seat, Departure),
+    /// Somebody leads already.
+    Joined(Waiter),
+    /// Nobody did: run the exchange, end the flight, and the waiter learns the outcome.
+    Led(Waiter, Leader),
 }
 
-/// A place to wait for a landing.
-#[derive(Debug)]
-pub(super) struct Seat {
+/// Waits for an outcome.
+#[derive(Clone, Debug)]
+pub(super) struct Waiter {
     /// The exchange waited for.
     pub(super) span: SpanContext,
-    landing: watch::Receiver<Option<Landing>>,
+    outcome: watch::Receiver<Option<Outcome>>,
 }
 
-/// The duty to land. Dropped without, it lands as lost, so that nobody waits for ever.
+/// The duty to end a flight. Dropped without, it ends as lost, so that nobody waits for ever.
 #[derive(Debug)]
-pub(super) struct Departure {
+pub(super) struct Leader {
     flights: Flights,
     pub(super) key: CacheKey,
     pub(super) span: SpanContext,
-    landing: watch::Sender<Option<Landing>>,
+    outcome: watch::Sender<Option<Outcome>>,
 }
 
 impl Flights {
-    /// Boards the flight of `key`, or starts one whose exchange is `span()`.
+    /// Joins the flight of `key`, or starts one whose exchange is `span()`.
     /// `now` is monotonic time.
-    pub(super) fn board(
+    pub(super) fn join_or_lead(
         &self,
         key: CacheKey,
         now: Duration,
         span: impl FnOnce() -> SpanContext,
-    ) -> Boarding {
-        let mut board = self.lock();
-        if let Some(flight) = board.flights.get(&key) {
-            let landing = flight.landing.clone();
-            return Boarding::Joined(Seat { span: flight.span, landing });
+    ) -> Flight {
+        let mut state = self.lock();
+        if let Some(waiter) = state.under_way.get(&key) {
+            return Flight::Joined(waiter.clone());
         }
-        if let Some(failure) = board.failures.get(&key) {
+        if let Some(failure) = state.failures.get(&key) {
             if now < failure.until {
-                return Boarding::Failed(
-                    failure.error.after_waiting(failure.until.saturating_sub(now)),
-                );
+                let left = failure.until.saturating_sub(now);
+                return Flight::Failed(failure.error.after_waiting(left));
             }
-            board.failures.remove(&key);
+            state.failures.remove(&key);
         }
         let span = span();
-        let (sender, landing) = watch::channel(None);
-        board.flights.insert(key, Flight { span, landing: landing.clone() });
-        let flights = self.clone();
-        Boarding::Leading(Seat { span, landing }, Departure { flights, key, span, landing: sender })
+        let (sender, outcome) = watch::channel(None);
+        let waiter = Waiter { span, outcome };
+        state.under_way.insert(key, waiter.clone());
+        Flight::Led(waiter, Leader { flights: self.clone(), key, span, outcome: sender })
     }
 
     /// Flights under way.
     pub(super) fn count(&self) -> usize {
-        self.lock().flights.len()
+        self.lock().under_way.len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Board> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Seat {
-    /// The landing.
-    pub(super) async fn wait(mut self) -> Landing {
-        match self.landing.wait_for(Option::is_some).await.map(|landing| landing.clone()) {
-            Ok(Some(landing)) => landing,
-            Ok(None) | Err(_) => Landing::lost(),
+impl Waiter {
+    pub(super) async fn outcome(mut self) -> Outcome {
+        match self.outcome.wait_for(Option::is_some).await.map(|outcome| outcome.clone()) {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) | Err(_) => Outcome::lost(),
         }
     }
 }
 
-impl Landing {
+impl Outcome {
     fn lost() -> Self {
         Self { result: Err(TokenError::lost()), work: Work::Found }
     }
 }
 
-impl Departure {
-    /// Ends the flight. A failure is remembered until `remember_until` (monotonic), which must
-    /// happen in the same breath as the flight leaves the board: a caller in between would try
-    /// again at once.
-    pub(super) fn land(self, landing: Landing, remember_until: Option<Duration>, now: Duration) {
+impl Leader {
+    /// Ends the flight. A failure is remembered until `remember_until` (monotonic), under the
+    /// same lock that takes the flight off the list: a caller in between would try again at once.
+    pub(super) fn end(self, outcome: Outcome, remember_until: Option<Duration>, now: Duration) {
         {
-            let mut board = self.flights.lock();
-            board.flights.remove(&self.key);
-            match (&landing.result, remember_until) {
+            let mut state = self.flights.lock();
+            state.under_way.remove(&self.key);
+            match (&outcome.result, remember_until) {
                 (Err(error), Some(until)) if now < until => {
-                    board.remember(self.key, Failure { until, error: error.clone() }, now);
+                    state.remember(self.key, Failure { until, error: error.clone() }, now);
                 }
                 _ => {}
             }
         }
-        self.landing.send_replace(Some(landing));
+        self.outcome.send_replace(Some(outcome));
     }
 }
 
-impl Drop for Departure {
+impl Drop for Leader {
     fn drop(&mut self) {
-        if self.landing.borrow().is_none() {
-            self.flights.lock().flights.remove(&self.key);
-            self.landing.send_replace(Some(Landing::lost()));
+        if self.outcome.borrow().is_none() {
+            self.flights.lock().under_way.remove(&self.key);
+            self.outcome.send_replace(Some(Outcome::lost()));
         }
     }
 }
 
-impl Board {
+impl State {
     fn remember(&mut self, key: CacheKey, failure: Failure, now: Duration) {
         if FAILURES_MAX <= self.failures.len() {
             self.failures.retain(|_, failure| now < failure.until);
@@ -180,6 +180,6 @@ impl Board {
     }
 }
 
-/// Failures remembered at once. They last seconds and cost an exchange each, so pacing keeps them
-/// far below it.
+/// Failures remembered at once. They last seconds and cost an exchange each, so the gate keeps
+/// them far below it.
 const FAILURES_MAX: usize = 16_384;

@@ -1,13 +1,17 @@
-//! Joining and leading: what happens for a call without a fresh token.
+//! Joining and leading: what happens for a call without a fresh token, and for one whose token is
+//! due for renewal.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::cache::{CacheKey, CachedToken};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::cache::CachedToken;
 use super::error::{RETRY_AFTER_MIN, TokenError, Unusable};
-use super::exchange::{Answered, Ask};
-use super::flight::{Boarding, Departure, Landing, Work};
-use super::pace::Pass;
+use super::exchange::{Exchange, ExchangeRequest, ExchangeResult};
+use super::flight::{Flight, Leader, Outcome, Work};
+use super::gate::Pass;
+use super::key::CacheKey;
 use super::report::{ExchangeOutcome, ExchangeReport};
 use super::{Inner, Issued, Method, TokenSource};
 use crate::accept::Accepted;
@@ -15,54 +19,63 @@ use crate::client;
 use crate::clock::chance;
 use crate::trace_context::SpanContext;
 
+/// Why a leader flies.
+#[derive(Debug)]
+pub(super) enum Errand {
+    /// A caller waits, who has no fresh token.
+    Needed,
+    /// The token of this generation is due. It still serves, nobody waits; renewals have a share
+    /// of the gate's places, so that they cannot crowd out callers who do.
+    Ahead { generation: u64, _place: OwnedSemaphorePermit },
+}
+
 impl Inner {
     /// No fresh token: joins or leads the flight of `key`.
-    pub(super) async fn fly(
+    pub(super) async fn obtain(
         self: &Arc<Self>,
         key: CacheKey,
-        cached: Option<Arc<CachedToken>>,
+        stale: Option<Arc<CachedToken>>,
         caller: &Accepted,
-        now: SystemTime,
         span: &SpanContext,
     ) -> Result<Issued, TokenError> {
         let monotonic = self.shared.clock.monotonic();
-        let (seat, leads) = match self.shared.flights.board(key, monotonic, || span.child()) {
-            Boarding::Failed(error) => return self.rescue(cached, error),
-            Boarding::Joined(seat) => (seat, false),
-            Boarding::Leading(seat, departure) => {
-                self.depart(departure, caller.clone(), Some(*span));
-                (seat, true)
+        let flight = self.shared.flights.join_or_lead(key, monotonic, || span.child());
+        let (waiter, leads) = match flight {
+            Flight::Failed(error) => return self.serve_stale(stale, error),
+            Flight::Joined(waiter) => (waiter, false),
+            Flight::Led(waiter, leader) => {
+                self.fly(leader, caller.clone(), *span, Errand::Needed);
+                (waiter, true)
             }
         };
-        let leader = seat.span;
-        let landing = match tokio::time::timeout(self.patience(), seat.wait()).await {
-            Ok(landing) => landing,
-            Err(_) => Landing { result: Err(self.too_slow()), work: Work::Found },
+        let exchange = waiter.span;
+        let outcome = match tokio::time::timeout(self.flight_timeout(), waiter.outcome()).await {
+            Ok(outcome) => outcome,
+            Err(_) => Outcome { result: Err(self.too_slow()), work: Work::Found },
         };
-        match landing.result {
+        match outcome.result {
             Ok(token) => {
-                self.used(&token, caller, now);
-                let source = match landing.work {
+                let source = match outcome.work {
                     Work::Found => TokenSource::Cached,
                     _ if !leads => TokenSource::Joined,
                     Work::First => TokenSource::Exchanged,
                     Work::Renewal => TokenSource::Refreshed,
                 };
-                let leader = (landing.work != Work::Found).then_some(leader);
-                Ok(Issued::of(token, source, leader))
+                let exchange = (outcome.work != Work::Found).then_some(exchange);
+                Ok(Issued::of(token, source, exchange))
             }
-            Err(error) => self.rescue(cached, error),
+            Err(error) => self.serve_stale(stale, error),
         }
     }
 
-    /// A token in its last minute still serves when no newer one can be had for now.
-    fn rescue(
+    /// A token in its last minute still serves when no newer one is to be obtained for now.
+    fn serve_stale(
         &self,
-        cached: Option<Arc<CachedToken>>,
+        stale: Option<Arc<CachedToken>>,
         error: TokenError,
     ) -> Result<Issued, TokenError> {
         let now = self.shared.clock.now();
-        match (cached, &error) {
+        match (stale, &error) {
             (_, TokenError::Denied(_) | TokenError::AnswerUnusable(_)) => Err(error),
             (Some(token), _) if token.is_alive(now) => {
                 Ok(Issued::of(token, TokenSource::Cached, None))
@@ -71,23 +84,54 @@ impl Inner {
         }
     }
 
-    /// Runs the flight detached from whoever asked for it.
-    fn depart(
+    /// `token` is fresh and goes with the call; if it is due, a flight renews it meanwhile.
+    ///
+    /// The flight has the SSO token of this very call: none is kept for later. So a token is
+    /// renewed ahead of need exactly for callers who still call.
+    pub(super) fn renew_if_due(
         self: &Arc<Self>,
-        departure: Departure,
+        exchange: &Exchange,
+        (key, token): (CacheKey, &CachedToken),
+        caller: &Accepted,
+        now: SystemTime,
+        span: &SpanContext,
+    ) {
+        if !token.is_due(now) {
+            return;
+        }
+        if !exchange.is_per_process() && caller.identity.expires_at <= now + self.timeout {
+            return; // the SSO token will have expired by then; the next call may bring another
+        }
+        let Some(place) = self.gate.background() else { return };
+        if !token.claim_renewal(now) {
+            return;
+        }
+        let monotonic = self.shared.clock.monotonic();
+        let flight = self.shared.flights.join_or_lead(key, monotonic, || span.child());
+        if let Flight::Led(_, leader) = flight {
+            let errand = Errand::Ahead { generation: token.generation, _place: place };
+            self.fly(leader, caller.clone(), *span, errand);
+        }
+    }
+
+    /// Runs the flight detached from whoever asked for it. `parent` is the span of that call.
+    fn fly(
+        self: &Arc<Self>,
+        leader: Leader,
         caller: Accepted,
-        parent: Option<SpanContext>,
+        parent: SpanContext,
+        errand: Errand,
     ) {
         let inner = Arc::clone(self);
         self.shared.tasks.spawn("token-exchange", async move {
-            let landing = inner.lead(&departure, &caller, parent, None).await;
-            inner.land(departure, landing);
+            let outcome = inner.lead(&leader, &caller, parent, &errand).await;
+            inner.end(leader, outcome);
         });
     }
 
-    pub(super) fn land(&self, departure: Departure, landing: Landing) {
+    fn end(&self, leader: Leader, outcome: Outcome) {
         let now = self.shared.clock.monotonic();
-        let remember = match &landing.result {
+        let remember = match &outcome.result {
             Err(TokenError::Denied(_)) => Some(self.denied_for),
             Err(TokenError::AnswerUnusable(_)) => Some(self.unavailable_for),
             // The gate remembers these for the whole endpoint.
@@ -98,48 +142,48 @@ impl Inner {
             )
             | Ok(_) => None,
         };
-        departure.land(landing, remember.map(|pause| now + pause), now);
+        leader.end(outcome, remember.map(|pause| now + pause), now);
     }
 
-    /// Flies: finds out what there is to do, waits its turn, exchanges. `ahead_of` is the fresh
-    /// token to be renewed ahead of need, if that is the flight's purpose.
+    /// Leads: finds out what there is to do, waits for a turn, exchanges.
     pub(super) async fn lead(
         &self,
-        departure: &Departure,
+        leader: &Leader,
         caller: &Accepted,
-        parent: Option<SpanContext>,
-        ahead_of: Option<&CachedToken>,
-    ) -> Landing {
-        let previous = self.cache.get(&departure.key).await;
-        // A flight that landed between the look into the cache and the boarding left its token.
+        parent: SpanContext,
+        errand: &Errand,
+    ) -> Outcome {
+        let previous = self.cache.get(&leader.key).await;
+        // A flight that ended between the look into the cache and this one left its token.
         if let Some(token) = &previous
             && token.is_fresh(self.shared.clock.now())
-            && ahead_of.is_none_or(|old| old.generation != token.generation)
+            && !errand.is_to_replace(token)
         {
-            return Landing { result: Ok(Arc::clone(token)), work: Work::Found };
+            return Outcome { result: Ok(Arc::clone(token)), work: Work::Found };
         }
         let work = if previous.is_some() { Work::Renewal } else { Work::First };
         let result = match self.gate.enter(self.timeout).await {
-            Ok(pass) => self.exchange(pass, departure, caller, parent, previous).await,
+            Ok(pass) => self.exchange(pass, leader, caller, parent, previous, errand).await,
             Err(error) => Err(error),
         };
-        Landing { result, work }
+        Outcome { result, work }
     }
 
     async fn exchange(
         &self,
         pass: Pass,
-        departure: &Departure,
+        leader: &Leader,
         caller: &Accepted,
-        parent: Option<SpanContext>,
+        parent: SpanContext,
         previous: Option<Arc<CachedToken>>,
+        errand: &Errand,
     ) -> Result<Arc<CachedToken>, TokenError> {
         let Method::Network(exchange) = &self.method else { return Err(TokenError::lost()) };
         let sent_at = self.shared.clock.now();
         let alive = previous.as_ref().filter(|token| token.is_alive(sent_at));
         let session = alive.and_then(|token| Some((token.session.as_ref()?, &token.header)));
-        let ask = Ask { caller, session, now: sent_at, span: departure.span };
-        let Answered { mut result, status, date } = exchange.run(&ask).await;
+        let request = ExchangeRequest { caller, session, now: sent_at, span: leader.span };
+        let ExchangeResult { mut result, status, date } = exchange.run(&request).await;
         let ended = self.shared.clock.now();
         if let Ok(token) = &result
             && token.expires_in.is_some_and(|life| sent_at + life <= ended)
@@ -148,25 +192,19 @@ impl Inner {
         }
         self.tell_gate(pass, result.as_ref().err());
         (self.shared.report)(ExchangeReport {
-            span: departure.span,
+            span: leader.span,
             parent,
             started: sent_at,
             ended,
             outcome: ExchangeOutcome::of(result.as_ref().err()),
             status,
             skew_seconds: date.map(|date| client::clock_skew(date, sent_at, ended)),
-            background: parent.is_none(),
+            background: matches!(errand, Errand::Ahead { .. }),
         });
-        let token = Arc::new(CachedToken::issue(
-            departure.key,
-            self.setup.mark(),
-            self.shared.next_generation(),
-            result?,
-            &self.lifetimes,
-            sent_at,
-            chance(),
-        ));
-        self.cache.insert(departure.key, Arc::clone(&token)).await;
+        let generation = self.shared.next_generation();
+        let token = CachedToken::issue(generation, result?, &self.lifetimes, sent_at, chance());
+        let token = Arc::new(token);
+        self.cache.insert(leader.key, Arc::clone(&token)).await;
         Ok(token)
     }
 
@@ -181,11 +219,18 @@ impl Inner {
     }
 
     /// Longer than any flight takes: queue, and up to two requests.
-    fn patience(&self) -> Duration {
+    fn flight_timeout(&self) -> Duration {
         self.timeout.saturating_mul(3).saturating_add(Duration::from_secs(1))
     }
 
     fn too_slow(&self) -> TokenError {
-        TokenError::TimedOut { after: self.patience(), retry_after: RETRY_AFTER_MIN }
+        TokenError::TimedOut { after: self.flight_timeout(), retry_after: RETRY_AFTER_MIN }
+    }
+}
+
+impl Errand {
+    /// Whether `token`, fresh as it is, is the one to be replaced.
+    fn is_to_replace(&self, token: &CachedToken) -> bool {
+        matches!(self, Self::Ahead { generation, .. } if *generation == token.generation)
     }
 }

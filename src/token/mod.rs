@@ -1,22 +1,27 @@
 //! The KooDrive credential of a caller: cached, exchanged or signed for.
 //!
-//! The front door of the room. [`Tokens::token_for`] looks into the cache, else boards a flight,
-//! whose leader runs one exchange behind the gate. KooDrive's own word comes back through
+//! The front door of the room. [`Tokens::token_for`] looks into the cache, else joins a flight or
+//! leads one: an exchange behind the gate. KooDrive's own word comes back through
 //! [`Tokens::accepted`] and [`Tokens::refused`]. Knows nothing of requests, statuses or metrics.
+//!
+//! ```text
+//!  token_for ─▶ cache: fresh ─────────────────────────────────────▶ the token
+//!                 │      └ due? ─▶ flight, nobody waits ┐
+//!                 └ stale, refused, none ─▶ flight ─────┴▶ gate ─▶ exchange ─▶ cache, all who wait
+//! ```
 //!
 //! A token outlives the SSO token that earned it: KooDrive gave it for its own time, and every
 //! call needs a valid SSO token anyway. Only an exchange needs one that is still valid.
 
-mod ahead;
-mod app;
+mod app_signature;
 mod cache;
 mod error;
 mod exchange;
 mod explain;
 mod flight;
+mod gate;
+mod key;
 mod lead;
-mod pace;
-mod renewal;
 mod report;
 mod store;
 
@@ -27,17 +32,18 @@ use std::time::{Duration, SystemTime};
 use http::HeaderValue;
 use moka::future::Cache;
 
-pub use self::app::{AppIdentity, AppSetupError};
+pub use self::app_signature::{AppIdentity, AppSetupError};
 pub use self::error::{Denial, Outage, TokenError, Unusable};
 pub use self::exchange::{ExchangeSetupError, KeyError, TemplateError};
 pub use self::explain::{Explanation, explain};
 pub use self::report::{ExchangeOutcome, ExchangeReport};
 pub use self::store::TokenStore;
 
-use self::app::SigningApp;
-use self::cache::{CacheKey, CachedToken, Lifetimes, SetupDigest};
+use self::app_signature::SigningApp;
+use self::cache::{CachedToken, Lifetimes};
 use self::exchange::Exchange;
-use self::pace::{Gate, GateNumbers};
+use self::gate::{Gate, GateNumbers};
+use self::key::{CacheKey, SetupDigest};
 use self::store::Shared;
 use crate::accept::Accepted;
 use crate::client::Client;
@@ -51,13 +57,13 @@ pub struct Tokens {
     inner: Arc<Inner>,
 }
 
-/// What a call carries to KooDrive, and how it was had.
+/// What a call carries to KooDrive, and how it was obtained.
 #[derive(Clone, Debug)]
 pub struct Issued {
     pub credential: Credential,
     pub source: TokenSource,
     /// The exchange this call led or joined.
-    pub leader: Option<SpanContext>,
+    pub exchange: Option<SpanContext>,
 }
 
 /// What proves the caller to KooDrive.
@@ -76,11 +82,6 @@ impl AccessToken {
     /// The value of `Authorization`, scheme included; marked sensitive.
     pub fn header(&self) -> &HeaderValue {
         &self.0.header
-    }
-
-    /// Which of all tokens this process ever had.
-    pub fn generation(&self) -> u64 {
-        self.0.generation
     }
 }
 
@@ -103,21 +104,6 @@ pub enum TokenSource {
     Exchanged,
     /// This call led an exchange that replaced a token refused or past its time.
     Refreshed,
-    /// There is none: the caller is denied.
-    Denied,
-}
-
-impl TokenSource {
-    /// As in metrics and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Cached => "cached",
-            Self::Joined => "joined",
-            Self::Exchanged => "exchanged",
-            Self::Refreshed => "refreshed",
-            Self::Denied => "denied",
-        }
-    }
 }
 
 /// Why a configuration cannot be used.
@@ -127,8 +113,6 @@ pub enum TokenSetupError {
     Exchange(#[from] ExchangeSetupError),
     #[error("app authentication cannot be used")]
     App(#[from] AppSetupError),
-    #[error("`token.refresh_ahead` must be a number above 0 and at most 1")]
-    RefreshAhead,
 }
 
 #[derive(Debug)]
@@ -141,7 +125,6 @@ struct Inner {
     timeout: Duration,
     denied_for: Duration,
     unavailable_for: Duration,
-    max_entries: usize,
     cache: Cache<CacheKey, Arc<CachedToken>>,
     gate: Arc<Gate>,
 }
@@ -153,16 +136,12 @@ enum Method {
 }
 
 impl Tokens {
-    /// Makes `config` the one in force: the store's renewals ahead of need follow it from now on.
+    /// Callers' tokens under `config`, over what the process already holds.
     pub fn new(
         config: &TokenConfig,
         store: &TokenStore,
         client: Client,
     ) -> Result<Self, TokenSetupError> {
-        let ahead = config.refresh_ahead;
-        if !(0.0 < ahead && ahead <= 1.0) {
-            return Err(TokenSetupError::RefreshAhead);
-        }
         let method = match Exchange::new(config, client)? {
             Some(exchange) => Method::Network(Box::new(exchange)),
             None => Method::Signature(SigningApp::new(&config.app)?),
@@ -173,26 +152,24 @@ impl Tokens {
             max_concurrent: config.max_concurrent,
             max_per_second: config.max_per_second,
         };
-        let inner = Arc::new(Inner {
+        let inner = Inner {
             method,
             setup: SetupDigest::of(config),
             lifetimes: Lifetimes {
                 idle: config.idle_lifetime,
                 absolute: config.absolute_lifetime,
                 margin: config.freshness_margin,
-                refresh_ahead: ahead,
+                refresh_ahead: config.refresh_ahead,
             },
             cache_claims: config.cache_claims.clone(),
             timeout: config.timeout,
             denied_for: config.denied_for,
             unavailable_for: config.unavailable_for,
-            max_entries: config.max_entries,
             cache: shared.cache(config.max_entries, config.idle_lifetime),
             gate: shared.gate(numbers),
             shared,
-        });
-        inner.shared.set_current(&inner);
-        Ok(Self { inner })
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The credential of `caller`. `span` is the call's; an exchange becomes its child.
@@ -209,7 +186,7 @@ impl Tokens {
             Method::Signature(app) => {
                 let identity = app.identity_of(&caller.identity).map_err(TokenError::Denied)?;
                 let credential = Credential::Signature(identity);
-                return Ok(Issued { credential, source: TokenSource::Cached, leader: None });
+                return Ok(Issued { credential, source: TokenSource::Cached, exchange: None });
             }
         };
         let key = self.inner.key_of(exchange, caller);
@@ -217,11 +194,11 @@ impl Tokens {
         if let Some(token) = &cached
             && token.is_fresh(now)
         {
-            self.inner.used(token, caller, now);
+            self.inner.renew_if_due(exchange, (key, token), caller, now, span);
             return Ok(Issued::of(Arc::clone(token), TokenSource::Cached, None));
         }
         // Boxed: nearly every call has left by now, and need not carry the room for the rest.
-        Box::pin(self.inner.fly(key, cached, caller, now, span)).await
+        Box::pin(self.inner.obtain(key, cached, caller, span)).await
     }
 
     /// KooDrive accepted a call that carried `token` and was sent at `sent_at`.
@@ -236,11 +213,6 @@ impl Tokens {
         }
     }
 
-    /// Whether attempts are signed over their whole body, so that no body may be streamed.
-    pub fn sign_bodies(&self) -> bool {
-        matches!(self.inner.method, Method::Signature(_))
-    }
-
     /// Tokens in the cache, as of the last housekeeping.
     pub fn entries(&self) -> u64 {
         self.inner.cache.entry_count()
@@ -250,16 +222,11 @@ impl Tokens {
     pub fn flights(&self) -> usize {
         self.inner.shared.flights.count()
     }
-
-    /// Starts the renewals ahead of need that are due. The store calls it every second.
-    pub fn refresh_due(&self) {
-        self.inner.refresh_due();
-    }
 }
 
 impl Issued {
-    fn of(token: Arc<CachedToken>, source: TokenSource, leader: Option<SpanContext>) -> Self {
-        Self { credential: Credential::Token(AccessToken(token)), source, leader }
+    fn of(token: Arc<CachedToken>, source: TokenSource, exchange: Option<SpanContext>) -> Self {
+        Self { credential: Credential::Token(AccessToken(token)), source, exchange }
     }
 }
 
@@ -269,12 +236,6 @@ impl Inner {
             CacheKey::of_process(&self.setup)
         } else {
             CacheKey::of_caller(&self.setup, &caller.identity, &self.cache_claims)
-        }
-    }
-
-    fn used(&self, token: &Arc<CachedToken>, caller: &Accepted, now: SystemTime) {
-        if token.touch(caller, now) {
-            self.shared.ahead.schedule(token, token.refresh_at(), self.max_entries);
         }
     }
 }

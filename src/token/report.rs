@@ -10,8 +10,8 @@ use crate::trace_context::SpanContext;
 pub struct ExchangeReport {
     /// The exchange's own span; the token endpoint saw it as `traceparent`.
     pub span: SpanContext,
-    /// The call that led it; none when it was a renewal ahead of need.
-    pub parent: Option<SpanContext>,
+    /// The token stage of the call that led it.
+    pub parent: SpanContext,
     pub started: SystemTime,
     pub ended: SystemTime,
     pub outcome: ExchangeOutcome,
@@ -19,7 +19,7 @@ pub struct ExchangeReport {
     pub status: Option<u16>,
     /// The token endpoint's clock minus ours by the answer's `Date`, in seconds.
     pub skew_seconds: Option<i64>,
-    /// Whether it was a renewal ahead of need.
+    /// Whether it was a renewal ahead of need, for which the call did not wait.
     pub background: bool,
 }
 

@@ -2,17 +2,17 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use moka::future::Cache;
 
-use super::ahead::Ahead;
-use super::cache::{CacheKey, CachedToken};
+use super::cache;
+use super::cache::CachedToken;
 use super::flight::Flights;
-use super::pace::{Gate, GateNumbers};
+use super::gate::{Gate, GateNumbers};
+use super::key::CacheKey;
 use super::report::ExchangeReport;
-use super::{Inner, cache};
 use crate::clock::Clock;
 use crate::lifecycle::Tasks;
 
@@ -30,12 +30,9 @@ pub(super) struct Shared {
     pub(super) tasks: Tasks,
     pub(super) report: Report,
     pub(super) flights: Flights,
-    pub(super) ahead: Ahead,
     generations: AtomicU64,
     cache: Mutex<Option<BoundedCache>>,
     gate: Mutex<Option<Arc<Gate>>>,
-    /// The configuration in force, for the work no call asks for.
-    current: Mutex<Weak<Inner>>,
 }
 
 #[derive(Debug)]
@@ -45,7 +42,7 @@ struct BoundedCache {
 }
 
 impl TokenStore {
-    /// Starts the background work of the room on `tasks`; `report` is told of every exchange.
+    /// Exchanges run on `tasks`; `report` is told of each.
     pub fn new(
         clock: Clock,
         tasks: Tasks,
@@ -56,18 +53,23 @@ impl TokenStore {
             tasks,
             report,
             flights: Flights::default(),
-            ahead: Ahead::default(),
             generations: AtomicU64::new(0),
             cache: Mutex::default(),
             gate: Mutex::default(),
-            current: Mutex::default(),
         });
-        shared.tasks.spawn("token-upkeep", upkeep(Arc::downgrade(&shared)));
         Self { shared }
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Counts, and lets go of what has expired; the cache does neither while nobody calls.
+    pub async fn tidy(&self) {
+        let cache = self.shared.held_cache();
+        if let Some(cache) = cache {
+            cache.run_pending_tasks().await;
+        }
     }
 }
 
@@ -94,6 +96,11 @@ impl Shared {
         }
     }
 
+    fn held_cache(&self) -> Option<Cache<CacheKey, Arc<CachedToken>>> {
+        let held = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        held.as_ref().map(|cache| cache.tokens.clone())
+    }
+
     /// The gate with these numbers; a new one when they changed.
     pub(super) fn gate(&self, numbers: GateNumbers) -> Arc<Gate> {
         let mut held = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,14 +113,6 @@ impl Shared {
             }
         }
     }
-
-    pub(super) fn set_current(&self, inner: &Arc<Inner>) {
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(inner);
-    }
-
-    fn current(&self) -> Option<Arc<Inner>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
-    }
 }
 
 impl fmt::Debug for Shared {
@@ -121,18 +120,3 @@ impl fmt::Debug for Shared {
         f.debug_struct("Shared").field("flights", &self.flights.count()).finish_non_exhaustive()
     }
 }
-
-/// Renews ahead of need, and keeps the cache's books, as long as the store exists.
-async fn upkeep(shared: Weak<Shared>) {
-    loop {
-        tokio::time::sleep(UPKEEP_EVERY).await;
-        let Some(shared) = shared.upgrade() else { return };
-        if let Some(current) = shared.current() {
-            current.refresh_due();
-            current.cache.run_pending_tasks().await;
-        }
-    }
-}
-
-/// The second of `Gate::background_per_second`.
-const UPKEEP_EVERY: Duration = Duration::from_secs(1);

@@ -10,12 +10,12 @@ use http::StatusCode;
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::Given;
+use super::TokenResponse;
 use crate::client::{SmallAnswer, retry_after};
 use crate::token::error::{Denial, Outage, RETRY_AFTER_MIN, TokenError, Unusable};
 
 /// The token in a standard answer.
-pub(super) fn read(answer: &SmallAnswer) -> Result<Given, TokenError> {
+pub(super) fn read(answer: &SmallAnswer) -> Result<TokenResponse, TokenError> {
     let body = json(answer);
     refusal(answer, body.as_ref())?;
     let body = body.ok_or(TokenError::AnswerUnusable(Unusable::NotJson))?;
@@ -33,14 +33,14 @@ pub(super) fn read(answer: &SmallAnswer) -> Result<Given, TokenError> {
         .filter(|session| !session.is_empty())
         .map(SecretString::from);
     let expires_in = member(holder, ["expires_in", "expiresIn"]).and_then(seconds);
-    Ok(Given { token: usable(token)?, expires_in, session })
+    Ok(TokenResponse { token: usable(token)?, expires_in, session })
 }
 
 /// The token in the answer to a token exchange.
 ///
 /// RFC 8693 section 2.2.2: a subject token that is "invalid for any reason" is answered with
 /// `invalid_request`. So Keycloak says of a user who has signed out; it says nothing of us.
-pub(super) fn read_exchange(answer: &SmallAnswer) -> Result<Given, TokenError> {
+pub(super) fn read_exchange(answer: &SmallAnswer) -> Result<TokenResponse, TokenError> {
     let status = answer.status;
     if status == StatusCode::BAD_REQUEST && error(json(answer).as_ref()) == Some("invalid_request")
     {
@@ -182,7 +182,7 @@ mod tests {
         }
     }
 
-    fn verdict(given: &Result<Given, TokenError>) -> Result<(), &'static str> {
+    fn verdict(given: &Result<TokenResponse, TokenError>) -> Result<(), &'static str> {
         match given {
             Ok(_) => Ok(()),
             Err(TokenError::Denied(_)) => Err("denied"),

@@ -3,17 +3,19 @@
 //! Pages `Login.html` and `RefreshToken.html` of api-koodrive-carrier. The endpoint is the address
 //! of `…/auth/login`; renewal goes to `refreshToken` beside it.
 
+use std::collections::BTreeSet;
+
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
-use super::ExchangeSetupError;
+use super::{Description, ExchangeSetupError};
 use crate::body::OutboundBody;
 use crate::config::{HttpUrl, TokenConfig};
 
 #[derive(Debug)]
-pub(super) struct CarrierLogin {
+pub(in crate::token) struct CarrierLogin {
     login: Uri,
     renew: Uri,
     account: String,
@@ -37,6 +39,14 @@ impl CarrierLogin {
             password: carrier.password_file.secret().clone(),
             agent_name,
         })
+    }
+
+    pub(super) fn describe(&self) -> Description {
+        Description {
+            how: format!("carrier login at {}", self.login),
+            sends: "the configured account, nothing of the caller".to_owned(),
+            claims: BTreeSet::new(),
+        }
     }
 
     pub(super) fn login(&self) -> Request<OutboundBody> {

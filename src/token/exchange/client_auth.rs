@@ -1,5 +1,6 @@
 //! How the gateway proves itself to an OAuth token endpoint, and the form it posts.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,7 +19,7 @@ use rustls::pki_types::pem::PemObject as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
-use super::ExchangeSetupError;
+use super::{Description, ExchangeSetupError};
 use crate::body::OutboundBody;
 use crate::config::{ClientAuth, TokenConfig};
 
@@ -108,6 +109,32 @@ impl OAuthClient {
             headers.insert(AUTHORIZATION, authorization);
         }
         request
+    }
+
+    /// What a grant of this client does: `what` it is, and what of the caller it `sends`.
+    pub(super) fn describe(&self, what: &str, sends: &str) -> Description {
+        let client = match self.client_id.as_str() {
+            "" => String::new(),
+            id => format!(", as client {id} by {}", self.proof.name()),
+        };
+        let wishes = self.wishes.iter().map(|(name, value)| [", ", name, " ", value].concat());
+        Description {
+            how: format!("{what} at {}{client}", self.endpoint),
+            sends: sends.to_owned() + &wishes.collect::<String>(),
+            claims: BTreeSet::new(),
+        }
+    }
+}
+
+impl Proof {
+    /// Its name among the authentication methods of OAuth.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Nothing => "none",
+            Self::Basic(_) => "client_secret_basic",
+            Self::Post(_) => "client_secret_post",
+            Self::Assertion { .. } => "private_key_jwt",
+        }
     }
 }
 

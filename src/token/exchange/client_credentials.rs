@@ -3,12 +3,12 @@
 use http::Request;
 
 use super::client_auth::OAuthClient;
-use super::{Ask, ExchangeSetupError};
+use super::{Description, ExchangeRequest, ExchangeSetupError};
 use crate::body::OutboundBody;
 use crate::config::TokenConfig;
 
 #[derive(Debug)]
-pub(super) struct ClientCredentials {
+pub(in crate::token) struct ClientCredentials {
     client: OAuthClient,
 }
 
@@ -20,7 +20,10 @@ impl ClientCredentials {
         Ok(Self { client: OAuthClient::new(config)? })
     }
 
-    pub(super) fn request(&self, ask: &Ask<'_>) -> Request<OutboundBody> {
-        self.client.request(&[("grant_type", "client_credentials")], ask.now)
+    pub(super) fn request(&self, request: &ExchangeRequest<'_>) -> Request<OutboundBody> {
+        self.client.request(&[("grant_type", "client_credentials")], request.now)
+    }
+    pub(super) fn describe(&self) -> Description {
+        self.client.describe("client credentials", "nothing of the caller")
     }
 }

@@ -3,12 +3,12 @@
 use http::Request;
 
 use super::client_auth::OAuthClient;
-use super::{Ask, ExchangeSetupError};
+use super::{Description, ExchangeRequest, ExchangeSetupError};
 use crate::body::OutboundBody;
 use crate::config::TokenConfig;
 
 #[derive(Debug)]
-pub(super) struct JwtBearer {
+pub(in crate::token) struct JwtBearer {
     client: OAuthClient,
 }
 
@@ -17,11 +17,14 @@ impl JwtBearer {
         Ok(Self { client: OAuthClient::new(config)? })
     }
 
-    pub(super) fn request(&self, ask: &Ask<'_>) -> Request<OutboundBody> {
+    pub(super) fn request(&self, request: &ExchangeRequest<'_>) -> Request<OutboundBody> {
         let fields = [
             ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
-            ("assertion", ask.caller.sso_token.expose()),
+            ("assertion", request.caller.sso_token.expose()),
         ];
-        self.client.request(&fields, ask.now)
+        self.client.request(&fields, request.now)
+    }
+    pub(super) fn describe(&self) -> Description {
+        self.client.describe("RFC 7523 grant", "this SSO token as assertion")
     }
 }

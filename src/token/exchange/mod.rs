@@ -10,6 +10,7 @@ mod custom;
 mod jwt_bearer;
 mod token_exchange;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -17,7 +18,7 @@ use http::{HeaderValue, Request};
 use secrecy::{ExposeSecret as _, SecretString};
 
 pub use self::client_auth::KeyError;
-pub(super) use self::custom::Custom;
+use self::custom::Custom;
 pub use self::custom::TemplateError;
 use super::cache::NewToken;
 use super::error::{Denial, Outage, RETRY_AFTER_MIN, TokenError, Unusable};
@@ -28,17 +29,18 @@ use crate::client::{Client, ClientError};
 use crate::config::{TokenConfig, TokenMethod};
 use crate::trace_context::{SpanContext, TRACEPARENT};
 
-/// How tokens are had, ready to run.
+/// How tokens are obtained, ready to run.
 #[derive(Debug)]
 pub(super) struct Exchange {
-    method: Method,
+    grant: Grant,
     client: Client,
     scheme: String,
     timeout: Duration,
 }
 
+/// What is shown to the token endpoint in return for a token: `token.method`.
 #[derive(Debug)]
-enum Method {
+pub(super) enum Grant {
     TokenExchange(token_exchange::TokenExchange),
     JwtBearer(jwt_bearer::JwtBearer),
     ClientCredentials(client_credentials::ClientCredentials),
@@ -46,9 +48,20 @@ enum Method {
     CarrierLogin(carrier_login::CarrierLogin),
 }
 
+/// What a grant does, for people.
+#[derive(Debug)]
+pub(super) struct Description {
+    /// What it is, where it goes, as whom.
+    pub(super) how: String,
+    /// What of the caller and of the gateway's wishes is sent; no value of a claim, no secret.
+    pub(super) sends: String,
+    /// Claims it reads: a caller without one is denied.
+    pub(super) claims: BTreeSet<String>,
+}
+
 /// One exchange to run.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ask<'a> {
+pub(super) struct ExchangeRequest<'a> {
     pub(super) caller: &'a Accepted,
     /// What renews the caller's present token, and that token as it is sent.
     pub(super) session: Option<(&'a SecretString, &'a HeaderValue)>,
@@ -58,16 +71,23 @@ pub(super) struct Ask<'a> {
 
 /// What came of it.
 #[derive(Debug)]
-pub(super) struct Answered {
+pub(super) struct ExchangeResult {
     pub(super) result: Result<NewToken, TokenError>,
     pub(super) status: Option<u16>,
     /// By the answer's `Date`.
     pub(super) date: Option<SystemTime>,
 }
 
+impl ExchangeResult {
+    /// Without an answer.
+    fn unsent(error: TokenError) -> Self {
+        Self { result: Err(error), status: None, date: None }
+    }
+}
+
 /// A token as the answer gives it, before the scheme is put in front.
 #[derive(Debug)]
-struct Given {
+struct TokenResponse {
     token: SecretString,
     expires_in: Option<Duration>,
     session: Option<SecretString>,
@@ -92,51 +112,70 @@ pub enum ExchangeSetupError {
     Scheme,
 }
 
+impl Grant {
+    /// The grant of `config`; `None` for `app_signature`, which exchanges nothing.
+    pub(super) fn new(config: &TokenConfig) -> Result<Option<Self>, ExchangeSetupError> {
+        Ok(Some(match config.method {
+            TokenMethod::TokenExchange => {
+                Self::TokenExchange(token_exchange::TokenExchange::new(config)?)
+            }
+            TokenMethod::JwtBearer => Self::JwtBearer(jwt_bearer::JwtBearer::new(config)?),
+            TokenMethod::ClientCredentials => {
+                Self::ClientCredentials(client_credentials::ClientCredentials::new(config)?)
+            }
+            TokenMethod::Custom => Self::Custom(Custom::new(config)?),
+            TokenMethod::CarrierLogin => {
+                Self::CarrierLogin(carrier_login::CarrierLogin::new(config)?)
+            }
+            TokenMethod::AppSignature => return Ok(None),
+        }))
+    }
+
+    /// Whether all callers share one token. What is sent for it tells nothing of the caller, so
+    /// the caller's SSO token need not be valid any more.
+    pub(super) fn is_per_process(&self) -> bool {
+        matches!(self, Self::ClientCredentials(_) | Self::CarrierLogin(_))
+    }
+
+    pub(super) fn describe(&self) -> Description {
+        match self {
+            Self::TokenExchange(grant) => grant.describe(),
+            Self::JwtBearer(grant) => grant.describe(),
+            Self::ClientCredentials(grant) => grant.describe(),
+            Self::Custom(grant) => grant.describe(),
+            Self::CarrierLogin(grant) => grant.describe(),
+        }
+    }
+}
+
 impl Exchange {
-    /// The method of `config`; `None` for `app_signature`, which exchanges nothing.
+    /// `None` for `app_signature`, which exchanges nothing.
     pub(super) fn new(
         config: &TokenConfig,
         client: Client,
     ) -> Result<Option<Self>, ExchangeSetupError> {
-        let method = match config.method {
-            TokenMethod::TokenExchange => {
-                Method::TokenExchange(token_exchange::TokenExchange::new(config)?)
-            }
-            TokenMethod::JwtBearer => Method::JwtBearer(jwt_bearer::JwtBearer::new(config)?),
-            TokenMethod::ClientCredentials => {
-                Method::ClientCredentials(client_credentials::ClientCredentials::new(config)?)
-            }
-            TokenMethod::Custom => Method::Custom(Custom::new(config)?),
-            TokenMethod::CarrierLogin => {
-                Method::CarrierLogin(carrier_login::CarrierLogin::new(config)?)
-            }
-            TokenMethod::AppSignature => return Ok(None),
-        };
-        let scheme = match &method {
+        let Some(grant) = Grant::new(config)? else { return Ok(None) };
+        let scheme = match &grant {
             // The carrier edition knows no `Bearer`; it is only the default of the other methods.
-            Method::CarrierLogin(_) if config.scheme == "Bearer" => "AT".to_owned(),
+            Grant::CarrierLogin(_) if config.scheme == "Bearer" => "AT".to_owned(),
             _ => config.scheme.clone(),
         };
         HeaderValue::from_str(&scheme).map_err(|_| ExchangeSetupError::Scheme)?;
-        Ok(Some(Self { method, client, scheme, timeout: config.timeout }))
+        Ok(Some(Self { grant, client, scheme, timeout: config.timeout }))
     }
 
-    /// Whether all callers share one token.
+    /// Whether all callers share one token; see [`Grant::is_per_process`].
     pub(super) fn is_per_process(&self) -> bool {
-        matches!(self.method, Method::ClientCredentials(_) | Method::CarrierLogin(_))
-    }
-
-    /// Whether what is sent tells who the caller is, so that his SSO token must be valid.
-    pub(super) fn speaks_for_caller(&self) -> bool {
-        !self.is_per_process()
+        self.grant.is_per_process()
     }
 
     /// Asks the token endpoint once. A session that can be renewed is renewed; only when the
     /// endpoint does not take it any more, a new login follows.
-    pub(super) async fn run(&self, ask: &Ask<'_>) -> Answered {
-        if let (Method::CarrierLogin(carrier), Some((session, token))) = (&self.method, ask.session)
+    pub(super) async fn run(&self, request: &ExchangeRequest<'_>) -> ExchangeResult {
+        if let (Grant::CarrierLogin(carrier), Some((session, token))) =
+            (&self.grant, request.session)
         {
-            let renewed = self.send(Ok(carrier.renewal(session, token)), ask).await;
+            let renewed = self.send(carrier.renewal(session, token), request.span).await;
             let session_ended = matches!(
                 renewed.result,
                 Err(TokenError::AnswerUnusable(_) | TokenError::Denied(_))
@@ -145,55 +184,44 @@ impl Exchange {
                 return renewed;
             }
         }
-        let request = match &self.method {
-            Method::TokenExchange(method) => Ok(method.request(ask)),
-            Method::JwtBearer(method) => Ok(method.request(ask)),
-            Method::ClientCredentials(method) => Ok(method.request(ask)),
-            Method::Custom(method) => method.request(ask),
-            Method::CarrierLogin(method) => Ok(method.login()),
+        let message = match &self.grant {
+            Grant::TokenExchange(grant) => grant.request(request),
+            Grant::JwtBearer(grant) => grant.request(request),
+            Grant::ClientCredentials(grant) => grant.request(request),
+            Grant::Custom(grant) => match grant.request(request) {
+                Ok(message) => message,
+                Err(denial) => return ExchangeResult::unsent(TokenError::Denied(denial)),
+            },
+            Grant::CarrierLogin(grant) => grant.login(),
         };
-        self.send(request, ask).await
+        self.send(message, request.span).await
     }
 
-    async fn send(
-        &self,
-        request: Result<Request<OutboundBody>, Denial>,
-        ask: &Ask<'_>,
-    ) -> Answered {
-        let mut request = match request {
-            Ok(request) => request,
-            Err(denial) => {
-                return Answered {
-                    result: Err(TokenError::Denied(denial)),
-                    status: None,
-                    date: None,
-                };
-            }
-        };
-        request.headers_mut().insert(TRACEPARENT, ask.span.to_traceparent());
-        let answer = self.client.send_small(request, ANSWER_BYTES_MAX, self.timeout).await;
+    async fn send(&self, mut message: Request<OutboundBody>, span: SpanContext) -> ExchangeResult {
+        message.headers_mut().insert(TRACEPARENT, span.to_traceparent());
+        let answer = self.client.send_small(message, ANSWER_BYTES_MAX, self.timeout).await;
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) => {
-                return Answered { result: Err(self.no_answer(error)), status: None, date: None };
-            }
+            Err(error) => return ExchangeResult::unsent(self.no_answer(error)),
         };
-        let given = match &self.method {
-            Method::Custom(method) => method.read(&answer),
-            Method::TokenExchange(_) => answer::read_exchange(&answer),
+        let response = match &self.grant {
+            Grant::Custom(grant) => grant.read(&answer),
+            Grant::TokenExchange(_) => answer::read_exchange(&answer),
             _ => answer::read(&answer),
         };
-        let result = given.and_then(|given| self.dress(given)).map_err(|error| self.blame(error));
+        let result = response
+            .and_then(|response| self.with_scheme(response))
+            .map_err(|error| self.attribute(error));
         let date = client::answer_date(&answer.headers);
-        Answered { result, status: Some(answer.status.as_u16()), date }
+        ExchangeResult { result, status: Some(answer.status.as_u16()), date }
     }
 
     /// Puts the scheme in front.
-    fn dress(&self, given: Given) -> Result<NewToken, TokenError> {
-        if given.expires_in == Some(Duration::ZERO) {
+    fn with_scheme(&self, response: TokenResponse) -> Result<NewToken, TokenError> {
+        if response.expires_in == Some(Duration::ZERO) {
             return Err(TokenError::AnswerUnusable(Unusable::Expired));
         }
-        let token = given.token.expose_secret();
+        let token = response.token.expose_secret();
         let text = SecretString::from(match self.scheme.as_str() {
             "" => token.to_owned(),
             scheme => format!("{scheme} {token}"),
@@ -201,11 +229,11 @@ impl Exchange {
         let mut header = HeaderValue::from_str(text.expose_secret())
             .map_err(|_| TokenError::AnswerUnusable(Unusable::TokenIllegal))?;
         header.set_sensitive(true);
-        Ok(NewToken { header, expires_in: given.expires_in, session: given.session })
+        Ok(NewToken { header, expires_in: response.expires_in, session: response.session })
     }
 
     /// Where the gateway itself logs in, a refusal is no fault of the caller.
-    fn blame(&self, error: TokenError) -> TokenError {
+    fn attribute(&self, error: TokenError) -> TokenError {
         match error {
             TokenError::Denied(Denial::Endpoint { status }) if self.is_per_process() => {
                 TokenError::AnswerUnusable(Unusable::Refused { status })

@@ -3,12 +3,12 @@
 use http::Request;
 
 use super::client_auth::OAuthClient;
-use super::{Ask, ExchangeSetupError};
+use super::{Description, ExchangeRequest, ExchangeSetupError};
 use crate::body::OutboundBody;
 use crate::config::TokenConfig;
 
 #[derive(Debug)]
-pub(super) struct TokenExchange {
+pub(in crate::token) struct TokenExchange {
     client: OAuthClient,
     subject_token_type: String,
 }
@@ -19,12 +19,15 @@ impl TokenExchange {
         Ok(Self { client, subject_token_type: config.subject_token_type.clone() })
     }
 
-    pub(super) fn request(&self, ask: &Ask<'_>) -> Request<OutboundBody> {
+    pub(super) fn request(&self, request: &ExchangeRequest<'_>) -> Request<OutboundBody> {
         let fields = [
             ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
-            ("subject_token", ask.caller.sso_token.expose()),
+            ("subject_token", request.caller.sso_token.expose()),
             ("subject_token_type", &self.subject_token_type),
         ];
-        self.client.request(&fields, ask.now)
+        self.client.request(&fields, request.now)
+    }
+    pub(super) fn describe(&self) -> Description {
+        self.client.describe("RFC 8693 token exchange", "this SSO token as subject_token")
     }
 }

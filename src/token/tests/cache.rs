@@ -7,8 +7,7 @@ use http::HeaderValue;
 use proptest::prelude::*;
 
 use crate::accept::{Accepted, CallerId, Identity, SsoToken};
-use crate::config::TokenConfig;
-use crate::token::cache::{CacheKey, CachedToken, Lifetimes, NewToken, SetupDigest};
+use crate::token::cache::{CachedToken, Lifetimes, NewToken};
 
 const LIFETIMES: Lifetimes = Lifetimes {
     idle: Duration::from_mins(20),
@@ -21,15 +20,10 @@ fn start() -> SystemTime {
     UNIX_EPOCH + Duration::from_hours(500_000)
 }
 
-fn setup() -> SetupDigest {
-    SetupDigest::of(&TokenConfig::default())
-}
-
 fn issue(expires_in: Option<Duration>, lifetimes: &Lifetimes, chance: f64) -> CachedToken {
     let header = HeaderValue::from_static("Bearer t");
     let token = NewToken { header, expires_in, session: None };
-    let key = CacheKey::of_process(&setup());
-    CachedToken::issue(key, setup().mark(), 1, token, lifetimes, start(), chance)
+    CachedToken::issue(1, token, lifetimes, start(), chance)
 }
 
 pub(super) fn caller(expires_in: Duration) -> Accepted {
@@ -77,25 +71,15 @@ fn a_refused_token_is_dead_at_once_and_sliding_does_not_revive_it() {
 }
 
 #[test]
-fn the_caller_whose_sso_token_lasts_longest_is_kept_for_the_renewal() {
+fn a_due_token_is_renewed_by_one_of_all_who_find_it_so_and_again_after_a_while() {
     let token = issue(Some(Duration::from_mins(10)), &LIFETIMES, 0.5);
-    let minutes = |count| caller(Duration::from_mins(count));
-    assert!(token.touch(&minutes(30), start()));
-    assert!(!token.touch(&minutes(60), start()));
-    assert!(!token.touch(&minutes(10), start()));
-    let kept = token.take_active().unwrap();
-    assert_eq!(kept.identity.expires_at, start() + Duration::from_hours(1));
-    assert!(token.take_active().is_none());
-    assert!(token.touch(&minutes(30), start()));
-}
-
-#[test]
-fn a_sliding_token_holds_nobody_until_its_renewal_is_near() {
-    let token = issue(None, &LIFETIMES, 0.5);
-    let near = token.refresh_at() - LIFETIMES.idle;
-    assert!(!token.touch(&caller(Duration::from_hours(12)), near - Duration::from_secs(1)));
-    assert!(token.take_active().is_none());
-    assert!(token.touch(&caller(Duration::from_hours(12)), near));
+    let at = |second| start() + Duration::from_secs(second); // due after 0.8 of 540 s
+    assert!(!token.is_due(at(431)) && !token.claim_renewal(at(431)));
+    assert!(token.is_due(at(432)) && token.claim_renewal(at(432)));
+    for second in [432, 441] {
+        assert!(!token.is_due(at(second)) && !token.claim_renewal(at(second)));
+    }
+    assert!(token.is_due(at(442)) && token.claim_renewal(at(442)));
 }
 
 fn duration_in_s(seconds: std::ops::Range<u64>) -> impl Strategy<Value = Duration> {
@@ -117,7 +101,7 @@ proptest! {
         let lifetimes = Lifetimes { idle, absolute, margin, refresh_ahead };
         let token = issue(expires_in, &lifetimes, chance);
         let end = start() + expires_in.filter(|given| *given < idle).unwrap_or(absolute).min(absolute);
-        prop_assert!(token.refresh_at() <= end);
+        prop_assert!(token.is_due(end));
         for slide in slides {
             token.slide(start() + Duration::from_secs(slide));
         }

@@ -11,13 +11,14 @@ use crate::clock::Clock;
 use crate::config::TokenConfig;
 use crate::lifecycle::Tasks;
 use crate::token::cache::{CachedToken, NewToken};
-use crate::token::flight::{Boarding, Work};
+use crate::token::flight::{Flight, Work};
+use crate::token::lead::Errand;
 use crate::token::{Method, TokenStore, Tokens};
 use crate::trace_context::SpanContext;
 
-/// Between a caller's look into the cache and his boarding, another flight may land.
+/// Between a caller's look into the cache and its flight, another may end.
 #[tokio::test]
-async fn a_leader_finds_the_token_of_a_flight_that_landed_meanwhile() {
+async fn a_leader_finds_the_token_of_a_flight_that_ended_meanwhile() {
     let clock = Clock::system();
     let store = TokenStore::new(clock.clone(), Tasks::default(), Arc::new(|_| panic!("exchanged")));
     let config = TokenConfig {
@@ -39,15 +40,14 @@ async fn a_leader_finds_the_token_of_a_flight_that_landed_meanwhile() {
     let key = inner.key_of(exchange, &alice);
     let flights = &inner.shared.flights;
     let span = SpanContext::root(true);
-    let Boarding::Leading(_, departure) = flights.board(key, clock.monotonic(), || span) else {
-        panic!("nobody flies yet");
+    let Flight::Led(_, leader) = flights.join_or_lead(key, clock.monotonic(), || span) else {
+        panic!("nobody leads yet");
     };
     let header = HeaderValue::from_static("Bearer t");
     let token = NewToken { header, expires_in: None, session: None };
-    let (setup, lifetimes) = (inner.setup.mark(), &inner.lifetimes);
-    let landed = CachedToken::issue(key, setup, 7, token, lifetimes, clock.now(), 0.5);
-    inner.cache.insert(key, Arc::new(landed)).await;
+    let found = CachedToken::issue(7, token, &inner.lifetimes, clock.now(), 0.5);
+    inner.cache.insert(key, Arc::new(found)).await;
 
-    let landing = inner.lead(&departure, &alice, Some(span), None).await;
-    assert_eq!((landing.result.unwrap().generation, landing.work), (7, Work::Found));
+    let outcome = inner.lead(&leader, &alice, span, &Errand::Needed).await;
+    assert_eq!((outcome.result.unwrap().generation, outcome.work), (7, Work::Found));
 }

@@ -166,9 +166,9 @@ async fn lifetimes_are_numbers_or_numeric_strings_and_anything_else_counts_as_ab
         let body = format!(r#"{{"access_token":"t-{row}","expires_in":{expires_in}}}"#);
         world.endpoint.always(Answer::json(200, body));
         let caller = caller(&row.to_string());
-        let before = world.token(&caller).await.generation();
+        let before = world.token(&caller).await.header().clone();
         world.advance(Duration::from_mins(5));
-        let after = world.token(&caller).await.generation();
+        let after = world.token(&caller).await.header().clone();
         assert_eq!(before == after, lives_300_s, "{expires_in}");
     }
 }
@@ -198,10 +198,10 @@ async fn an_exchange_is_told_once_with_its_place_in_the_trace() {
     let issued = world.tokens.token_for(&caller("alice"), world.clock.now(), &span).await.unwrap();
     let reports = world.reports();
     let [report] = reports.as_slice() else { panic!("{reports:?}") };
-    assert_eq!(report.parent, Some(span));
+    assert_eq!(report.parent, span);
     assert_eq!(report.span.trace_id, span.trace_id);
     assert_ne!(report.span.span_id, span.span_id);
-    assert_eq!(issued.leader, Some(report.span));
+    assert_eq!(issued.exchange, Some(report.span));
     assert_eq!((report.outcome, report.status), (ExchangeOutcome::Issued, Some(200)));
     assert!(!report.background && report.started <= report.ended);
     let sent = world.endpoint.asked().pop().unwrap();

@@ -306,7 +306,7 @@ async fn carrier_login_logs_in_once_and_renews_its_session() {
     // Renewed ahead of need, first by its session, then, when that has ended, by a new login.
     for expected in ["AT two", "AT three"] {
         world.advance(std::time::Duration::from_secs(800));
-        tokens.refresh_due();
+        ask("bob").await;
         while tokens.flights() != 0 {
             tokio::task::yield_now().await;
         }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 pub use self::template::TemplateError;
 use self::template::{Filling, Template};
-use super::{Ask, ExchangeSetupError, Given, answer};
+use super::{Description, ExchangeRequest, ExchangeSetupError, TokenResponse, answer};
 use crate::body::OutboundBody;
 use crate::client::SmallAnswer;
 use crate::config::{CustomFormat, CustomMethod, SecretFile, TokenConfig};
@@ -41,7 +41,7 @@ struct Rule {
 }
 
 impl Custom {
-    pub(in crate::token) fn new(config: &TokenConfig) -> Result<Self, ExchangeSetupError> {
+    pub(super) fn new(config: &TokenConfig) -> Result<Self, ExchangeSetupError> {
         let endpoint = config.endpoint.as_ref().ok_or(ExchangeSetupError::EndpointMissing)?;
         let custom = &config.custom;
         let wrong = ExchangeSetupError::Custom;
@@ -73,8 +73,15 @@ impl Custom {
         })
     }
 
+    pub(super) fn describe(&self) -> Description {
+        let fields: Vec<&str> = self.body.iter().map(|(name, _)| name.as_str()).collect();
+        let sends = if fields.is_empty() { "no fields".to_owned() } else { fields.join(", ") };
+        let how = format!("custom login at {}", self.endpoint);
+        Description { how, sends, claims: self.claims().into_iter().map(str::to_owned).collect() }
+    }
+
     /// The names of the claims a caller must have.
-    pub(in crate::token) fn claims(&self) -> BTreeSet<&str> {
+    fn claims(&self) -> BTreeSet<&str> {
         let mut names = BTreeSet::new();
         let headers = self.headers.iter().map(|(_, template)| template);
         let body = self.body.iter().map(|(_, template)| template);
@@ -83,9 +90,12 @@ impl Custom {
     }
 
     /// The login of this caller. A caller without a claim the template names is denied.
-    pub(super) fn request(&self, ask: &Ask<'_>) -> Result<Request<OutboundBody>, Denial> {
+    pub(super) fn request(
+        &self,
+        request: &ExchangeRequest<'_>,
+    ) -> Result<Request<OutboundBody>, Denial> {
         let filling = Filling {
-            caller: ask.caller,
+            caller: request.caller,
             client_id: &self.client_id,
             client_secret: self.client_secret.secret().expose_secret(),
         };
@@ -126,7 +136,7 @@ impl Custom {
     }
 
     /// The token, where the pointers say it is.
-    pub(super) fn read(&self, answer: &SmallAnswer) -> Result<Given, TokenError> {
+    pub(super) fn read(&self, answer: &SmallAnswer) -> Result<TokenResponse, TokenError> {
         let body = answer::json(answer);
         let status = answer.status.as_u16();
         if let Some(body) = &body
@@ -146,7 +156,7 @@ impl Custom {
             "" => None,
             pointer => body.pointer(pointer).and_then(answer::seconds),
         };
-        Ok(Given { token: answer::usable(token)?, expires_in, session: None })
+        Ok(TokenResponse { token: answer::usable(token)?, expires_in, session: None })
     }
 }
 

@@ -83,9 +83,18 @@ impl SigningApp {
         Ok(AppIdentity { app_id, app_secret, user_id })
     }
 
-    /// Whether the map names the caller.
-    pub(super) fn lists(&self, caller: &Identity) -> bool {
-        self.users.contains_key(&*caller.subject)
+    /// Where the caller's `X-User-Id` comes from, for people, and whether there is none.
+    pub(super) fn describe(&self, caller: &Identity) -> (String, Option<Denial>) {
+        let claim = &self.user_claim;
+        let denied = self.identity_of(caller).err();
+        let line = if denied.is_some() {
+            format!("X-User-Id: unknown; neither token.app.user_map_file nor claim {claim} has one")
+        } else if self.users.contains_key(&*caller.subject) {
+            "X-User-Id: known from token.app.user_map_file".to_owned()
+        } else {
+            format!("X-User-Id: known from claim {claim}")
+        };
+        (line, denied)
     }
 
     fn claimed(&self, caller: &Identity) -> Option<HeaderValue> {

@@ -1,6 +1,15 @@
 //! The gate before the token endpoint: how many exchanges at once, how many a second, and none
 //! while it is down.
 //!
+//! ```text
+//!            the endpoint fails                     its pause is over
+//!  closed ───────────────────────▶ open until t ───────────────────────▶ probing
+//!    ▲                               ▲  everyone gets the failure           │ one exchange tries,
+//!    │                               │  at once                             │ everyone else gets
+//!    │                               └──── it fails, or says nothing ───────┤ the failure
+//!    └───────────── it answers, whatever it says ───────────────────────────┘
+//! ```
+//!
 //! Only leaders of flights come here. Calls with a fresh token never touch any of this, so a
 //! hanging token endpoint costs them nothing.
 
@@ -53,7 +62,7 @@ enum Breaker {
     },
 }
 
-/// Leave to run one exchange. Dropped without a verdict, it says nothing about the endpoint.
+/// Permission to run one exchange. Dropped without a verdict, it says nothing about the endpoint.
 #[derive(Debug)]
 pub(super) struct Pass {
     gate: Arc<Gate>,
@@ -94,16 +103,11 @@ impl Gate {
         Ok(Pass { gate: Arc::clone(self), probe, _place: place })
     }
 
-    /// Leave for one renewal ahead of need: a share of the places, and never while the endpoint
+    /// A place for one renewal ahead of need: a share of the places, and never while the endpoint
     /// is down, so that renewals cannot crowd out callers who wait.
     pub(super) fn background(&self) -> Option<OwnedSemaphorePermit> {
         self.check().ok()?;
         Arc::clone(&self.background).try_acquire_owned().ok()
-    }
-
-    /// Renewals ahead of need that may start each second.
-    pub(super) fn background_per_second(&self) -> u32 {
-        self.numbers.max_per_second.get().div_ceil(2)
     }
 
     async fn place(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, TokenError> {
@@ -116,7 +120,7 @@ impl Gate {
     }
 
     /// When the next exchange may go out: at most `max_per_second` in any second.
-    fn turn(&self, now: Duration, patience: Duration) -> Result<Duration, TokenError> {
+    fn turn(&self, now: Duration, timeout: Duration) -> Result<Duration, TokenError> {
         let per_second = self.numbers.max_per_second.get() as usize;
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         while turns.front().is_some_and(|turn| *turn + SECOND <= now) {
@@ -126,7 +130,7 @@ impl Gate {
             None => now,
             Some(before) => (turns[before] + SECOND).max(now),
         };
-        if patience < turn.saturating_sub(now) {
+        if timeout < turn.saturating_sub(now) {
             return Err(self.busy(turns.len()));
         }
         turns.push_back(turn);

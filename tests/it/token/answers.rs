@@ -163,8 +163,12 @@ async fn lifetimes_are_numbers_or_numeric_strings_and_anything_else_counts_as_ab
     .into_iter()
     .enumerate()
     {
-        let body = format!(r#"{{"access_token":"t-{row}","expires_in":{expires_in}}}"#);
-        world.endpoint.always(Answer::json(200, body));
+        world.endpoint.answers(move |asked| {
+            let (token, number) = (format!("t-{row}"), asked.number);
+            let body =
+                format!(r#"{{"access_token":"{token}-{number}","expires_in":{expires_in}}}"#);
+            Answer::json(200, body)
+        });
         let caller = caller(&row.to_string());
         let before = world.token(&caller).await.header().clone();
         world.advance(Duration::from_mins(5));

@@ -7,19 +7,22 @@
 use http::Method;
 use percent_encoding::percent_decode;
 
+use crate::words::words;
+
 /// KooDrive's preverify path in its canonical spelling.
 pub const PREVERIFY_PATH: &str = "/koodrive/ose/v1/users/batchimport/preverify";
 
 /// Methods that pass, as an `Allow` header.
 pub const ALLOWED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/// What a call is, and with it which stages it meets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CallPlan {
-    /// Limited, and its batch is validated; goes upstream in the canonical spelling.
-    Preverify,
-    /// Streamed through untouched.
-    Passthrough,
+words! {
+    /// What a call is, and with it which stages it meets.
+    pub enum CallPlan {
+        /// Limited, and its batch is validated; goes upstream in the canonical spelling.
+        Preverify = "preverify",
+        /// Streamed through untouched.
+        Passthrough = "other",
+    }
 }
 
 /// Why a call goes nowhere.

@@ -58,3 +58,4 @@ pub mod lifecycle;
 pub mod listener;
 pub mod telemetry;
 pub mod trace_context;
+pub mod words;

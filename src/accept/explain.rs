@@ -79,7 +79,7 @@ impl Acceptor {
             expires_at: checked.expires_at,
             caller: CallerId::of(&issuer.name, checked.subject),
         };
-        Some(Accepted { identity: Arc::new(identity), sso_token, remembered: false })
+        Some(Accepted { identity: Arc::new(identity), sso_token, cached: false })
     }
 }
 

@@ -117,6 +117,6 @@ impl fmt::Debug for SsoToken {
 pub struct Accepted {
     pub identity: Arc<Identity>,
     pub sso_token: Arc<SsoToken>,
-    /// Whether the token had been verified before.
-    pub remembered: bool,
+    /// Whether the verdict is an earlier one, kept for this very token.
+    pub cached: bool,
 }

@@ -91,14 +91,14 @@ impl Acceptor {
             return Ok(Accepted {
                 identity: Arc::clone(&verified.identity),
                 sso_token: Arc::clone(&verified.sso_token),
-                remembered: true,
+                cached: true,
             });
         }
         let verified = self.verify(bearer::token(credentials)?, now).await?;
         let identity = Arc::clone(&verified.identity);
         let sso_token = Arc::clone(&verified.sso_token);
         self.verified.keep(digest, verified, now).await;
-        Ok(Accepted { identity, sso_token, remembered: false })
+        Ok(Accepted { identity, sso_token, cached: false })
     }
 
     fn still_holds(&self, verified: &Verified) -> bool {

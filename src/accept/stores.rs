@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::config::AcceptConfig;
 use crate::lifecycle::Tasks;
 use crate::trace_context::SpanContext;
+use crate::words::words;
 
 /// The keys of all configured issuers: one store each. Survives reloads; clones share it.
 #[derive(Clone)]
@@ -42,7 +43,8 @@ pub struct KeyFetch {
     pub skipped: Skipped,
     /// The issuer's clock minus ours by the answer's `Date`, in seconds; one second is noise.
     pub skew_seconds: Option<i64>,
-    /// The CLIENT span `jwks.fetch`; the first of its trace. For files there is nothing to trace.
+    /// The CLIENT span `jwks.fetch`, the first of its trace; telemetry decides whether it is kept.
+    /// A file is read without one.
     pub span: SpanContext,
 }
 
@@ -62,51 +64,38 @@ impl KeyFetch {
     }
 }
 
-/// What made us fetch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum KeyFetchCause {
-    /// Its time had come.
-    Schedule,
-    /// A token named a key that is not in the set.
-    UnknownKid,
-    /// A key set file was read, at start or because it changed.
-    File,
+words! {
+    /// What made us fetch.
+    pub enum KeyFetchCause {
+        /// Its time had come.
+        Schedule = "schedule",
+        /// A token named a key that is not in the set.
+        UnknownKid = "unknown_kid",
+        /// A key set file was read, at start or because it changed.
+        File = "file",
+    }
 }
 
-/// How an attempt ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum KeyFetchOutcome {
-    Fetched,
-    /// No connection, a broken one, or no address to ask.
-    Unreachable,
-    TimedOut,
-    /// Neither 200 nor anything that could be used; redirects too.
-    Status,
-    TooLarge,
-    /// Plain http to a host that is not loopback.
-    PlainHttp,
-    /// The discovery document is malformed or speaks for another issuer.
-    Discovery,
-    NotAKeySet,
-    NoUsableKeys,
+words! {
+    /// How an attempt ended.
+    pub enum KeyFetchOutcome {
+        Fetched = "fetched",
+        /// No connection, a broken one, or no address to ask.
+        Unreachable = "unreachable",
+        TimedOut = "timed_out",
+        /// Neither 200 nor anything that could be used; redirects too.
+        Status = "status",
+        TooLarge = "too_large",
+        /// Plain http to a host that is not loopback.
+        PlainHttp = "plain_http",
+        /// The discovery document is malformed or speaks for another issuer.
+        Discovery = "discovery",
+        NotAKeySet = "not_a_key_set",
+        NoUsableKeys = "no_usable_keys",
+    }
 }
 
 impl KeyFetchOutcome {
-    /// The metric label.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Fetched => "fetched",
-            Self::Unreachable => "unreachable",
-            Self::TimedOut => "timed_out",
-            Self::Status => "status",
-            Self::TooLarge => "too_large",
-            Self::PlainHttp => "plain_http",
-            Self::Discovery => "discovery",
-            Self::NotAKeySet => "not_a_key_set",
-            Self::NoUsableKeys => "no_usable_keys",
-        }
-    }
-
     pub(super) fn of(error: &FetchError) -> Self {
         match error {
             FetchError::PlainHttp => Self::PlainHttp,

@@ -21,6 +21,7 @@ use serde::Serialize;
 use crate::body::OutboundBody;
 use crate::clock::push_rfc3339;
 use crate::lifecycle::Readiness;
+use crate::telemetry::Refusal;
 
 pub use self::ask::{Asked, Question, ask};
 pub use self::listen::serve;
@@ -37,25 +38,10 @@ pub struct Pages {
     /// The effective configuration as TOML, secrets redacted.
     pub config: Source<String>,
     /// Newest first.
-    pub refusals: Source<Vec<RefusalRow>>,
+    pub refusals: Source<Vec<Refusal>>,
     pub overview: Source<Overview>,
     /// Base address of Jaeger's page; none: no links.
     pub jaeger_ui: Option<String>,
-}
-
-/// One refusal.
-#[derive(Clone, Debug)]
-pub struct RefusalRow {
-    pub time: SystemTime,
-    /// The 58 characters the caller was told.
-    pub x_trace_id: String,
-    /// The 32 hex digits under which Jaeger has the trace.
-    pub trace: String,
-    /// A digest; none when the caller was not known yet.
-    pub caller: Option<String>,
-    pub reason: String,
-    pub status: u16,
-    pub detail: String,
 }
 
 /// The state of the process.
@@ -128,7 +114,7 @@ impl Pages {
             time: time(row.time),
             trace_id: &row.x_trace_id,
             caller: row.caller.as_deref(),
-            reason: &row.reason,
+            reason: row.reason,
             status: row.status,
             detail: &row.detail,
         });

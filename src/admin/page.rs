@@ -4,7 +4,8 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::{Overview, Pages, RefusalRow, time};
+use super::{Overview, Pages, time};
+use crate::telemetry::Refusal;
 
 pub(super) fn render(pages: &Pages) -> String {
     let mut html = String::with_capacity(32 * 1024);
@@ -73,7 +74,7 @@ fn keys(html: &mut String, overview: &Overview) -> fmt::Result {
     Ok(())
 }
 
-fn refusals(html: &mut String, rows: &[RefusalRow], jaeger_ui: Option<&str>) -> fmt::Result {
+fn refusals(html: &mut String, rows: &[Refusal], jaeger_ui: Option<&str>) -> fmt::Result {
     html.push_str("<section><h2>Last refusals</h2>");
     if rows.is_empty() {
         html.push_str("<p>None since the start.</p></section>");
@@ -82,7 +83,7 @@ fn refusals(html: &mut String, rows: &[RefusalRow], jaeger_ui: Option<&str>) -> 
     html.push_str("<ol>");
     for row in rows {
         let class = if 500 <= row.status { "bad" } else { "note" };
-        write!(html, "<li><b class={class}>{} {}</b> ", row.status, Text(&row.reason))?;
+        write!(html, "<li><b class={class}>{} {}</b> ", row.status, Text(row.reason))?;
         write!(html, "<time>{}</time>", Text(&time(row.time)))?;
         write!(html, "<p>{}</p><p><code>", Text(&row.detail))?;
         let x_trace_id = Text(&row.x_trace_id);

@@ -5,7 +5,6 @@
 
 mod overview;
 mod reload;
-mod reports;
 mod stores;
 mod try_out;
 

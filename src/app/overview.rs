@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use super::reload::Reloader;
 use super::stores::Stores;
-use crate::admin::{IssuerRow, Overview, Pages, RefusalRow};
+use crate::admin::{IssuerRow, Overview, Pages};
 use crate::config;
 use crate::lifecycle::{DrainWatch, Readiness};
 use crate::pipeline::CurrentPipeline;
-use crate::telemetry::Refusal;
 
 pub(super) fn pages(
     stores: &Arc<Stores>,
@@ -28,7 +27,7 @@ pub(super) fn pages(
         notes: Box::new(move || noted.notes()),
         metrics: Box::new(move || metrics(&scraped, &for_metrics, &drain)),
         config: Box::new(move || config::effective(&shown.loaded())),
-        refusals: Box::new(move || refused.telemetry.refusals().into_iter().map(row).collect()),
+        refusals: Box::new(move || refused.telemetry.refusals()),
         overview: Box::new(move || overview(&seen, &for_overview, &watch)),
         jaeger_ui: jaeger_ui.map(|url| url.as_str().to_owned()),
     }
@@ -87,17 +86,5 @@ fn overview(stores: &Stores, pipeline: &CurrentPipeline, drain: &DrainWatch) -> 
         uptime: stores.clock.monotonic(),
         issuers,
         tables,
-    }
-}
-
-fn row(refusal: Refusal) -> RefusalRow {
-    RefusalRow {
-        time: refusal.time,
-        x_trace_id: refusal.x_trace_id,
-        trace: refusal.trace,
-        caller: refusal.caller,
-        reason: refusal.reason.to_owned(),
-        status: refusal.status,
-        detail: refusal.detail,
     }
 }

@@ -7,9 +7,8 @@ use http::HeaderValue;
 use secrecy::ExposeSecret as _;
 use tokio::sync::Semaphore;
 
-use super::reports::Peers;
-use super::{AppOptions, SetupError, StartError, reports};
-use crate::accept::{Acceptor, KeyStores, VerifiedTokens};
+use super::{AppOptions, SetupError, StartError};
+use crate::accept::{Acceptor, KeyFetch, KeyStores, VerifiedTokens};
 use crate::body;
 use crate::body::Budget;
 use crate::client::{Client, ClientOptions, ClientSetupError};
@@ -17,11 +16,10 @@ use crate::clock::Clock;
 use crate::config::{Config, ForwardConfig};
 use crate::forward::Forwarder;
 use crate::lifecycle::Tasks;
-use crate::limit::{LimitStores, Limiter};
+use crate::limit::{LimitStores, Limiter, StoreFailed};
 use crate::pipeline::Pipeline;
-use crate::rejection;
 use crate::telemetry::{Peer, Telemetry};
-use crate::token::{TokenStore, Tokens};
+use crate::token::{ExchangeReport, TokenStore, Tokens};
 use crate::validate::BatchRules;
 
 /// State that outlives configurations.
@@ -34,7 +32,6 @@ pub(super) struct Stores {
     tokens: TokenStore,
     /// To the token endpoint; of its own, so that it and the SSO's keys cannot starve each other.
     token_client: Client,
-    peers: Peers,
     upstream: Mutex<(ForwardConfig, Client)>,
     in_flight: Arc<Semaphore>,
     arriving: Arc<Semaphore>,
@@ -51,18 +48,18 @@ impl Stores {
         let client = |pool_max_idle| network_client(pool_max_idle).map_err(SetupError::Client);
         let upstream = upstream_client(&config.forward).map_err(SetupError::Client)?;
         let telemetry = Telemetry::new(&config.telemetry, environment, client(1)?, logs)?;
-        let peers = Peers::default();
-        telemetry.metrics().expect_reasons(rejection::reasons());
-        let key_reports = reports::of_key_fetches(telemetry.clone(), peers.clone());
-        let exchange_reports = reports::of_exchanges(telemetry.clone(), peers.clone());
-        let store_reports = reports::of_limit_store(telemetry.clone());
+        let told = telemetry.clone();
+        let key_reports = Arc::new(move |fetch: KeyFetch| told.key_fetch(&fetch));
+        let told = telemetry.clone();
+        let exchange_reports = Arc::new(move |report: ExchangeReport| told.exchange(&report));
+        let told = telemetry.clone();
+        let store_reports = Arc::new(move |StoreFailed| told.metrics().limit_store_failed());
         Ok(Self {
             keys: KeyStores::new(client(1)?, clock.clone(), tasks.clone(), key_reports),
             verified: VerifiedTokens::new(),
             limits: LimitStores::new(&config.limit, clock.clone(), tasks.clone(), store_reports),
             tokens: TokenStore::new(clock.clone(), tasks, exchange_reports),
             token_client: client(config.token.max_concurrent)?,
-            peers,
             upstream: Mutex::new((config.forward.clone(), upstream)),
             in_flight: Arc::new(Semaphore::new(config.listen.max_in_flight)),
             arriving: Arc::new(Semaphore::new(body::places_while_arriving(
@@ -80,7 +77,7 @@ impl Stores {
         let client = self.upstream_client(&config.forward)?;
         let tokens = Tokens::new(&config.token, &self.tokens, self.token_client.clone())?;
         self.keep_upstream(&config.forward, &client);
-        self.peers.apply(config);
+        self.telemetry.follow(&config.accept, &config.token);
         self.keys.apply(&config.accept);
         let upstream = config.forward.upstream.as_ref();
         let upstream = upstream.expect("a checked configuration has an upstream");

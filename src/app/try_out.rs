@@ -75,7 +75,7 @@ async fn try_keys(config: &Config) -> Vec<Finding> {
                 text: format!(
                     "keys of {}: {}, {} usable",
                     fetch.issuer,
-                    fetch.outcome.label(),
+                    fetch.outcome.as_str(),
                     fetch.keys
                 ),
             });

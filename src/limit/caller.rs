@@ -4,10 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::bucket::Quota;
 use super::shared::{Answer, Ask};
-use super::{Admission, LimitExceeded, Limiter, Policy, SECOND, Standing, Stores, shared};
+use super::{
+    Admission, Decision, Decisions, LimitExceeded, Limiter, Policy, SECOND, Standing, Stores,
+    shared,
+};
 use crate::accept::CallerId;
 use crate::config::GuardMode;
 
@@ -22,6 +26,7 @@ type Tokens = [u32; RULES.len()];
 pub struct CallerLimits {
     limiter: Limiter,
     caller: CallerId,
+    decisions: Decisions,
     /// What the shared buckets said last; `None` when the local ones decided.
     shared: Option<SharedStanding>,
 }
@@ -34,41 +39,63 @@ struct SharedStanding {
 
 impl CallerLimits {
     pub(super) fn new(limiter: Limiter, caller: CallerId) -> Self {
-        Self { limiter, caller, shared: None }
+        Self { limiter, caller, decisions: Decisions::default(), shared: None }
     }
 
     /// Asks the rules that need no body: calls of this caller, then of all, then those in flight.
+    /// A rule that refuses has already charged those before it.
     pub async fn admit_call(&mut self) -> Result<Admission, LimitExceeded> {
-        let mode = self.limiter.mode;
-        if mode == GuardMode::Off {
-            return Ok(Admission { _permit: None, observed: None });
-        }
-        let charged = self.charge([1, 1, 0]).await.and_then(|()| {
-            Arc::clone(&self.limiter.stores.concurrent)
-                .try_acquire_owned()
-                .map_err(|_| LimitExceeded { policy: Policy::Concurrent, retry_after: SECOND })
-        });
-        match (charged, mode) {
-            (Ok(permit), _) => Ok(Admission { _permit: Some(permit), observed: None }),
-            (Err(exceeded), GuardMode::Enforce) => Err(exceeded),
-            (Err(exceeded), _) => Ok(Admission { _permit: None, observed: Some(exceeded) }),
-        }
+        let asked = self.ask_for_call().await;
+        let permit = self.decide(&[Policy::Calls, Policy::Total, Policy::Concurrent], asked)?;
+        Ok(Admission { _permit: permit })
     }
 
-    /// Charges the users of a batch. `Ok(Some(_))`: over the limit, but only observed.
-    pub async fn admit_users(
-        &mut self,
-        users: u32,
-    ) -> Result<Option<LimitExceeded>, LimitExceeded> {
-        let mode = self.limiter.mode;
-        if mode == GuardMode::Off {
+    /// Charges the users of a batch.
+    pub async fn admit_users(&mut self, users: u32) -> Result<(), LimitExceeded> {
+        let asked = match self.limiter.mode {
+            GuardMode::Off => Ok(()),
+            GuardMode::Enforce | GuardMode::Observe => self.charge([0, 0, users]).await,
+        };
+        self.decide(&[Policy::Users], asked)
+    }
+
+    /// What the rules have said so far.
+    pub fn decisions(&self) -> Decisions {
+        self.decisions
+    }
+
+    async fn ask_for_call(&mut self) -> Result<Option<OwnedSemaphorePermit>, LimitExceeded> {
+        if self.limiter.mode == GuardMode::Off {
             return Ok(None);
         }
-        match (self.charge([0, 0, users]).await, mode) {
-            (Ok(()), _) => Ok(None),
-            (Err(exceeded), GuardMode::Enforce) => Err(exceeded),
-            (Err(exceeded), _) => Ok(Some(exceeded)),
+        self.charge([1, 1, 0]).await?;
+        let place = Arc::clone(&self.limiter.stores.concurrent).try_acquire_owned();
+        let exceeded = LimitExceeded { policy: Policy::Concurrent, retry_after: SECOND };
+        place.map(Some).map_err(|_| exceeded)
+    }
+
+    /// Notes what each of `rules` said, asked in this order until one was exceeded. Where limits
+    /// only observe, an exceeded one refuses nothing, and nothing is held for the call.
+    fn decide<T: Default>(
+        &mut self,
+        rules: &[Policy],
+        asked: Result<T, LimitExceeded>,
+    ) -> Result<T, LimitExceeded> {
+        let enforce = self.limiter.mode == GuardMode::Enforce;
+        let exceeded = asked.as_ref().err().map(|exceeded| exceeded.policy);
+        for policy in rules {
+            let over = exceeded == Some(*policy);
+            let decision = match (over, enforce) {
+                (false, _) => Decision::Allowed,
+                (true, true) => Decision::Refused,
+                (true, false) => Decision::Observed,
+            };
+            self.decisions.note(*policy, decision);
+            if over {
+                break;
+            }
         }
+        if enforce { asked } else { Ok(asked.unwrap_or_default()) }
     }
 
     /// What is left for this caller; `None` when there are no limits.
@@ -142,7 +169,7 @@ impl Stores {
         std::array::from_fn(|at| {
             let (policy, quota) = (RULES[at], quotas[at]);
             let per_token = shared::micros(quota.per_token());
-            let rule = format!("{}:{per_token}:{}", policy.name(), quota.burst());
+            let rule = format!("{}:{per_token}:{}", policy.as_str(), quota.burst());
             let key = match policy {
                 Policy::Calls | Policy::Users => shared::key(&format!("{rule}:{caller}")),
                 Policy::Total | Policy::Concurrent => shared::key(&rule),

@@ -22,6 +22,7 @@ use crate::accept::CallerId;
 use crate::clock::Clock;
 use crate::config::{GuardMode, LimitConfig};
 use crate::lifecycle::Tasks;
+use crate::words::words;
 
 pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -29,33 +30,50 @@ pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-pol
 const MINUTE: Duration = Duration::from_mins(1);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The rules, in the order in which they are asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Policy {
-    /// Calls of one caller.
-    Calls,
-    /// Calls of the whole process.
-    Total,
-    /// Preverify calls in flight, whole process.
-    Concurrent,
-    /// Users in the batches of one caller.
-    Users,
+words! {
+    /// The rules, in the order in which they are asked.
+    pub enum Policy {
+        /// Calls of one caller.
+        Calls = "calls",
+        /// Calls of the whole process.
+        Total = "total",
+        /// Preverify calls in flight, whole process.
+        Concurrent = "concurrent",
+        /// Users in the batches of one caller.
+        Users = "users",
+    }
 }
 
-impl Policy {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Calls => "calls",
-            Self::Total => "total",
-            Self::Concurrent => "concurrent",
-            Self::Users => "users",
-        }
+words! {
+    /// What one rule said.
+    pub enum Decision {
+        Allowed = "allowed",
+        Refused = "refused",
+        /// Would have been refused; `limit.mode = "observe"`.
+        Observed = "observed",
+    }
+}
+
+/// What the rules said of one call. A rule that was not asked has said nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Decisions([Option<Decision>; Policy::ALL.len()]);
+
+impl Decisions {
+    /// The last word of a rule counts.
+    pub fn note(&mut self, policy: Policy, decision: Decision) {
+        self.0[policy as usize] = Some(decision);
+    }
+
+    /// The rules that were asked, with what they said.
+    pub fn iter(self) -> impl Iterator<Item = (Policy, Decision)> {
+        let decided = Policy::ALL.iter().zip(self.0);
+        decided.filter_map(|(policy, decision)| Some((*policy, decision?)))
     }
 }
 
 /// One call, or one batch, too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("over the limit `{}`", policy.name())]
+#[error("over the limit `{}`", policy.as_str())]
 pub struct LimitExceeded {
     pub policy: Policy,
     /// After this time the same call passes, if nothing else was charged meanwhile.
@@ -66,8 +84,6 @@ pub struct LimitExceeded {
 #[derive(Debug)]
 pub struct Admission {
     _permit: Option<OwnedSemaphorePermit>,
-    /// The rule that would have refused the call, when the limits only observe.
-    pub observed: Option<LimitExceeded>,
 }
 
 /// What a caller may still do, as header values (draft-ietf-httpapi-ratelimit-headers).
@@ -178,7 +194,7 @@ impl Limiter {
     pub fn new(config: &LimitConfig, stores: &LimitStores) -> Self {
         let stores = stores.apply(config);
         let rule = |policy: Policy, quota: &Quota| {
-            format!("\"{}\";q={};w={}", policy.name(), quota.burst(), quota.window_seconds())
+            format!("\"{}\";q={};w={}", policy.as_str(), quota.burst(), quota.window_seconds())
         };
         let policy = [
             rule(Policy::Calls, stores.calls.quota()),

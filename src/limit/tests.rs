@@ -88,21 +88,23 @@ async fn calls_in_flight_are_bounded_and_places_come_free() {
 async fn batches_are_charged_by_their_length() {
     let (limiter, clock, _) = limiter(|_| {});
     for _ in 0..5 {
-        assert_eq!(limiter.of(caller("alice")).admit_users(1000).await, Ok(None));
+        assert_eq!(limiter.of(caller("alice")).admit_users(1000).await, Ok(()));
     }
     let refused = limiter.of(caller("alice")).admit_users(1000).await.unwrap_err();
     assert_eq!(refused.policy, Policy::Users);
     assert_eq!(refused.retry_after.as_secs(), 2); // 3 s for 1000 users, less what passed
     clock.advance(refused.retry_after + Duration::from_millis(1));
-    assert_eq!(limiter.of(caller("alice")).admit_users(1000).await, Ok(None));
+    assert_eq!(limiter.of(caller("alice")).admit_users(1000).await, Ok(()));
 }
 
 #[tokio::test]
 async fn observing_counts_and_refuses_nothing() {
     let (limiter, _, _) = limiter(|config| config.mode = GuardMode::Observe);
     assert_eq!(admitted(&limiter, caller("alice"), 10).await, 10);
-    let admission = limiter.of(caller("alice")).admit_call().await.unwrap();
-    assert_eq!(admission.observed.map(|exceeded| exceeded.policy), Some(Policy::Calls));
+    let mut limits = limiter.of(caller("alice"));
+    let _admission = limits.admit_call().await.unwrap();
+    let decisions: Vec<_> = limits.decisions().iter().collect();
+    assert_eq!(decisions, [(Policy::Calls, Decision::Observed)]);
 }
 
 #[tokio::test]
@@ -156,7 +158,7 @@ async fn a_reload_keeps_the_buckets_whose_numbers_stayed() {
     let changed = LimitConfig { users_burst: number(2000), ..LimitConfig::default() };
     let limiter = Limiter::new(&changed, &stores);
     assert_eq!(admitted(&limiter, caller("alice"), 1).await, 0);
-    assert_eq!(limiter.of(caller("alice")).admit_users(2000).await, Ok(None));
+    assert_eq!(limiter.of(caller("alice")).admit_users(2000).await, Ok(()));
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::{HeaderValue, Response, StatusCode, request};
+use http::{HeaderValue, Response, request};
 use http_body::Body as _;
 use tokio::sync::Semaphore;
 
@@ -28,10 +28,10 @@ use crate::call::CallPlan;
 use crate::clock::Clock;
 use crate::config::{GuardMode, OnIllegal};
 use crate::forward::Forwarder;
-use crate::limit::{LimitExceeded, Limiter, Policy};
-use crate::rejection::Rejection;
+use crate::limit::Limiter;
+use crate::rejection::{Reason, Rejection};
 use crate::telemetry;
-use crate::telemetry::{CallName, Decision, Peer, Stage, Telemetry};
+use crate::telemetry::{Peer, Stage, Telemetry};
 use crate::token::Tokens;
 use crate::validate::{BatchRules, Language};
 
@@ -113,8 +113,8 @@ impl Pipeline {
     }
 
     /// Something that was answered without being a request: its head could not be read.
-    pub fn unparsable(&self, reason: &'static str, status: StatusCode) {
-        self.telemetry.unreadable(self.clock.now(), status.as_u16(), reason);
+    pub fn unparsable(&self, reason: Reason) {
+        self.telemetry.unreadable(self.clock.now(), reason);
     }
 
     async fn run(&self, walk: &mut Walk) -> Result<Response<OutboundBody>, Rejection> {
@@ -127,7 +127,7 @@ impl Pipeline {
             return Err(illegal.into());
         }
         let plan = call::plan_for(&walk.parts.method, walk.parts.uri.path(), &self.prefix)?;
-        walk.record.call(call_name(plan), plan.route());
+        walk.record.call(plan);
         if walk.arrival.draining {
             return Err(Rejection::Draining);
         }
@@ -142,7 +142,8 @@ impl Pipeline {
         walk.record.begin(Stage::Accept);
         let accepted = self.acceptor.accept(&walk.parts.headers, walk.now).await?;
         walk.record.end(Stage::Accept);
-        walk.record.identity(accepted.identity.caller, Arc::clone(&accepted.identity.issuer));
+        let identity = &accepted.identity;
+        walk.record.identity(identity.caller, Arc::clone(&identity.issuer), accepted.cached);
 
         let body = match plan {
             CallPlan::Passthrough => CallBody::of(walk.take_body()),
@@ -159,17 +160,7 @@ impl Pipeline {
         walk.record.begin(Stage::Limit);
         let limits = walk.limits.insert(self.limiter.of(accepted.identity.caller));
         let admitted = limits.admit_call().await;
-        let (exceeded, decision) = match &admitted {
-            Ok(admission) => (admission.observed, Decision::Observed),
-            Err(exceeded) => (Some(*exceeded), Decision::Refused),
-        };
-        for policy in [Policy::Calls, Policy::Total, Policy::Concurrent] {
-            if exceeded.is_some_and(|exceeded| exceeded.policy == policy) {
-                walk.record.limited(policy_name(policy), decision);
-                break;
-            }
-            walk.record.limited(policy_name(policy), Decision::Allowed);
-        }
+        walk.record.limits(limits.decisions());
         walk.held.admission = Some(admitted?);
         walk.record.end(Stage::Limit);
         Ok(())
@@ -204,7 +195,7 @@ impl Pipeline {
             walk.record.begin(Stage::Limit);
             let limits = walk.limits.as_mut().expect("a batch is checked after its call");
             let charged = limits.admit_users(users).await;
-            walk.record.limited(policy_name(Policy::Users), users_decision(&charged));
+            walk.record.limits(limits.decisions());
             charged?;
             walk.record.end(Stage::Limit);
         }
@@ -214,30 +205,6 @@ impl Pipeline {
     async fn read_whole(&self, walk: &mut Walk) -> Result<WholeBody, Rejection> {
         let body = walk.body_mut();
         Ok(body::read_budgeted(body, self.rules.max_body(), &self.budget).await?)
-    }
-}
-
-fn call_name(plan: CallPlan) -> CallName {
-    match plan {
-        CallPlan::Preverify => CallName::Preverify,
-        CallPlan::Passthrough => CallName::Other,
-    }
-}
-
-fn policy_name(policy: Policy) -> telemetry::Policy {
-    match policy {
-        Policy::Calls => telemetry::Policy::Calls,
-        Policy::Users => telemetry::Policy::Users,
-        Policy::Total => telemetry::Policy::Total,
-        Policy::Concurrent => telemetry::Policy::Concurrent,
-    }
-}
-
-fn users_decision(charged: &Result<Option<LimitExceeded>, LimitExceeded>) -> Decision {
-    match charged {
-        Ok(None) => Decision::Allowed,
-        Ok(Some(_)) => Decision::Observed,
-        Err(_) => Decision::Refused,
     }
 }
 

@@ -8,17 +8,17 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::walk::Held;
 use crate::body::{BodyError, OutboundBody};
-use crate::telemetry::Recorded;
+use crate::telemetry::RecordedBody;
 
 /// Frees what the request held when the answer has gone out. The default is an empty body.
 #[derive(Debug, Default)]
 pub struct ResponseBody {
-    recorded: Option<Recorded<OutboundBody>>,
+    recorded: Option<RecordedBody<OutboundBody>>,
     _held: Held,
 }
 
 impl ResponseBody {
-    pub(super) fn new(recorded: Recorded<OutboundBody>, held: Held) -> Self {
+    pub(super) fn new(recorded: RecordedBody<OutboundBody>, held: Held) -> Self {
         Self { recorded: Some(recorded), _held: held }
     }
 }
@@ -38,10 +38,10 @@ impl Body for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.recorded.as_ref().is_none_or(Recorded::is_end_stream)
+        self.recorded.as_ref().is_none_or(RecordedBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.recorded.as_ref().map_or(SizeHint::with_exact(0), Recorded::size_hint)
+        self.recorded.as_ref().map_or(SizeHint::with_exact(0), RecordedBody::size_hint)
     }
 }

@@ -13,7 +13,6 @@ use crate::body::{InboundBody, OutboundBody, WholeBody};
 use crate::call::{CallPlan, PREVERIFY_PATH};
 use crate::forward::{Answer, CallerAddress, ForwardError, Judgement};
 use crate::rejection::Rejection;
-use crate::telemetry;
 use crate::telemetry::{Attempt, Stage};
 use crate::token::{Credential, Issued, TokenError, TokenSource};
 
@@ -134,13 +133,13 @@ impl Pipeline {
         let issued = self.tokens.token_for(accepted, self.clock.now(), &span).await;
         match issued {
             Ok(issued) => {
-                walk.record.token(source_name(issued.source), issued.exchange);
+                walk.record.token(issued.source, issued.exchange);
                 walk.record.end(Stage::Token);
                 Ok(issued)
             }
             Err(error) => {
                 if let TokenError::Denied(_) = error {
-                    walk.record.token(telemetry::TokenSource::Denied, None);
+                    walk.record.token(TokenSource::Denied, None);
                 }
                 Err(error.into())
             }
@@ -161,15 +160,6 @@ fn pass_on(answer: Answer) -> Response<OutboundBody> {
 /// Sending these twice is the same as sending them once (RFC 9110 section 9.2.2).
 fn is_harmless(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::PUT | Method::DELETE)
-}
-
-fn source_name(source: TokenSource) -> telemetry::TokenSource {
-    match source {
-        TokenSource::Cached => telemetry::TokenSource::Cached,
-        TokenSource::Joined => telemetry::TokenSource::Joined,
-        TokenSource::Exchanged => telemetry::TokenSource::Exchanged,
-        TokenSource::Refreshed => telemetry::TokenSource::Refreshed,
-    }
 }
 
 fn error_word(error: &ForwardError) -> &'static str {

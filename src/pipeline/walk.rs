@@ -8,7 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{Arrival, Pipeline, ResponseBody, language_of};
 use crate::body::{InboundBody, OutboundBody};
 use crate::limit::{Admission, CallerLimits, RATE_LIMIT, RATE_LIMIT_POLICY};
-use crate::rejection::{Origin, Rejection};
+use crate::rejection::Rejection;
 use crate::telemetry;
 use crate::telemetry::{Opened, Refused, RequestRecord, Stage};
 use crate::trace_context::{SpanContext, SpanId, TraceId};
@@ -111,11 +111,8 @@ impl Walk {
 
     /// Turns a rejection into the answer, and into facts.
     pub(super) fn refuse(&mut self, rejection: &Rejection) -> Response<OutboundBody> {
-        let row = rejection.row();
         self.record.rejected(Refused {
-            reason: row.reason,
-            status: row.status().as_u16(),
-            origin: origin_name(row.origin),
+            reason: rejection.reason(),
             detail: telemetry::chain(rejection),
             stage: stage_of(rejection),
         });
@@ -134,16 +131,6 @@ impl Walk {
         let (head, body) = response.into_parts();
         let body = self.record.close_with(head.status, body);
         Response::from_parts(head, ResponseBody::new(body, self.held))
-    }
-}
-
-fn origin_name(origin: Origin) -> telemetry::Origin {
-    match origin {
-        Origin::Caller => telemetry::Origin::Caller,
-        Origin::Gateway => telemetry::Origin::Gateway,
-        Origin::Sso => telemetry::Origin::Sso,
-        Origin::TokenEndpoint => telemetry::Origin::TokenEndpoint,
-        Origin::Upstream => telemetry::Origin::Upstream,
     }
 }
 

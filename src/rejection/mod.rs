@@ -1,8 +1,12 @@
-//! How a refusal looks: one row per reason decides status, code and who must act.
+//! How a refusal looks: each failure of a stage has a [`Reason`], and the reason's one row decides
+//! status, code, who must act and what the caller reads.
 //!
 //! The body satisfies KooDrive's clients (`code`, `msg`) and RFC 9457 alike. What the caller may
 //! learn stands here; what operators may learn is the error's own text, and goes to log and trace.
+//!
+//! A new reason is a row in `reason.rs`, an arm in [`Rejection::reason`] and a row in the README.
 
+mod reason;
 mod text;
 
 use std::time::Duration;
@@ -11,6 +15,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
+pub use self::reason::{Origin, Reason};
 use self::text::Text;
 use crate::accept::{AcceptError, MalformedToken};
 use crate::body::{BodyError, OutboundBody};
@@ -51,180 +56,133 @@ pub enum Rejection {
     Draining,
 }
 
-/// Every reason of the table.
-pub fn reasons() -> impl Iterator<Item = &'static str> {
-    text::TITLES.iter().map(|(reason, _)| *reason)
-}
-
-/// Who must act.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    Caller,
-    Gateway,
-    Sso,
-    TokenEndpoint,
-    Upstream,
-}
-
-impl Origin {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Caller => "caller",
-            Self::Gateway => "gateway",
-            Self::Sso => "sso",
-            Self::TokenEndpoint => "token_endpoint",
-            Self::Upstream => "upstream",
-        }
-    }
-}
-
-/// One row of the table.
-#[derive(Clone, Copy, Debug)]
-pub struct Row {
-    pub code: u32,
-    pub reason: &'static str,
-    pub origin: Origin,
-}
-
-impl Row {
-    /// The first three digits of the code.
-    pub fn status(self) -> StatusCode {
-        u16::try_from(self.code / 1000)
-            .ok()
-            .and_then(|status| StatusCode::from_u16(status).ok())
-            .expect("codes begin with a status")
-    }
-}
-
-const fn row(code: u32, reason: &'static str, origin: Origin) -> Row {
-    Row { code, reason, origin }
-}
-
 impl Rejection {
-    /// The table. Exhaustive, so that a new failure cannot be forgotten.
-    pub fn row(&self) -> Row {
+    /// The row of the table. Exhaustive, so that a new failure cannot be forgotten.
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::TraceId(IllegalTraceId) => row(400_003, "trace_id_illegal", Origin::Caller),
-            Self::Framing(_) => row(400_004, "framing_illegal", Origin::Caller),
-            Self::Call(CallRefused::RouteUnknown) => row(404_001, "route_unknown", Origin::Caller),
-            Self::Call(CallRefused::Method { .. }) => {
-                row(405_001, "method_refused", Origin::Caller)
-            }
-            Self::Accept(error) => accept_row(error),
-            Self::Limit(exceeded) => limit_row(exceeded.policy),
-            Self::Content(_) => row(415_001, "content_type_refused", Origin::Caller),
+            Self::TraceId(IllegalTraceId) => Reason::TraceIdIllegal,
+            Self::Framing(_) => Reason::FramingIllegal,
+            Self::Call(CallRefused::RouteUnknown) => Reason::RouteUnknown,
+            Self::Call(CallRefused::Method { .. }) => Reason::MethodRefused,
+            Self::Accept(error) => of_accept(error),
+            Self::Limit(exceeded) => match exceeded.policy {
+                Policy::Calls => Reason::LimitCalls,
+                Policy::Users => Reason::LimitUsers,
+                Policy::Total => Reason::LimitTotal,
+                Policy::Concurrent => Reason::LimitConcurrent,
+            },
+            Self::Content(_) => Reason::ContentTypeRefused,
             Self::Batch(malformed) => match malformed.kind {
-                MalformedKind::NotJson => row(400_001, "batch_not_json", Origin::Caller),
-                MalformedKind::Malformed => row(400_002, "batch_malformed", Origin::Caller),
+                MalformedKind::NotJson => Reason::BatchNotJson,
+                MalformedKind::Malformed => Reason::BatchMalformed,
             },
-            Self::Body(error) => body_row(error),
-            Self::Token(error) => token_row(error),
-            Self::Forward(error) => match (error, error.caller_body()) {
-                (_, Some(body)) => body_row(body),
-                (ForwardError::Unreachable(_), None) => {
-                    row(502_001, "upstream_unreachable", Origin::Upstream)
-                }
-                (
-                    ForwardError::Broken { .. }
-                    | ForwardError::CallerBody(_)
-                    | ForwardError::Switched,
-                    None,
-                ) => row(502_002, "upstream_broken", Origin::Upstream),
-                (ForwardError::Saturated, None) => row(503_003, "overloaded", Origin::Gateway),
-                (ForwardError::TimedOut(_), None) => {
-                    row(504_001, "upstream_timeout", Origin::Upstream)
-                }
+            Self::Body(error) => of_body(error),
+            Self::Token(error) => of_token(error),
+            Self::Forward(error) => match error.caller_body() {
+                Some(body) => of_body(body),
+                None => of_forward(error),
             },
-            Self::Overloaded => row(503_003, "overloaded", Origin::Gateway),
-            Self::Draining => row(503_004, "draining", Origin::Gateway),
+            Self::Overloaded => Reason::Overloaded,
+            Self::Draining => Reason::Draining,
         }
     }
 
-    /// After how long the same call may pass.
+    /// After how long the same call may pass. Whoever is told 503 is told a time.
     pub fn retry_after(&self) -> Option<Duration> {
-        let after = match self {
+        let known = match self {
             Self::Accept(AcceptError::KeysUnavailable { retry_after, .. }) => Some(*retry_after),
             Self::Limit(exceeded) => Some(exceeded.retry_after),
             Self::Token(error) => error.retry_after(),
-            Self::Overloaded | Self::Draining | Self::Body(BodyError::NoBudget) => Some(SECOND),
-            _ if self.row().status() == StatusCode::SERVICE_UNAVAILABLE => Some(SECOND),
-            _ => None,
+            Self::Accept(_)
+            | Self::TraceId(_)
+            | Self::Framing(_)
+            | Self::Call(_)
+            | Self::Content(_)
+            | Self::Batch(_)
+            | Self::Body(_)
+            | Self::Forward(_)
+            | Self::Overloaded
+            | Self::Draining => None,
         };
-        after.map(|after| after.max(SECOND))
+        let unavailable = self.reason().status() == StatusCode::SERVICE_UNAVAILABLE;
+        known.or(unavailable.then_some(SECOND)).map(|after| after.max(SECOND))
     }
 
     /// The answer to the caller.
     pub fn to_response(&self, language: Language, x_trace_id: &XTraceId) -> Response<OutboundBody> {
-        let row = self.row();
+        let reason = self.reason();
         let retry_after = self.retry_after().map(whole_seconds);
         let problem = Problem {
-            code: row.code,
-            msg: self.text(language),
-            kind: format!("urn:koodrive-gateway:{}", row.reason),
-            title: text::title(row.reason),
-            status: row.status().as_u16(),
-            reason: row.reason,
-            origin: row.origin.as_str(),
+            code: reason.code(),
+            msg: Text { language, rejection: self }.to_string(),
+            kind: format!("urn:koodrive-gateway:{}", reason.as_str()),
+            title: reason.title(),
+            status: reason.status().as_u16(),
+            reason: reason.as_str(),
+            origin: reason.origin().as_str(),
             trace_id: x_trace_id.as_str(),
             retry_after,
             errors: self.findings(language),
         };
         let body = serde_json::to_vec(&problem).expect("strings and numbers serialize");
         let mut response = Response::new(OutboundBody::from(Bytes::from(body)));
-        *response.status_mut() = row.status();
+        *response.status_mut() = reason.status();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        self.add_headers(headers, row);
+        self.add_headers(headers, reason);
         response
     }
 
-    fn add_headers(&self, headers: &mut HeaderMap, row: Row) {
+    fn add_headers(&self, headers: &mut HeaderMap, reason: Reason) {
         if let Self::Call(CallRefused::Method { allow }) = self {
             headers.insert(header::ALLOW, HeaderValue::from_static(allow));
         }
-        if row.status() == StatusCode::UNAUTHORIZED {
-            let challenge = match self {
-                Self::Accept(AcceptError::TokenMissing) => "Bearer".to_owned(),
-                _ => {
-                    format!("Bearer error=\"invalid_token\", error_description=\"{}\"", row.reason)
-                }
+        if reason.status() == StatusCode::UNAUTHORIZED {
+            // Who sent no credentials is told no error (RFC 6750 section 3.1).
+            let challenge = if reason == Reason::TokenMissing {
+                "Bearer".to_owned()
+            } else {
+                let word = reason.as_str();
+                format!("Bearer error=\"invalid_token\", error_description=\"{word}\"")
             };
             let challenge = HeaderValue::try_from(challenge).expect("reasons are ASCII words");
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
-        let closes = match self {
-            Self::Framing(_) | Self::Body(_) => true,
-            Self::Forward(error) => error.caller_body().is_some(),
-            _ => false,
-        };
-        if closes {
+        // What is left of the request cannot be told from the next one, or will not arrive.
+        if self.leaves_the_body() {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }
 
-    fn findings(&self, language: Language) -> Vec<FindingView<'_>> {
+    fn leaves_the_body(&self) -> bool {
         match self {
-            Self::Batch(malformed) => {
-                malformed.findings.iter().map(|finding| finding.view(language)).collect()
-            }
-            _ => Vec::new(),
+            Self::Framing(_) | Self::Body(_) => true,
+            Self::Forward(error) => error.caller_body().is_some(),
+            Self::TraceId(_)
+            | Self::Call(_)
+            | Self::Accept(_)
+            | Self::Limit(_)
+            | Self::Content(_)
+            | Self::Batch(_)
+            | Self::Token(_)
+            | Self::Overloaded
+            | Self::Draining => false,
         }
     }
 
-    fn text(&self, language: Language) -> String {
-        let text = Text { language, rejection: self };
-        text.to_string()
+    fn findings(&self, language: Language) -> Vec<FindingView<'_>> {
+        let Self::Batch(malformed) = self else { return Vec::new() };
+        malformed.findings.iter().map(|finding| finding.view(language)).collect()
     }
 }
 
-fn accept_row(error: &AcceptError) -> Row {
-    let caller = |code, reason| row(code, reason, Origin::Caller);
+fn of_accept(error: &AcceptError) -> Reason {
     match error {
-        AcceptError::TokenMissing => caller(401_001, "token_missing"),
+        AcceptError::TokenMissing => Reason::TokenMissing,
         AcceptError::TokenMalformed(
             MalformedToken::HeaderRepeated
             | MalformedToken::TooLong
@@ -235,50 +193,47 @@ fn accept_row(error: &AcceptError) -> Row {
             | MalformedToken::Member(_)
             | MalformedToken::Extension(_)
             | MalformedToken::Type,
-        ) => caller(401_002, "token_malformed"),
-        AcceptError::SignatureInvalid { .. } => caller(401_003, "token_signature_invalid"),
-        AcceptError::Expired { .. } => caller(401_004, "token_expired"),
-        AcceptError::NotYetValid { .. } => caller(401_005, "token_not_yet_valid"),
-        AcceptError::IssuerUnknown { .. } => caller(401_006, "token_issuer_unknown"),
-        AcceptError::AudienceMismatch { .. } => caller(401_007, "token_audience_mismatch"),
-        AcceptError::AlgorithmRefused { .. } => caller(401_008, "token_algorithm_refused"),
-        AcceptError::KeyUnknown { .. } => caller(401_009, "token_key_unknown"),
-        AcceptError::ClaimRefused { .. } => caller(401_010, "token_claim_refused"),
-        AcceptError::KeysUnavailable { .. } => row(503_001, "keys_unavailable", Origin::Sso),
+        ) => Reason::TokenMalformed,
+        AcceptError::SignatureInvalid { .. } => Reason::TokenSignatureInvalid,
+        AcceptError::Expired { .. } => Reason::TokenExpired,
+        AcceptError::NotYetValid { .. } => Reason::TokenNotYetValid,
+        AcceptError::IssuerUnknown { .. } => Reason::TokenIssuerUnknown,
+        AcceptError::AudienceMismatch { .. } => Reason::TokenAudienceMismatch,
+        AcceptError::AlgorithmRefused { .. } => Reason::TokenAlgorithmRefused,
+        AcceptError::KeyUnknown { .. } => Reason::TokenKeyUnknown,
+        AcceptError::ClaimRefused { .. } => Reason::TokenClaimRefused,
+        AcceptError::KeysUnavailable { .. } => Reason::KeysUnavailable,
     }
 }
 
-fn limit_row(policy: Policy) -> Row {
-    let (code, reason) = match policy {
-        Policy::Calls => (429_001, "limit_calls"),
-        Policy::Users => (429_002, "limit_users"),
-        Policy::Total => (429_003, "limit_total"),
-        Policy::Concurrent => (429_004, "limit_concurrent"),
-    };
-    row(code, reason, Origin::Caller)
-}
-
-fn body_row(error: &BodyError) -> Row {
+fn of_body(error: &BodyError) -> Reason {
     match error {
-        BodyError::TooLarge(_) => row(413_001, "body_too_large", Origin::Caller),
-        BodyError::NoBudget => row(503_003, "overloaded", Origin::Gateway),
-        BodyError::Malformed(_) => row(400_004, "framing_illegal", Origin::Caller),
+        BodyError::TooLarge(_) => Reason::BodyTooLarge,
+        BodyError::NoBudget => Reason::Overloaded,
+        BodyError::Malformed(_) => Reason::FramingIllegal,
         // A body that broke off has nobody left to answer; it is told apart in the log only.
-        BodyError::Idle(_) | BodyError::Broken(_) => row(408_001, "body_timeout", Origin::Caller),
+        BodyError::Idle(_) | BodyError::Broken(_) => Reason::BodyTimeout,
     }
 }
 
-fn token_row(error: &TokenError) -> Row {
+fn of_token(error: &TokenError) -> Reason {
     match error {
-        TokenError::Denied(_) => row(403_001, "caller_denied", Origin::TokenEndpoint),
-        TokenError::AnswerUnusable(_) => row(502_003, "token_answer_unusable", Origin::Gateway),
-        TokenError::Busy { .. } => row(503_005, "token_endpoint_busy", Origin::TokenEndpoint),
-        TokenError::Unavailable { .. } => {
-            row(503_002, "token_endpoint_unavailable", Origin::TokenEndpoint)
+        TokenError::Denied(_) => Reason::CallerDenied,
+        TokenError::AnswerUnusable(_) => Reason::TokenAnswerUnusable,
+        TokenError::Busy { .. } => Reason::TokenEndpointBusy,
+        TokenError::Unavailable { .. } => Reason::TokenEndpointUnavailable,
+        TokenError::TimedOut { .. } => Reason::TokenEndpointTimeout,
+    }
+}
+
+fn of_forward(error: &ForwardError) -> Reason {
+    match error {
+        ForwardError::Unreachable(_) => Reason::UpstreamUnreachable,
+        ForwardError::Broken { .. } | ForwardError::CallerBody(_) | ForwardError::Switched => {
+            Reason::UpstreamBroken
         }
-        TokenError::TimedOut { .. } => {
-            row(504_002, "token_endpoint_timeout", Origin::TokenEndpoint)
-        }
+        ForwardError::Saturated => Reason::Overloaded,
+        ForwardError::TimedOut(_) => Reason::UpstreamTimeout,
     }
 }
 

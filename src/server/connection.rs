@@ -29,6 +29,7 @@ use crate::body::InboundBody;
 use crate::lifecycle::{DrainWatch, Phase};
 use crate::listener::Socket;
 use crate::pipeline::{Arrival, CurrentPipeline, ResponseBody};
+use crate::rejection::Reason;
 
 /// Serves connections; what all of them share.
 #[derive(Clone, Debug)]
@@ -270,10 +271,9 @@ impl Connections {
         let Err(error) = ended else { return };
         let pipeline = self.pipeline.load();
         if error.is_parse_too_large() {
-            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-            pipeline.unparsable("headers_too_large", status);
+            pipeline.unparsable(Reason::HeadersTooLarge);
         } else if error.is_parse() {
-            pipeline.unparsable("framing_illegal", StatusCode::BAD_REQUEST);
+            pipeline.unparsable(Reason::FramingIllegal);
         } else {
             tracing::debug!(%error, "connection ended early");
         }

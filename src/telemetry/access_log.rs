@@ -6,10 +6,13 @@ use std::time::SystemTime;
 
 use crate::config::LogFormat;
 
-use super::facts::Stage;
-use super::line::Line;
+use super::event::Stage;
+use super::log_line::Line;
 use super::logs::LogWriter;
 use super::record::Closed;
+use super::{call_word, origin_word};
+use crate::rejection::Reason;
+use crate::token::TokenSource;
 
 /// Writes access lines; the buffer is kept per thread, the writer never waits.
 #[derive(Clone, Debug)]
@@ -32,14 +35,14 @@ impl AccessLog {
     }
 
     /// A request that could not be read: nothing is known but who sent it and what was answered.
-    pub(super) fn write_unreadable(&self, time: SystemTime, status: u16, reason: &'static str) {
+    pub(super) fn write_unreadable(&self, time: SystemTime, reason: Reason) {
         BUFFER.with_borrow_mut(|buffer| {
             buffer.clear();
             let mut line = Line::start(buffer, self.format, time, "info", "call not readable");
-            line.text("call", Some("none"));
-            line.number("status", u64::from(status));
-            line.text("origin", Some("caller"));
-            line.text("reason", Some(reason));
+            line.text("call", Some(call_word(None)));
+            line.number("status", u64::from(reason.status().as_u16()));
+            line.text("origin", Some(reason.origin().as_str()));
+            line.text("reason", Some(reason.as_str()));
             line.finish();
             self.writer.write(buffer.as_bytes());
         });
@@ -59,9 +62,9 @@ fn push_line(buffer: &mut String, format: LogFormat, closed: &Closed<'_>) {
     line.plain("trace_id", facts.opened.span.trace_id);
     line.text("method", Some(facts.opened.method.as_str()));
     line.text("path", Some(&facts.opened.path));
-    line.text("call", Some(facts.call.as_str()));
+    line.text("call", Some(call_word(facts.call)));
     line.number("status", u64::from(closed.status));
-    line.text("origin", Some(closed.origin.as_str()));
+    line.text("origin", Some(origin_word(closed.origin)));
     line.text("reason", closed.reason);
     line.text("caller", facts.caller.as_deref());
     line.text("issuer", facts.issuer.as_deref());
@@ -71,9 +74,10 @@ fn push_line(buffer: &mut String, format: LogFormat, closed: &Closed<'_>) {
     for (stage, key) in Stage::ALL.iter().zip(STAGE_KEYS) {
         line.millis(key, facts.stage(*stage).map(|timing| timing.busy(closed.duration)));
     }
-    line.text("token_source", facts.token_source.map(super::TokenSource::as_str));
+    line.text("token_source", facts.token_source.map(TokenSource::as_str));
     line.number("attempts", facts.attempts.len() as u64);
     line.finish();
 }
 
-const STAGE_KEYS: [&str; 5] = ["accept_ms", "limit_ms", "validate_ms", "token_ms", "forward_ms"];
+const STAGE_KEYS: [&str; Stage::ALL.len()] =
+    ["accept_ms", "limit_ms", "validate_ms", "token_ms", "forward_ms"];

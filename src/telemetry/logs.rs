@@ -18,7 +18,8 @@ use crate::clock::Clock;
 use crate::config::{LogFormat, TelemetryConfig};
 use crate::trace_context::TraceId;
 
-use super::line::Line;
+use super::chain;
+use super::log_line::Line;
 
 pub use super::writer::LogWriter;
 
@@ -166,14 +167,7 @@ impl Visit for Fields<'_, '_> {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        let mut chain = value.to_string();
-        let mut source = value.source();
-        while let Some(cause) = source {
-            chain.push_str(": ");
-            chain.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        self.line.text(field.name(), Some(&chain));
+        self.line.text(field.name(), Some(&chain(value)));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime};
 
-use prometheus_client::encoding::{EncodeLabel as _, EncodeLabelSet, LabelSetEncoder, text};
+use prometheus_client::encoding::{
+    EncodeLabel as _, EncodeLabelSet, EncodeLabelValue, LabelSetEncoder, LabelValueEncoder, text,
+};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::exemplar::HistogramWithExemplars;
 use prometheus_client::metrics::family::Family;
@@ -14,12 +16,16 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::trace_context::TraceId;
-
-use super::facts::{
-    CallName, Decision, Exchange, KeyFetch, Origin, Policy, ReloadOutcome, TokenSource,
-};
+use super::clock_skew::SkewedPeer;
+use super::event::ReloadOutcome;
 use super::record::Closed;
+use super::{call_word, origin_word};
+use crate::accept::{KeyFetch, KeyFetchOutcome};
+use crate::call::CallPlan;
+use crate::limit::{Decision, Policy};
+use crate::rejection::{Origin, Reason};
+use crate::token::{ExchangeOutcome, ExchangeReport, TokenSource};
+use crate::trace_context::TraceId;
 
 type FloatGauge = Gauge<f64, AtomicU64>;
 
@@ -28,13 +34,14 @@ type FloatGauge = Gauge<f64, AtomicU64>;
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
-    durations: [HistogramWithExemplars<TraceLabel>; CallName::ALL.len()],
-    rejections: Family<Reason, Counter>,
+    /// Of no call first, then of each.
+    durations: [HistogramWithExemplars<TraceLabel>; 1 + CallPlan::ALL.len()],
+    rejections: [Counter; Reason::ALL.len()],
     token_lookups: [Counter; TokenSource::ALL.len()],
-    token_exchanges: Family<Outcome, Counter>,
+    token_exchanges: Family<ExchangeLabels, Counter>,
     token_exchange_duration: Histogram,
     token_entries: Gauge,
-    jwks_fetches: Family<IssuerOutcome, Counter>,
+    jwks_fetches: Family<FetchLabels, Counter>,
     jwks_age: Family<Issuer, FloatGauge>,
     limit_decisions: [[Counter; Decision::ALL.len()]; Policy::ALL.len()],
     limit_store_errors: Counter,
@@ -53,13 +60,19 @@ impl Metrics {
         let mut registry = Registry::with_prefix("koodrive_gateway");
         let to = &mut registry;
         let durations = Family::<Call, _, _>::new_with_constructor(duration_with_exemplars);
+        let rejections = Family::<Refusal, Counter>::default();
         let lookups = Family::<Source, Counter>::default();
         let decisions = Family::<PolicyDecision, Counter>::default();
         let reloads = Family::<Reload, Counter>::default();
         let metrics = Self {
             requests: counted(to, "requests", "Requests answered"),
-            durations: each(CallName::ALL, |call| durations.get_or_create_owned(&Call { call })),
-            rejections: counted(to, "rejections", "Requests refused by the gateway"),
+            durations: std::array::from_fn(|index| {
+                let plan = index.checked_sub(1).map(|index| CallPlan::ALL[index]);
+                durations.get_or_create_owned(&Call { call: call_word(plan) })
+            }),
+            rejections: each(Reason::ALL, |reason| {
+                rejections.get_or_create_owned(&Refusal { reason })
+            }),
             token_lookups: each(TokenSource::ALL, |source| {
                 lookups.get_or_create_owned(&Source { source })
             }),
@@ -105,6 +118,7 @@ impl Metrics {
             &metrics.upstream_duration,
         );
         timed(to, "clock_skew", "How far a peer's Date is ahead of ours", &metrics.clock_skew);
+        to.register("rejections", "Requests refused by the gateway", rejections);
         to.register("token_lookups", "Where access tokens came from", lookups);
         to.register("limit_decisions", "What each limit said", decisions);
         to.register("batch_users", "Users per well-formed batch", metrics.batch_users.clone());
@@ -121,15 +135,8 @@ impl Metrics {
         buffer
     }
 
-    pub(super) fn count_rejection(&self, reason: &'static str) {
-        self.rejections.get_or_create(&Reason { reason }).inc();
-    }
-
-    /// Makes the series of these rejection reasons exist at zero, so that rates can be taken.
-    pub fn expect_reasons(&self, reasons: impl IntoIterator<Item = &'static str>) {
-        for reason in reasons {
-            self.rejections.get_or_create_owned(&Reason { reason });
-        }
+    pub(super) fn count_rejection(&self, reason: Reason) {
+        self.rejections[reason as usize].inc();
     }
 
     pub fn set_token_entries(&self, entries: u64) {
@@ -152,8 +159,8 @@ impl Metrics {
         self.inflight.get()
     }
 
-    /// How far the clock of `peer` (`sso`, `token_endpoint`, `upstream`) is ahead of ours.
-    pub fn set_clock_skew(&self, peer: &'static str, seconds: f64) {
+    /// How far the clock of `peer` is ahead of ours.
+    pub(super) fn set_clock_skew(&self, peer: SkewedPeer, seconds: f64) {
         self.clock_skew.get_or_create_owned(&SkewPeer { peer }).set(seconds);
     }
 
@@ -187,7 +194,7 @@ impl Metrics {
         if let Some(source) = facts.token_source {
             self.token_lookups[source as usize].inc();
         }
-        for (policy, decision) in facts.decisions() {
+        for (policy, decision) in facts.decisions.iter() {
             self.limit_decisions[policy as usize][decision as usize].inc();
         }
         if let Some(users) = facts.batch_users {
@@ -201,30 +208,37 @@ impl Metrics {
     }
 
     /// One more answer, to a request or to what could not be read as one.
-    pub(super) fn count_request(&self, call: CallName, status: u16, origin: Origin) {
+    pub(super) fn count_request(
+        &self,
+        plan: Option<CallPlan>,
+        status: u16,
+        origin: Option<Origin>,
+    ) {
+        let (call, origin) = (call_word(plan), origin_word(origin));
         // The guard of the family is gone at the end of the statement: two at once can deadlock.
         self.requests.get_or_create(&RequestLabels { call, status, origin }).inc();
     }
 
     pub(super) fn key_fetched(&self, fetch: &KeyFetch) {
-        let labels = IssuerOutcome { issuer: fetch.issuer.clone(), outcome: fetch.outcome };
+        let labels = FetchLabels { issuer: fetch.issuer.clone(), outcome: fetch.outcome };
         self.jwks_fetches.get_or_create(&labels).inc();
     }
 
-    pub(super) fn exchanged(&self, exchange: &Exchange) {
-        self.token_exchanges.get_or_create(&Outcome { outcome: exchange.outcome }).inc();
+    pub(super) fn exchanged(&self, exchange: &ExchangeReport) {
+        self.token_exchanges.get_or_create(&ExchangeLabels { outcome: exchange.outcome }).inc();
         let took = exchange.ended.duration_since(exchange.started).unwrap_or_default();
         self.token_exchange_duration.observe(took.as_secs_f64());
     }
 
     fn observe_duration(
         &self,
-        call: CallName,
+        plan: Option<CallPlan>,
         duration: Duration,
         exemplar: Option<TraceLabel>,
         time: Option<SystemTime>,
     ) {
-        self.durations[call as usize].observe(duration.as_secs_f64(), exemplar, time);
+        let index = plan.map_or(0, |plan| 1 + plan as usize);
+        self.durations[index].observe(duration.as_secs_f64(), exemplar, time);
     }
 }
 
@@ -278,14 +292,35 @@ macro_rules! label_sets {
 }
 
 label_sets! {
-    RequestLabels { call: CallName, status: u16, origin: Origin }
-    Call { call: CallName }
-    Reason { reason: &'static str }
+    RequestLabels { call: &'static str, status: u16, origin: &'static str }
+    Call { call: &'static str }
+    Refusal { reason: Reason }
     Source { source: TokenSource }
-    Outcome { outcome: &'static str }
-    IssuerOutcome { issuer: Arc<str>, outcome: &'static str }
+    ExchangeLabels { outcome: ExchangeOutcome }
+    FetchLabels { issuer: Arc<str>, outcome: KeyFetchOutcome }
     Issuer { issuer: Arc<str> }
     PolicyDecision { policy: Policy, decision: Decision }
-    SkewPeer { peer: &'static str }
+    SkewPeer { peer: SkewedPeer }
     Reload { outcome: ReloadOutcome }
+}
+
+macro_rules! label_values {
+    ($($word:ty),+ $(,)?) => {$(
+        impl EncodeLabelValue for $word {
+            fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+                self.as_str().encode(encoder)
+            }
+        }
+    )+};
+}
+
+label_values! {
+    Reason,
+    TokenSource,
+    ExchangeOutcome,
+    KeyFetchOutcome,
+    Policy,
+    Decision,
+    SkewedPeer,
+    ReloadOutcome,
 }

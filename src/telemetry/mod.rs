@@ -1,56 +1,53 @@
 //! What operators see: access log, metrics, traces, the last refusals.
 //!
-//! Facts come in as plain values, from the pipeline through a [`RequestRecord`] and from background
-//! work through [`Telemetry::key_fetch`] and [`Telemetry::exchange`]; nothing here changes what
-//! happens to a call. The only room that knows OpenTelemetry. No span object lives while a request
+//! Facts come in as plain values in the stages' own words, from the pipeline through a
+//! [`RequestRecord`] and from background work through [`Telemetry::key_fetch`] and
+//! [`Telemetry::exchange`]; nothing here changes what happens to a call. The only room that knows OpenTelemetry. No span object lives while a request
 //! does: when its response body has ended, the record becomes one log line, some counters, and, if
 //! the trace is sampled and there is a collector, finished spans with ids that were ours all along.
 
 mod access_log;
+mod background;
+mod body;
+mod clock_skew;
 mod collector;
+mod event;
 mod export;
-mod facts;
-mod line;
+mod log_line;
 mod logs;
 mod metrics;
 mod otel_env;
 mod otlp;
 mod record;
-mod recorded;
 mod refusals;
-mod skew;
 mod trace;
 mod writer;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::HeaderValue;
 use opentelemetry::InstrumentationScope;
 use opentelemetry_sdk::trace::SpanExporter;
 
+use self::access_log::AccessLog;
+use self::background::Peers;
+pub use self::body::RecordedBody;
+use self::clock_skew::Skews;
+pub use self::event::{Attempt, Opened, Peer, Refused, ReloadOutcome, Stage};
+use self::export::Export;
+pub use self::logs::{LogSetupError, LogWriter, install, subscriber, within};
+pub use self::metrics::Metrics;
+pub use self::otel_env::Environment;
+use self::otel_env::{ExportSettings, Sampler};
+use self::record::Closed;
+pub use self::record::RequestRecord;
+pub use self::refusals::Refusal;
+use self::refusals::Refusals;
+use crate::call::CallPlan;
 use crate::client::Client;
 use crate::config::TelemetryConfig;
+use crate::rejection::{Origin, Reason};
 use crate::trace_context::{SpanContext, TraceId};
-
-pub use facts::{
-    Attempt, CallName, Decision, Exchange, KeyFetch, Opened, Origin, Peer, Policy, Refused,
-    ReloadOutcome, Stage, TokenSource,
-};
-pub use logs::{LogSetupError, LogWriter, install, subscriber, within};
-pub use metrics::Metrics;
-pub use otel_env::Environment;
-pub use record::RequestRecord;
-pub use recorded::Recorded;
-pub use refusals::Refusal;
-pub use skew::SkewedPeer;
-
-use access_log::AccessLog;
-use export::Export;
-use otel_env::{ExportSettings, Sampler};
-use record::Closed;
-use refusals::Refusals;
-use skew::Skews;
 
 /// Where facts become visible. Clones share everything.
 #[derive(Clone, Debug)]
@@ -65,6 +62,7 @@ struct Inner {
     access_log: Option<AccessLog>,
     refusals: Refusals,
     skews: Skews,
+    peers: Peers,
 }
 
 /// Why telemetry cannot start.
@@ -125,6 +123,7 @@ impl Telemetry {
             access_log: config.access_log.then(|| AccessLog::new(logs, config.log_format)),
             refusals: Refusals::default(),
             skews: Skews::default(),
+            peers: Peers::default(),
         }))
     }
 
@@ -137,12 +136,6 @@ impl Telemetry {
         }
     }
 
-    /// The span of background work that no call caused.
-    pub fn background_span(&self) -> SpanContext {
-        let span = SpanContext::root(true);
-        SpanContext { sampled: self.sample(None, span.trace_id), ..span }
-    }
-
     /// A request begins.
     pub fn open(&self, opened: Opened) -> RequestRecord {
         self.0.metrics.opened();
@@ -150,41 +143,12 @@ impl Telemetry {
     }
 
     /// Something that was answered but could not be read as a request.
-    pub fn unreadable(&self, time: SystemTime, status: u16, reason: &'static str) {
-        self.0.metrics.count_request(CallName::None, status, Origin::Caller);
+    pub fn unreadable(&self, time: SystemTime, reason: Reason) {
+        let origin = Some(reason.origin());
+        self.0.metrics.count_request(None, reason.status().as_u16(), origin);
         self.0.metrics.count_rejection(reason);
         if let Some(log) = &self.0.access_log {
-            log.write_unreadable(time, status, reason);
-        }
-    }
-
-    /// A key set was fetched, or was not.
-    pub fn key_fetch(&self, fetch: &KeyFetch) {
-        self.0.metrics.key_fetched(fetch);
-        let parent = fetch.parent.as_ref();
-        let span = parent.map_or_else(|| self.background_span(), SpanContext::child);
-        if let Some(export) = self.exporting(span) {
-            export.offer(1, || vec![trace::of_key_fetch(span, fetch, &self.0.scope)]);
-        }
-    }
-
-    /// The token endpoint answered, or did not.
-    pub fn exchange(&self, exchange: &Exchange) {
-        self.0.metrics.exchanged(exchange);
-        if let Some(export) = self.exporting(exchange.span) {
-            export.offer(1, || vec![trace::of_exchange(exchange, &self.0.scope)]);
-        }
-    }
-
-    /// How many seconds the clock of `peer` is ahead of ours.
-    pub fn clock_skew(&self, peer: SkewedPeer, seconds: i64) {
-        self.0.skews.note(peer, seconds, &self.0.metrics);
-    }
-
-    /// An answer of the upstream carried `date` and came at `now`.
-    pub fn upstream_date(&self, date: &HeaderValue, now: SystemTime) {
-        if let Some(seconds) = self.0.skews.of_upstream(date, now) {
-            self.clock_skew(SkewedPeer::Upstream, seconds);
+            log.write_unreadable(time, reason);
         }
     }
 
@@ -223,7 +187,7 @@ impl Telemetry {
                 x_trace_id: facts.x_trace_id().unwrap_or_default().to_owned(),
                 trace: facts.opened.span.trace_id.to_string(),
                 caller: facts.caller.clone(),
-                reason: refused.reason,
+                reason: refused.reason.as_str(),
                 status: closed.status,
                 detail: refused.detail.clone(),
             });
@@ -237,6 +201,16 @@ impl Telemetry {
     fn exporting(&self, span: SpanContext) -> Option<&Export> {
         self.0.export.as_ref().filter(|_| span.sampled)
     }
+}
+
+/// The word of a call; requests that are none have one too.
+fn call_word(plan: Option<CallPlan>) -> &'static str {
+    plan.map_or("none", CallPlan::as_str)
+}
+
+/// The word for who must act; nobody when the answer is the upstream's own.
+fn origin_word(origin: Option<Origin>) -> &'static str {
+    origin.map_or("none", Origin::as_str)
 }
 
 /// An error with its causes, for a log line.

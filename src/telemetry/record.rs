@@ -1,28 +1,25 @@
-//! The facts of one request, gathered as it walks and told once, when its response body has ended.
+//! The facts of one request, gathered on its way and told once, when its response body has ended.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use http::{Method, StatusCode};
-use http_body::Body;
-
-use crate::trace_context::SpanContext;
-
 use super::Telemetry;
-use super::facts::{
-    Attempt, CallName, Decision, Opened, Origin, Policy, Refused, Stage, TokenSource,
-};
-use super::recorded::Recorded;
+use super::event::{Attempt, Opened, Refused, Stage};
+use crate::call::CallPlan;
+use crate::limit::Decisions;
+use crate::rejection::Origin;
+use crate::token::TokenSource;
+use crate::trace_context::SpanContext;
 
 /// Write-only: the pipeline tells it what happened. Closed by the end of the response body, by
 /// its drop, or by the drop of the record itself when the caller left before there was an answer.
 #[derive(Debug)]
 pub struct RequestRecord {
     telemetry: Telemetry,
-    /// Taken when the record is closed or handed to the body.
-    facts: Option<Box<Facts>>,
+    /// Taken when the record is closed.
+    pub(super) facts: Option<Box<Facts>>,
 }
 
 impl RequestRecord {
@@ -30,15 +27,15 @@ impl RequestRecord {
         let facts = Facts {
             opened,
             begun: Instant::now(),
-            call: CallName::None,
-            route: "",
+            call: None,
+            verdict_cached: None,
             caller: None,
             issuer: None,
-            stages: [None; 5],
+            stages: [None; Stage::ALL.len()],
             token_source: None,
             leader: None,
             attempts: Vec::new(),
-            decisions: [None; 4],
+            decisions: Decisions::default(),
             batch_users: None,
             refused: None,
             bytes_in: Arc::default(),
@@ -46,21 +43,20 @@ impl RequestRecord {
         Self { telemetry, facts: Some(Box::new(facts)) }
     }
 
-    /// Which call it is; `route` is the preverify path, `/koodrive/*`, or empty.
-    pub fn call(&mut self, call: CallName, route: &'static str) {
-        let facts = self.facts();
-        facts.call = call;
-        facts.route = route;
+    /// Which call it is.
+    pub fn call(&mut self, plan: CallPlan) {
+        self.facts().call = Some(plan);
     }
 
-    /// Who calls: the digest, never the subject.
-    pub fn identity(&mut self, caller: impl fmt::Display, issuer: Arc<str>) {
+    /// Who calls: the digest, never the subject. `cached`: the SSO token had been verified before.
+    pub fn identity(&mut self, caller: impl fmt::Display, issuer: Arc<str>, cached: bool) {
         let facts = self.facts();
         facts.caller = Some(caller.to_string());
         facts.issuer = Some(issuer);
+        facts.verdict_cached = Some(cached);
     }
 
-    /// A stage starts; may be said again when the walk comes back to it.
+    /// A stage starts; may be said again when the call comes back to it.
     pub fn begin(&mut self, stage: Stage) {
         let facts = self.facts();
         let at = facts.begun.elapsed();
@@ -94,10 +90,9 @@ impl RequestRecord {
         self.facts().attempts.push(attempt);
     }
 
-    /// What one limit said; the last word of a policy counts.
-    pub fn limited(&mut self, policy: Policy, decision: impl Into<Decision>) {
-        let slot = policy as usize;
-        self.facts().decisions[slot] = Some(decision.into());
+    /// What the limits have said so far.
+    pub fn limits(&mut self, decisions: Decisions) {
+        self.facts().decisions = decisions;
     }
 
     /// How many users a well-formed batch has.
@@ -115,16 +110,6 @@ impl RequestRecord {
         self.facts().bytes_in.clone()
     }
 
-    /// Hands the record to the response body; it closes when that body ends or is dropped.
-    pub fn close_with<B: Body>(mut self, status: StatusCode, body: B) -> Recorded<B> {
-        let facts = self.facts.take().expect("a record is closed once, by value");
-        let bodiless = facts.opened.method == Method::HEAD
-            || status == StatusCode::NO_CONTENT
-            || status == StatusCode::NOT_MODIFIED;
-        let rest = Self { telemetry: self.telemetry.clone(), facts: Some(facts) };
-        Recorded::new(rest, status, body, bodiless)
-    }
-
     /// Tells everything, once.
     pub(super) fn close(&mut self, status: u16, bytes_out: u64, ending: Ending) {
         if let Some(facts) = self.facts.take() {
@@ -133,9 +118,7 @@ impl RequestRecord {
     }
 
     fn facts(&mut self) -> &mut Facts {
-        self.facts
-            .as_mut()
-            .expect("only close and close_with take the facts, and both end the record")
+        self.facts.as_mut().expect("only close takes the facts, and nothing is told after it")
     }
 }
 
@@ -160,15 +143,16 @@ pub(super) enum Ending {
 pub(super) struct Facts {
     pub(super) opened: Opened,
     begun: Instant,
-    pub(super) call: CallName,
-    pub(super) route: &'static str,
+    /// None: no route, or a method that goes nowhere.
+    pub(super) call: Option<CallPlan>,
+    pub(super) verdict_cached: Option<bool>,
     pub(super) caller: Option<String>,
     pub(super) issuer: Option<Arc<str>>,
-    stages: [Option<Timing>; 5],
+    stages: [Option<Timing>; Stage::ALL.len()],
     pub(super) token_source: Option<TokenSource>,
     pub(super) leader: Option<SpanContext>,
     pub(super) attempts: Vec<Attempt>,
-    decisions: [Option<Decision>; 4],
+    pub(super) decisions: Decisions,
     pub(super) batch_users: Option<u32>,
     pub(super) refused: Option<Refused>,
     pub(super) bytes_in: Arc<AtomicU64>,
@@ -177,11 +161,6 @@ pub(super) struct Facts {
 impl Facts {
     pub(super) fn stage(&self, stage: Stage) -> Option<&Timing> {
         self.stages[stage as usize].as_ref().filter(|timing| timing.first.is_some())
-    }
-
-    pub(super) fn decisions(&self) -> impl Iterator<Item = (Policy, Decision)> {
-        let decided = Policy::ALL.iter().zip(self.decisions);
-        decided.filter_map(|(policy, decision)| Some((*policy, decision?)))
     }
 
     pub(super) fn x_trace_id(&self) -> Option<&str> {
@@ -226,7 +205,9 @@ impl Timing {
 pub(super) struct Closed<'a> {
     pub(super) facts: &'a Facts,
     pub(super) status: u16,
-    pub(super) origin: Origin,
+    /// None: the answer is the upstream's own.
+    pub(super) origin: Option<Origin>,
+    /// A reason of the rejection table, or how the response broke off.
     pub(super) reason: Option<&'static str>,
     pub(super) bytes_out: u64,
     pub(super) duration: Duration,
@@ -235,10 +216,10 @@ pub(super) struct Closed<'a> {
 impl<'a> Closed<'a> {
     fn of(facts: &'a Facts, status: u16, bytes_out: u64, ending: Ending) -> Self {
         let (origin, reason) = match (&facts.refused, ending) {
-            (Some(refused), _) => (refused.origin, Some(refused.reason)),
-            (None, Ending::Whole) => (Origin::None, None),
-            (None, Ending::CallerGone) => (Origin::Caller, Some(CALLER_GONE)),
-            (None, Ending::Broken) => (Origin::Upstream, Some(BODY_BROKEN)),
+            (Some(refused), _) => (Some(refused.reason.origin()), Some(refused.reason.as_str())),
+            (None, Ending::Whole) => (None, None),
+            (None, Ending::CallerGone) => (Some(Origin::Caller), Some(CALLER_GONE)),
+            (None, Ending::Broken) => (Some(Origin::Upstream), Some(BODY_BROKEN)),
         };
         let duration = facts.begun.elapsed();
         Self { facts, status, origin, reason, bytes_out, duration }

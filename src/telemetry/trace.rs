@@ -6,10 +6,14 @@ use opentelemetry::trace::{SpanKind, Status};
 use opentelemetry::{InstrumentationScope, KeyValue, trace as otel};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
-use crate::trace_context::SpanContext;
-
-use super::facts::{Attempt, Exchange, KeyFetch, Peer, Stage, TokenSource};
+use super::event::{Attempt, Peer, Stage};
 use super::record::{Closed, Timing};
+use super::{call_word, origin_word};
+use crate::accept::{KeyFetch, KeyFetchOutcome};
+use crate::call::CallPlan;
+use crate::limit::Policy;
+use crate::token::{ExchangeOutcome, ExchangeReport, TokenSource};
+use crate::trace_context::SpanContext;
 
 /// How many spans [`of_request`] makes.
 pub(super) fn spans_of_request(closed: &Closed<'_>) -> usize {
@@ -40,16 +44,20 @@ pub(super) fn of_request(closed: &Closed<'_>, scope: &InstrumentationScope) -> V
 }
 
 /// `token.exchange`.
-pub(super) fn of_exchange(exchange: &Exchange, scope: &InstrumentationScope) -> SpanData {
-    let mut span = start(exchange.span, exchange.parent, SpanKind::Client, scope);
+pub(super) fn of_exchange(
+    exchange: &ExchangeReport,
+    server: Option<&Peer>,
+    scope: &InstrumentationScope,
+) -> SpanData {
+    let mut span = start(exchange.span, Some(exchange.parent), SpanKind::Client, scope);
     span.name = "token.exchange".into();
     span.start_time = exchange.started;
     span.end_time = exchange.ended;
-    client_attributes(&mut span, "POST", exchange.server.as_deref(), exchange.status);
-    span.attributes.push(KeyValue::new("gateway.outcome", exchange.outcome));
+    client_attributes(&mut span, "POST", server, exchange.status);
+    span.attributes.push(KeyValue::new("gateway.outcome", exchange.outcome.as_str()));
     span.attributes.push(KeyValue::new("gateway.background", exchange.background));
-    if exchange.failed {
-        fail(&mut span, exchange.outcome);
+    if exchange.outcome != ExchangeOutcome::Issued {
+        fail(&mut span, exchange.outcome.as_str());
     }
     span
 }
@@ -58,17 +66,22 @@ pub(super) fn of_exchange(exchange: &Exchange, scope: &InstrumentationScope) -> 
 pub(super) fn of_key_fetch(
     context: SpanContext,
     fetch: &KeyFetch,
+    server: Option<&Peer>,
     scope: &InstrumentationScope,
 ) -> SpanData {
-    let mut span = start(context, fetch.parent, SpanKind::Client, scope);
+    let mut span = start(context, None, SpanKind::Client, scope);
     span.name = "jwks.fetch".into();
     span.start_time = fetch.started;
     span.end_time = fetch.ended;
-    client_attributes(&mut span, "GET", fetch.server.as_deref(), fetch.status);
+    client_attributes(&mut span, "GET", server, None);
     span.attributes.push(KeyValue::new("gateway.issuer", fetch.issuer.clone()));
-    span.attributes.push(KeyValue::new("gateway.outcome", fetch.outcome));
-    if fetch.failed {
-        fail(&mut span, fetch.outcome);
+    span.attributes.push(KeyValue::new("gateway.outcome", fetch.outcome.as_str()));
+    span.attributes.push(KeyValue::new("gateway.cause", fetch.cause.as_str()));
+    span.attributes.push(KeyValue::new("gateway.keys", count(fetch.keys)));
+    let skipped = fetch.skipped.values().sum();
+    span.attributes.push(KeyValue::new("gateway.keys_skipped", count(skipped)));
+    if fetch.outcome != KeyFetchOutcome::Fetched {
+        fail(&mut span, fetch.outcome.as_str());
     }
     span
 }
@@ -80,9 +93,10 @@ fn server(closed: &Closed<'_>, scope: &InstrumentationScope) -> SpanData {
     let mut span = start(opened.span, opened.parent, SpanKind::Server, scope);
     span.parent_span_is_remote = opened.parent.is_some();
     let named = method.unwrap_or("HTTP");
-    span.name = match facts.route {
-        "" => named.into(),
-        route => format!("{named} {route}").into(),
+    let route = facts.call.map(CallPlan::route);
+    span.name = match route {
+        None => named.into(),
+        Some(route) => format!("{named} {route}").into(),
     };
     span.start_time = opened.started;
     span.end_time = opened.started + closed.duration;
@@ -92,8 +106,8 @@ fn server(closed: &Closed<'_>, scope: &InstrumentationScope) -> SpanData {
     if method.is_none() {
         to.push(KeyValue::new("http.request.method_original", opened.method.to_string()));
     }
-    if !facts.route.is_empty() {
-        to.push(KeyValue::new("http.route", facts.route));
+    if let Some(route) = route {
+        to.push(KeyValue::new("http.route", route));
     }
     to.push(KeyValue::new("url.path", opened.path.to_string()));
     to.push(KeyValue::new("url.scheme", opened.scheme));
@@ -107,7 +121,7 @@ fn server(closed: &Closed<'_>, scope: &InstrumentationScope) -> SpanData {
     if let Some(x_trace_id) = facts.x_trace_id() {
         to.push(KeyValue::new("koodrive.traceid", x_trace_id.to_owned()));
     }
-    to.push(KeyValue::new("gateway.call", facts.call.as_str()));
+    to.push(KeyValue::new("gateway.call", call_word(facts.call)));
     if let Some(caller) = &facts.caller {
         to.push(KeyValue::new("gateway.caller", caller.clone()));
     }
@@ -116,7 +130,7 @@ fn server(closed: &Closed<'_>, scope: &InstrumentationScope) -> SpanData {
     }
     if let Some(reason) = closed.reason {
         to.push(KeyValue::new("gateway.reason", reason));
-        to.push(KeyValue::new("gateway.origin", closed.origin.as_str()));
+        to.push(KeyValue::new("gateway.origin", origin_word(closed.origin)));
     }
     if let Some(refused) = &facts.refused {
         if let Some(stage) = refused.stage {
@@ -147,12 +161,12 @@ fn of_stage(
     span.end_time = facts.opened.started + timing.last(closed.duration);
     match stage {
         Stage::Limit => {
-            for (policy, decision) in facts.decisions() {
+            for (policy, decision) in facts.decisions.iter() {
                 let key = match policy {
-                    super::Policy::Calls => "gateway.limit.calls",
-                    super::Policy::Users => "gateway.limit.users",
-                    super::Policy::Total => "gateway.limit.total",
-                    super::Policy::Concurrent => "gateway.limit.concurrent",
+                    Policy::Calls => "gateway.limit.calls",
+                    Policy::Total => "gateway.limit.total",
+                    Policy::Concurrent => "gateway.limit.concurrent",
+                    Policy::Users => "gateway.limit.users",
                 };
                 span.attributes.push(KeyValue::new(key, decision.as_str()));
             }
@@ -168,11 +182,16 @@ fn of_stage(
                 span.links.links.push(link);
             }
         }
-        Stage::Accept | Stage::Validate | Stage::Forward => {}
+        Stage::Accept => {
+            if let Some(cached) = facts.verdict_cached {
+                span.attributes.push(KeyValue::new("gateway.verdict_cached", cached));
+            }
+        }
+        Stage::Validate | Stage::Forward => {}
     }
     if let Some(refused) = facts.refused.as_ref().filter(|refused| refused.stage == Some(stage)) {
-        span.attributes.push(KeyValue::new("gateway.reason", refused.reason));
-        fail(&mut span, refused.reason);
+        span.attributes.push(KeyValue::new("gateway.reason", refused.reason.as_str()));
+        fail(&mut span, refused.reason.as_str());
     }
     span
 }
@@ -194,8 +213,7 @@ fn of_attempt(
     let url = format!("{}{}", attempt.server.base, opened.path);
     span.attributes.push(KeyValue::new("url.full", url));
     if index != 0 {
-        let resent = i64::try_from(index).unwrap_or(i64::MAX);
-        span.attributes.push(KeyValue::new("http.request.resend_count", resent));
+        span.attributes.push(KeyValue::new("http.request.resend_count", count(index)));
     }
     if attempt.replay {
         span.attributes.push(KeyValue::new("gateway.replay", true));
@@ -204,6 +222,10 @@ fn of_attempt(
         fail(&mut span, error);
     }
     span
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// What HTTP client spans have in common; a status from 400 on is an error of a CLIENT span.

@@ -49,6 +49,7 @@ use crate::accept::Accepted;
 use crate::client::Client;
 use crate::config::TokenConfig;
 use crate::trace_context::SpanContext;
+use crate::words::words;
 
 /// Gives callers their KooDrive credential. Immutable per configuration; what it remembers is in
 /// the [`TokenStore`]. Clones share everything.
@@ -93,17 +94,20 @@ impl fmt::Debug for AccessToken {
     }
 }
 
-/// Where a look-up found its token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TokenSource {
-    /// In the cache; also a signature, which needs nothing from outside.
-    Cached,
-    /// Another call's exchange was waited for.
-    Joined,
-    /// This call led an exchange, the first one for its caller.
-    Exchanged,
-    /// This call led an exchange that replaced a token refused or past its time.
-    Refreshed,
+words! {
+    /// Where a look-up found its token.
+    pub enum TokenSource {
+        /// In the cache; also a signature, which needs nothing from outside.
+        Cached = "cached",
+        /// Another call's exchange was waited for.
+        Joined = "joined",
+        /// This call led an exchange, the first one for its caller.
+        Exchanged = "exchanged",
+        /// This call led an exchange that replaced a token refused or past its time.
+        Refreshed = "refreshed",
+        /// There is none: the caller is denied. Said by who asked, of [`TokenError::Denied`].
+        Denied = "denied",
+    }
 }
 
 /// Why a configuration cannot be used.

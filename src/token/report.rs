@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use super::error::TokenError;
 use crate::trace_context::SpanContext;
+use crate::words::words;
 
 /// One exchange with the token endpoint. Queueing is not part of it.
 #[derive(Clone, Copy, Debug)]
@@ -23,15 +24,16 @@ pub struct ExchangeReport {
     pub background: bool,
 }
 
-/// How an exchange ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ExchangeOutcome {
-    Issued,
-    Denied,
-    AnswerUnusable,
-    Busy,
-    Unavailable,
-    TimedOut,
+words! {
+    /// How an exchange ended.
+    pub enum ExchangeOutcome {
+        Issued = "issued",
+        Denied = "denied",
+        AnswerUnusable = "answer_unusable",
+        Busy = "busy",
+        Unavailable = "unavailable",
+        TimedOut = "timed_out",
+    }
 }
 
 impl ExchangeOutcome {
@@ -43,18 +45,6 @@ impl ExchangeOutcome {
             Some(TokenError::Busy { .. }) => Self::Busy,
             Some(TokenError::Unavailable { .. }) => Self::Unavailable,
             Some(TokenError::TimedOut { .. }) => Self::TimedOut,
-        }
-    }
-
-    /// As in metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Issued => "issued",
-            Self::Denied => "denied",
-            Self::AnswerUnusable => "answer_unusable",
-            Self::Busy => "busy",
-            Self::Unavailable => "unavailable",
-            Self::TimedOut => "timed_out",
         }
     }
 }

@@ -4,20 +4,21 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 use http::{Method, Response, StatusCode};
-use koodrive_gateway::admin::{IssuerRow, Overview, Pages, RefusalRow};
+use koodrive_gateway::admin::{IssuerRow, Overview, Pages};
 use koodrive_gateway::body::{OutboundBody, read_whole};
 use koodrive_gateway::lifecycle::Readiness;
+use koodrive_gateway::telemetry::Refusal;
 use serde_json::{Value, json};
 
 const EVIL: &str = "<script>alert('\"&')</script>";
 
 fn pages(readiness: &Readiness) -> Pages {
-    let row = RefusalRow {
+    let row = Refusal {
         time: UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
         x_trace_id: "x".repeat(58),
         trace: "0123456789abcdef0123456789abcdef".to_owned(),
         caller: None,
-        reason: "token_key_unknown".to_owned(),
+        reason: "token_key_unknown",
         status: 401,
         detail: EVIL.to_owned(),
     };

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,10 +9,12 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, Full};
+use koodrive_gateway::accept::{KeyFetch, KeyFetchCause, KeyFetchOutcome, SkipReason, Skipped};
+use koodrive_gateway::call::CallPlan;
 use koodrive_gateway::config::TelemetryConfig;
-use koodrive_gateway::telemetry::{
-    CallName, Exchange, KeyFetch, Opened, Refused, Stage, Telemetry, TokenSource,
-};
+use koodrive_gateway::rejection::Reason;
+use koodrive_gateway::telemetry::{Opened, Refused, Stage, Telemetry};
+use koodrive_gateway::token::{ExchangeOutcome, ExchangeReport, TokenSource};
 use koodrive_gateway::trace_context::SpanContext;
 use opentelemetry::Value;
 use opentelemetry::trace::{SpanKind, Status};
@@ -101,21 +102,21 @@ async fn an_accepted_call_is_one_tree() {
 
 #[tokio::test]
 async fn a_refusal_shows_its_reason_and_its_stage() {
-    for (status, failed) in [(429, false), (503, true)] {
+    for (reason, failed) in [(Reason::LimitCalls, false), (Reason::Overloaded, true)] {
         let (telemetry, kept) = telemetry();
         let mut record = telemetry.open(opened(true));
-        record.call(CallName::Preverify, PREVERIFY);
+        record.call(CallPlan::Preverify);
         record.begin(Stage::Limit);
-        record.rejected(Refused { status, ..refused(Stage::Limit) });
-        let status = StatusCode::from_u16(status).unwrap();
-        drop(record.close_with(status, Full::<Bytes>::default()));
+        record.rejected(Refused { reason, ..refused(Stage::Limit) });
+        drop(record.close_with(reason.status(), Full::<Bytes>::default()));
+        let reason = reason.as_str();
         let spans = kept.of(&telemetry).await;
-        assert_eq!(text(&spans[0], "gateway.reason"), "limit_calls");
+        assert_eq!(text(&spans[0], "gateway.reason"), reason);
         assert_eq!(text(&spans[0], "gateway.stage"), "limit");
         assert_eq!(spans[0].status != Status::Unset, failed, "only 5xx fails the SERVER span");
-        assert_eq!(text(&spans[0], "error.type"), if failed { "limit_calls" } else { "" });
+        assert_eq!(text(&spans[0], "error.type"), if failed { reason } else { "" });
         let limit = named(&spans, "limit");
-        assert_eq!(limit.status, Status::error("limit_calls"));
+        assert_eq!(limit.status, Status::error(reason));
         assert_eq!(limit.end_time, spans[0].end_time, "a stage left open ends with the request");
     }
 }
@@ -156,40 +157,43 @@ async fn replays_are_attempts_of_their_own() {
 }
 
 #[tokio::test]
-async fn exchanges_and_key_fetches_hang_under_what_caused_them() {
+async fn an_exchange_hangs_under_its_call_and_a_key_fetch_begins_a_trace() {
     let (telemetry, kept) = telemetry();
     let mut record = walked(&telemetry, opened(true));
-    let (token, accept) = (record.stage_span(Stage::Token), record.stage_span(Stage::Accept));
+    let token = record.stage_span(Stage::Token);
     let (started, ended) = (SystemTime::UNIX_EPOCH, UNIX_EPOCH + Duration::from_millis(5));
-    let exchange = Exchange {
+    telemetry.exchange(&ExchangeReport {
         span: token.child(),
-        parent: Some(token),
+        parent: token,
         started,
         ended,
-        outcome: "unavailable",
-        failed: true,
+        outcome: ExchangeOutcome::Unavailable,
         status: Some(503),
+        skew_seconds: None,
         background: false,
-        server: None,
-    };
-    telemetry.exchange(&exchange);
-    let issuer: Arc<str> = "https://sso.example".into();
+    });
     let fetch = KeyFetch {
-        issuer: issuer.clone(),
-        parent: Some(accept),
+        issuer: "https://sso.example".into(),
+        cause: KeyFetchCause::UnknownKid,
+        outcome: KeyFetchOutcome::Fetched,
         started,
         ended,
-        outcome: "fetched",
-        failed: false,
-        status: Some(200),
-        server: None,
+        keys: 2,
+        skipped: Skipped::from([(SkipReason::Symmetric, 1), (SkipReason::Malformed, 3)]),
+        skew_seconds: None,
+        span: SpanContext::root(false),
     };
     telemetry.key_fetch(&fetch);
-    telemetry.key_fetch(&KeyFetch { parent: None, ..fetch });
+    telemetry.key_fetch(&KeyFetch { cause: KeyFetchCause::File, ..fetch.clone() });
     drop(record.close_with(StatusCode::OK, Full::<Bytes>::default()));
     let spans = kept.of(&telemetry).await;
     let edges = tree(&spans);
-    assert_eq!(edges[..3], ["token.exchange < token", "jwks.fetch < accept", "jwks.fetch < -"]);
+    assert_eq!(edges[..2], ["token.exchange < token", "jwks.fetch < -"]);
+    assert!(!edges[2..].iter().any(|edge| edge.starts_with("jwks")), "a file has no span");
+    assert_eq!(spans[1].span_context.span_id().to_string(), fetch.span.span_id.to_string());
+    assert_eq!(text(&spans[1], "gateway.cause"), "unknown_kid");
+    assert_eq!(text(&spans[1], "gateway.keys"), "2");
+    assert_eq!(text(&spans[1], "gateway.keys_skipped"), "4");
     assert_eq!(spans[0].status, Status::error("unavailable"));
     assert_eq!(text(&spans[0], "error.type"), "503");
     let metrics = telemetry.encode_metrics();

@@ -9,12 +9,14 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use http_body_util::Full;
+use koodrive_gateway::accept::{KeyFetch, KeyFetchCause, KeyFetchOutcome, Skipped};
+use koodrive_gateway::call::CallPlan;
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::{LogFormat, TelemetryConfig};
+use koodrive_gateway::rejection::Reason;
 use koodrive_gateway::telemetry;
-use koodrive_gateway::telemetry::{
-    CallName, LogWriter, Opened, Refused, ReloadOutcome, Stage, Telemetry,
-};
+use koodrive_gateway::telemetry::{LogWriter, Opened, Refused, ReloadOutcome, Stage, Telemetry};
+use koodrive_gateway::token::{ExchangeOutcome, ExchangeReport};
 use koodrive_gateway::trace_context::{SpanContext, SpanId, TraceId};
 use serde_json::Value;
 
@@ -95,9 +97,9 @@ async fn two_lines(log_format: LogFormat) -> String {
     read_out(answer).await;
     let odd = Opened { span, path: "/koodrive/\u{e9}\"\\\n\u{1b}".into(), ..opened(true) };
     let mut record = telemetry.open(odd);
-    record.call(CallName::Other, "/koodrive/*");
+    record.call(CallPlan::Passthrough);
     record.begin(Stage::Accept);
-    record.rejected(Refused { status: 401, reason: "token_missing", ..refused(Stage::Accept) });
+    record.rejected(Refused { reason: Reason::TokenMissing, ..refused(Stage::Accept) });
     drop(record.close_with(StatusCode::UNAUTHORIZED, Full::<Bytes>::default()));
     written.text(&writer)
 }
@@ -227,35 +229,33 @@ async fn the_metrics_are_those_of_the_contract_in_open_metrics() {
     let telemetry = Telemetry::with_exporter(&config, &|_| None, Kept::default(), writer).unwrap();
     let issuer: Arc<str> = "https://sso.example/\"a\"\\b".into();
     let span = known_span();
-    telemetry.key_fetch(&telemetry::KeyFetch {
+    telemetry.key_fetch(&KeyFetch {
         issuer: issuer.clone(),
-        parent: None,
+        cause: KeyFetchCause::Schedule,
+        outcome: KeyFetchOutcome::Fetched,
         started: UNIX_EPOCH,
         ended: UNIX_EPOCH,
-        outcome: "fetched",
-        failed: false,
-        status: None,
-        server: None,
-    });
-    telemetry.exchange(&telemetry::Exchange {
+        keys: 1,
+        skipped: Skipped::new(),
+        skew_seconds: Some(-2),
         span,
-        parent: None,
+    });
+    telemetry.exchange(&ExchangeReport {
+        span,
+        parent: span,
         started: UNIX_EPOCH,
         ended: UNIX_EPOCH,
-        outcome: "issued",
-        failed: false,
+        outcome: ExchangeOutcome::Issued,
         status: Some(200),
+        skew_seconds: None,
         background: true,
-        server: None,
     });
     let metrics = telemetry.metrics();
     metrics.set_jwks_ages([("gone".into(), Duration::ZERO)]);
     metrics.set_jwks_ages([(issuer, Duration::from_secs(90))]);
-    metrics.set_clock_skew("sso", -1.5);
     metrics.set_token_entries(7);
     metrics.set_connections(3);
     metrics.config_reloaded(ReloadOutcome::Refused);
-    metrics.expect_reasons(["token_missing"]);
     let mut record = walked(&telemetry, Opened { span, ..opened(true) });
     let sent = attempt(&mut record, Some(200), false);
     record.attempt(sent);
@@ -277,7 +277,7 @@ async fn the_metrics_are_those_of_the_contract_in_open_metrics() {
     assert_eq!(seen, promised);
     for line in [
         "koodrive_gateway_jwks_age_seconds{issuer=\"https://sso.example/\\\"a\\\"\\\\b\"} 90.0",
-        "koodrive_gateway_clock_skew_seconds{peer=\"sso\"} -1.5",
+        "koodrive_gateway_clock_skew_seconds{peer=\"sso\"} -2.0",
         "koodrive_gateway_token_entries 7",
         "koodrive_gateway_connections 3",
         "koodrive_gateway_inflight_requests 0",

@@ -36,7 +36,7 @@ pub(super) fn caller(expires_in: Duration) -> Accepted {
             caller: CallerId::of("i", "s"),
         }),
         sso_token: Arc::new(SsoToken::new("sso")),
-        remembered: false,
+        cached: false,
     }
 }
 

@@ -197,7 +197,7 @@ async fn a_refresh_takes_a_retired_key_away() {
     let (sso, gate) = gate_with(|_| {}).await;
     let token = token_of(&P256, "ec-1", 1, gate.clock.now());
     assert_eq!(verdict(&gate.present(&token).await), "accepted");
-    assert!(gate.present(&token).await.unwrap().remembered);
+    assert!(gate.present(&token).await.unwrap().cached);
     let new = p256();
     sso.publish(&[new.jwk("new")]);
     // The overdue refresh begins with whoever notices, and nobody waits for it.

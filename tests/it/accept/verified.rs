@@ -19,7 +19,7 @@ async fn a_token_is_verified_once() {
     let token = sound_token(gate.clock.now());
     let first = gate.present(&token).await.unwrap();
     let second = gate.present(&token).await.unwrap();
-    assert_eq!((first.remembered, second.remembered), (false, true));
+    assert_eq!((first.cached, second.cached), (false, true));
     assert!(Arc::ptr_eq(&first.identity, &second.identity));
     assert!(Arc::ptr_eq(&first.sso_token, &second.sso_token));
 }
@@ -43,8 +43,8 @@ async fn remembering_ends_with_exp_and_leaves_the_leeway_to_the_rules() {
     for (after, expected) in [(298, Some(true)), (310, Some(false)), (331, None)] {
         let now = start + Duration::from_secs(after);
         let result = gate.acceptor.accept(&bearer(&token), now).await;
-        let remembered = result.as_ref().ok().map(|accepted| accepted.remembered);
-        assert_eq!(remembered, expected, "after {after} s: {result:?}");
+        let cached = result.as_ref().ok().map(|accepted| accepted.cached);
+        assert_eq!(cached, expected, "after {after} s: {result:?}");
     }
 }
 
@@ -56,9 +56,9 @@ async fn a_fetch_that_brings_the_same_keys_forgets_nothing() {
     let token = RSA.token(&header("RS256", "rsa-1"), &claims);
     gate.present(&token).await.unwrap();
     gate.clock.advance(Duration::from_mins(11));
-    assert!(gate.present(&token).await.unwrap().remembered);
+    assert!(gate.present(&token).await.unwrap().cached);
     gate.fetched(2).await;
-    assert!(gate.present(&token).await.unwrap().remembered);
+    assert!(gate.present(&token).await.unwrap().cached);
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn a_key_that_goes_takes_its_tokens_along_and_no_others() {
     let stays = RSA.token(&header("RS256", "rsa-1"), &claims);
     for token in [&gone, &stays] {
         gate.present(token).await.unwrap();
-        assert!(gate.present(token).await.unwrap().remembered);
+        assert!(gate.present(token).await.unwrap().cached);
     }
     // The id stays, the key behind it changes.
     let mut keys = published();
@@ -81,7 +81,7 @@ async fn a_key_that_goes_takes_its_tokens_along_and_no_others() {
     gate.fetched(2).await;
     let result = gate.present(&gone).await;
     assert_eq!(verdict(&result), "token_signature_invalid", "{result:?}");
-    assert!(gate.present(&stays).await.unwrap().remembered);
+    assert!(gate.present(&stays).await.unwrap().cached);
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn changed_rules_judge_remembered_tokens_anew() {
     assert_eq!(verdict(&result), "token_audience_mismatch");
     // Back under the old rules the old verdict holds.
     let result = under(sso.issuer()).accept(&bearer(&token), gate.clock.now()).await;
-    assert!(result.unwrap().remembered);
+    assert!(result.unwrap().cached);
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn refusals_are_never_remembered() {
     sso.publish(&[new.jwk("new")]);
     gate.clock.advance(Duration::from_secs(11));
     assert_eq!(verdict(&gate.present(&token).await), "accepted");
-    assert!(gate.present(&token).await.unwrap().remembered);
+    assert!(gate.present(&token).await.unwrap().cached);
 }
 
 #[tokio::test]

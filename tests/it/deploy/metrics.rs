@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use koodrive_gateway::rejection;
-use koodrive_gateway::telemetry::{CallName, Decision, Origin, Policy, ReloadOutcome, TokenSource};
+use koodrive_gateway::call::CallPlan;
+use koodrive_gateway::limit::{Decision, Policy};
+use koodrive_gateway::rejection::{Origin, Reason};
+use koodrive_gateway::telemetry::ReloadOutcome;
+use koodrive_gateway::token::{ExchangeOutcome, TokenSource};
 use serde_json::Value;
 
 use super::{OPERATORS, README, code, table, text_of, words};
@@ -72,16 +75,15 @@ fn is_value(label: &str, word: &str) -> bool {
         all.iter().any(|known| as_str(*known) == word)
     }
     match label {
-        "reason" => rejection::reasons().any(|known| known == word),
-        "call" => one_of(CallName::ALL, word, CallName::as_str),
-        "origin" => one_of(Origin::ALL, word, Origin::as_str),
+        "reason" => one_of(Reason::ALL, word, Reason::as_str),
+        "call" => word == "none" || one_of(CallPlan::ALL, word, CallPlan::as_str),
+        "origin" => word == "none" || one_of(Origin::ALL, word, Origin::as_str),
         "policy" => one_of(Policy::ALL, word, Policy::as_str),
         "decision" => one_of(Decision::ALL, word, Decision::as_str),
         "source" => one_of(TokenSource::ALL, word, TokenSource::as_str),
         "outcome" => {
-            let exchanges =
-                ["issued", "denied", "answer_unusable", "busy", "unavailable", "timed_out"];
-            exchanges.contains(&word) || one_of(ReloadOutcome::ALL, word, ReloadOutcome::as_str)
+            one_of(ExchangeOutcome::ALL, word, ExchangeOutcome::as_str)
+                || one_of(ReloadOutcome::ALL, word, ReloadOutcome::as_str)
         }
         _ => true,
     }

@@ -134,6 +134,7 @@ async fn a_first_preverify_call_shows_all_stages_and_its_exchange() {
     assert_eq!(root.text("http.route"), Some(PREVERIFY));
     assert_eq!(root.text("url.path"), Some(PREVERIFY));
     assert_eq!(root.attribute("gateway.batch_users"), Some(&json!(2)));
+    assert_eq!(tree.get("accept").attribute("gateway.verdict_cached"), Some(&json!(false)));
     assert_eq!(tree.get("limit").text("gateway.limit.calls"), Some("allowed"));
     assert_eq!(tree.get("limit").text("gateway.limit.users"), Some("allowed"));
     assert_eq!(tree.get("token").text("gateway.token_source"), Some("exchanged"));
@@ -171,6 +172,7 @@ async fn a_passthrough_call_with_a_cached_token_skips_limit_and_validate() {
     assert_eq!(tree.root().text("http.route"), Some("/koodrive/*"));
     assert_eq!(tree.root().text("url.path"), Some(WHO_AM_I));
     assert_eq!(tree.get("token").text("gateway.token_source"), Some("cached"));
+    assert_eq!(tree.get("accept").attribute("gateway.verdict_cached"), Some(&json!(true)));
     assert!(!format!("{:?}", tree.spans).contains("secret=query"), "no query in a span");
 }
 
@@ -557,4 +559,6 @@ async fn key_fetches_are_spans_of_their_own() {
     assert_eq!((fetch.kind, &fetch.parent), (Kind::Client, &None));
     assert_eq!(fetch.text("gateway.issuer"), Some(&*world.sso.issuer()));
     assert_eq!(fetch.text("gateway.outcome"), Some("fetched"));
+    assert_eq!(fetch.text("gateway.cause"), Some("schedule"));
+    assert_eq!(fetch.attribute("gateway.keys_skipped"), Some(&json!(0)));
 }

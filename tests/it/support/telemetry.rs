@@ -7,15 +7,18 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Version};
 use http_body_util::{BodyExt as _, Full};
+use koodrive_gateway::call::{CallPlan, PREVERIFY_PATH};
+use koodrive_gateway::limit::{Decision, Decisions, Policy};
+use koodrive_gateway::rejection::Reason;
 use koodrive_gateway::telemetry::{
-    Attempt, CallName, LogWriter, Opened, Origin, Peer, Policy, Recorded, Refused, RequestRecord,
-    Stage, Telemetry, TokenSource,
+    Attempt, LogWriter, Opened, Peer, RecordedBody, Refused, RequestRecord, Stage, Telemetry,
 };
+use koodrive_gateway::token::TokenSource;
 use koodrive_gateway::trace_context::SpanContext;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
-pub(crate) const PREVERIFY: &str = "/koodrive/ose/v1/users/batchimport/preverify";
+pub(crate) const PREVERIFY: &str = PREVERIFY_PATH;
 pub(crate) const X_TRACE_ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef1700000000";
 
 /// Keeps what is exported.
@@ -69,7 +72,7 @@ pub(crate) fn attempt(record: &mut RequestRecord, status: Option<u16>, replay: b
 }
 
 /// Reads an answer as a connection would.
-pub(crate) async fn read_out(mut answer: Recorded<Full<Bytes>>) {
+pub(crate) async fn read_out(mut answer: RecordedBody<Full<Bytes>>) {
     while let Some(frame) = answer.frame().await {
         frame.expect("a body in memory");
     }
@@ -78,13 +81,15 @@ pub(crate) async fn read_out(mut answer: Recorded<Full<Bytes>>) {
 /// A call that passed all stages, up to its answer.
 pub(crate) fn walked(telemetry: &Telemetry, opened: Opened) -> RequestRecord {
     let mut record = telemetry.open(opened);
-    record.call(CallName::Preverify, PREVERIFY);
+    record.call(CallPlan::Preverify);
     for stage in [Stage::Accept, Stage::Limit, Stage::Validate, Stage::Token] {
         record.begin(stage);
         record.end(stage);
     }
-    record.identity("00112233445566778899aabbccddeeff", "https://sso.example".into());
-    record.limited(Policy::Calls, true);
+    record.identity("00112233445566778899aabbccddeeff", "https://sso.example".into(), false);
+    let mut decisions = Decisions::default();
+    decisions.note(Policy::Calls, Decision::Allowed);
+    record.limits(decisions);
     record.batch_users(3);
     record.token(TokenSource::Cached, None);
     record.begin(Stage::Forward);
@@ -93,9 +98,7 @@ pub(crate) fn walked(telemetry: &Telemetry, opened: Opened) -> RequestRecord {
 
 pub(crate) fn refused(stage: Stage) -> Refused {
     Refused {
-        reason: "limit_calls",
-        status: 429,
-        origin: Origin::Caller,
+        reason: Reason::LimitCalls,
         detail: "calls_per_minute".to_owned(),
         stage: Some(stage),
     }

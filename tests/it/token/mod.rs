@@ -110,7 +110,7 @@ fn caller_of(issuer: &str, subject: &str, claims: serde_json::Value) -> Accepted
             caller: CallerId::of(issuer, subject),
         }),
         sso_token: Arc::new(SsoToken::new(format!("sso.{issuer}.{subject}"))),
-        remembered: false,
+        cached: false,
     }
 }
 

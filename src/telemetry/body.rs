@@ -4,14 +4,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Buf;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
 use super::record::{Ending, RequestRecord};
 
 /// Counts what goes out, and closes the record at the end of the body or when it is dropped.
 #[derive(Debug)]
-pub struct Recorded<B: Body> {
+pub struct RecordedBody<B: Body> {
     record: RequestRecord,
     status: StatusCode,
     body: B,
@@ -22,18 +22,24 @@ pub struct Recorded<B: Body> {
     announced: Option<u64>,
 }
 
-impl<B: Body> Recorded<B> {
-    pub(super) fn new(record: RequestRecord, status: StatusCode, body: B, bodiless: bool) -> Self {
+impl RequestRecord {
+    /// Hands the record to the response body; it closes when that body ends or is dropped.
+    pub fn close_with<B: Body>(self, status: StatusCode, body: B) -> RecordedBody<B> {
+        let to_head = self.facts.as_ref().is_some_and(|facts| facts.opened.method == Method::HEAD);
+        let bodiless =
+            to_head || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
         let announced = body.size_hint().exact();
-        Self { record, status, body, bodiless, bytes_out: 0, announced }
+        RecordedBody { record: self, status, body, bodiless, bytes_out: 0, announced }
     }
+}
 
+impl<B: Body> RecordedBody<B> {
     fn close(&mut self, ending: Ending) {
         self.record.close(self.status.as_u16(), self.bytes_out, ending);
     }
 }
 
-impl<B> Body for Recorded<B>
+impl<B> Body for RecordedBody<B>
 where
     B: Body + Unpin,
 {
@@ -66,7 +72,7 @@ where
     }
 }
 
-impl<B: Body> Drop for Recorded<B> {
+impl<B: Body> Drop for RecordedBody<B> {
     fn drop(&mut self) {
         let whole = self.bodiless
             || self.body.is_end_stream()

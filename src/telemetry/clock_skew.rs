@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::HeaderValue;
 
 use super::metrics::Metrics;
+use crate::words::words;
 
 /// From here on tokens are refused that should not be, or accepted: worth a warning.
 const WARN_SECONDS: u64 = 30;
@@ -13,35 +14,26 @@ const WARN_SECONDS: u64 = 30;
 /// KooDrive's clock is looked at this often, in seconds; it answers far more often.
 const UPSTREAM_EVERY: u64 = 10;
 
-/// Whose clock it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SkewedPeer {
-    Sso,
-    TokenEndpoint,
-    Upstream,
-}
-
-impl SkewedPeer {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sso => "sso",
-            Self::TokenEndpoint => "token_endpoint",
-            Self::Upstream => "upstream",
-        }
+words! {
+    /// Whose clock it is.
+    pub(super) enum SkewedPeer {
+        Sso = "sso",
+        TokenEndpoint = "token_endpoint",
+        Upstream = "upstream",
     }
 }
 
 /// Warns once when a clock goes wrong, and once when it is right again.
 #[derive(Debug, Default)]
 pub(super) struct Skews {
-    warned: [AtomicBool; 3],
+    warned: [AtomicBool; SkewedPeer::ALL.len()],
     upstream_seen: AtomicU64,
 }
 
 impl Skews {
     pub(super) fn note(&self, peer: SkewedPeer, seconds: i64, metrics: &Metrics) {
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52 seconds")]
-        metrics.set_clock_skew(peer.as_str(), seconds as f64);
+        metrics.set_clock_skew(peer, seconds as f64);
         let wrong = WARN_SECONDS <= seconds.unsigned_abs();
         let before = self.warned[peer as usize].swap(wrong, Ordering::Relaxed);
         match (before, wrong) {

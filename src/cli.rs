@@ -64,14 +64,8 @@ pub(crate) enum Command {
     },
     /// Wait until a gateway is ready.
     WaitReady {
-        /// Admin address of the gateway: `host:port` or `unix:/path`.
-        #[arg(
-            long,
-            value_name = "ADDR",
-            env = "KOODRIVE_GATEWAY__ADMIN__ADDRESS",
-            default_value = "127.0.0.1:9901"
-        )]
-        admin: ListenAddress,
+        #[command(flatten)]
+        admin: AdminAddress,
         /// Only check that it is alive, as a liveness probe does; it need not be ready.
         #[arg(long)]
         live: bool,
@@ -110,6 +104,15 @@ pub(crate) struct ConfigFile {
         default_value = "config/gateway.toml"
     )]
     pub(crate) path: PathBuf,
+}
+
+/// Which running gateway is asked.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AdminAddress {
+    /// Admin address of the gateway, `host:port` or `unix:/path`; without it, `admin.address` of
+    /// the configuration in `KOODRIVE_GATEWAY_CONFIG`, else 127.0.0.1:9901.
+    #[arg(long = "admin", value_name = "ADDR", env = "KOODRIVE_GATEWAY__ADMIN__ADDRESS")]
+    pub(crate) given: Option<ListenAddress>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 pub use self::reload::ConfigSource;
-use self::reload::Reloader;
+use self::reload::{Reloader, serving_on};
 use self::stores::Stores;
 pub use self::try_out::{Finding, try_out};
 use crate::admin;
@@ -103,7 +103,8 @@ pub async fn bind(loaded: &Loaded, options: AppOptions<'_>) -> Result<Bound, Sta
         Server::new(listener, &config.listen, tls.clone(), pipeline.clone(), drain.watch());
     let keys = stores.keys.clone();
     readiness.watch(move || keys.missing().iter().map(|issuer| format!("keys:{issuer}")).collect());
-    let reloader = Reloader::new(loaded, Arc::clone(&stores), pipeline, tls, manager.clone());
+    let reloader =
+        Reloader::new(loaded, address.clone(), Arc::clone(&stores), pipeline, tls, manager.clone());
     let pages = overview::pages(&stores, &reloader, readiness.clone(), drain.watch());
     let pages = Arc::new(pages);
     let serving = admin::serve(admin_listener, Arc::clone(&pages), tasks.clone());
@@ -170,7 +171,7 @@ async fn tell_when_ready(manager: ServiceManager, readiness: Readiness, address:
         every.tick().await;
         let reasons = readiness.reasons();
         if reasons.is_empty() {
-            manager.ready(&format!("serving on {address}"));
+            manager.ready(&serving_on(&address));
             return;
         }
         if reasons != said {

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::SetupError;
 use super::stores::Stores;
 use crate::config;
-use crate::config::{ConfigError, Loaded};
+use crate::config::{ConfigError, ListenAddress, Loaded};
 use crate::lifecycle::{Event, ServiceManager};
 use crate::pipeline::CurrentPipeline;
 use crate::server::{Tls, TlsSetupError};
@@ -33,6 +33,13 @@ enum ReloadError {
 pub(super) struct InForce {
     loaded: Arc<ArcSwap<Loaded>>,
     notes: Arc<ArcSwap<Vec<String>>>,
+    /// Where calls arrive, as it was really taken.
+    address: ListenAddress,
+}
+
+/// What a service manager shows of a gateway that works.
+pub(super) fn serving_on(address: &ListenAddress) -> String {
+    format!("serving on {address}")
 }
 
 impl InForce {
@@ -47,7 +54,7 @@ impl InForce {
 
     /// One line for a service manager.
     fn summary(&self) -> String {
-        let said = std::iter::once("serving".to_owned()).chain(self.notes());
+        let said = std::iter::once(serving_on(&self.address)).chain(self.notes());
         said.collect::<Vec<_>>().join("; ")
     }
 }
@@ -63,6 +70,7 @@ pub(super) struct Reloader {
 impl Reloader {
     pub(super) fn new(
         loaded: &Loaded,
+        address: ListenAddress,
         stores: Arc<Stores>,
         pipeline: CurrentPipeline,
         tls: Option<Arc<Tls>>,
@@ -71,6 +79,7 @@ impl Reloader {
         let in_force = InForce {
             loaded: Arc::new(ArcSwap::from_pointee(loaded.clone())),
             notes: Arc::default(),
+            address,
         };
         Self { in_force, stores, pipeline, tls, manager }
     }

@@ -2,6 +2,7 @@
 //! configuration, 3 failure at run time.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "commands write for people")]
 
+mod admin;
 mod check_batch;
 mod check_config;
 mod explain;
@@ -34,7 +35,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         }
         Command::WaitReady { admin, live, timeout } => {
             let question = if live { Question::Alive } else { Question::Ready };
-            wait_ready::run(&admin, question, timeout)
+            wait_ready::run(&admin::address(admin), question, timeout)
         }
         Command::ConfigSchema => {
             println!("{:#}", config::schema());

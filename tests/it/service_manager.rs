@@ -43,15 +43,19 @@ async fn the_service_manager_learns_of_ready_reload_and_stop() {
     let plan = World::plan().child().environment("NOTIFY_SOCKET", path.to_str().unwrap());
     let mut world = plan.start().await;
     assert_eq!(manager.next_word().await, "READY=1");
+    let address = world.gateway.address.to_string();
 
     assert!(world.reconfigure("[limit]\ncalls_per_minute = 61").await);
     assert!(manager.next().await.starts_with("RELOADING=1\n"));
-    assert_eq!(manager.next().await, "READY=1\nSTATUS=serving");
+    assert_eq!(manager.next().await, format!("READY=1\nSTATUS=serving on {address}"));
     // A refused one too: what served before serves on, and says why.
     assert!(!world.reconfigure("[limit]\ncalls_per_minute = 0").await);
     assert_eq!(manager.next_word().await, "RELOADING=1");
     let told = manager.next().await;
-    assert!(told.starts_with("READY=1\nSTATUS=serving; a changed"), "{told}");
+    assert!(
+        told.starts_with(&format!("READY=1\nSTATUS=serving on {address}; a changed")),
+        "{told}"
+    );
     assert_eq!(
         (told.lines().count(), told.contains("limit.calls_per_minute")),
         (2, true),

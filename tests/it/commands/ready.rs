@@ -14,6 +14,29 @@ async fn a_ready_gateway_ends_the_wait_well() {
     with_environment(&["wait-ready", "--timeout", "0s"], &named, "").await.expect(0, &[]);
 }
 
+/// As a container does, where only the image's environment says which configuration it is.
+#[tokio::test]
+async fn the_configuration_of_the_environment_says_where_to_ask() {
+    let world = World::start().await;
+    let admin = world.gateway.admin.to_string();
+    let named = |text: &str| {
+        let file = world.scratch.write("elsewhere.toml", text).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let ask = async |file: String, more: &[(&str, &str)]| {
+        let environment = [&[("KOODRIVE_GATEWAY_CONFIG", &*file)], more].concat();
+        with_environment(&["wait-ready", "--timeout", "0s"], &environment, "").await
+    };
+    let there = format!("[admin]\naddress = '{admin}'\n");
+    ask(named(&there), &[]).await.expect(0, &[]);
+    // A mistake elsewhere in the file: the gateway has kept its old configuration.
+    ask(named(&format!("{there}[limit]\ncalls_per_minute = 0\n")), &[]).await.expect(0, &[]);
+    let nobody = "[admin]\naddress = '127.0.0.1:1'\n";
+    ask(named(nobody), &[]).await.expect(1, &[]);
+    let better = [("KOODRIVE_GATEWAY__ADMIN__ADDRESS", &*admin)];
+    ask(named(nobody), &better).await.expect(0, &[]);
+}
+
 #[tokio::test]
 async fn an_unready_gateway_is_alive_and_says_what_is_missing() {
     let world = World::plan()

@@ -16,7 +16,9 @@ count=0
 while [ "$count" -lt "${CALLS:-1000000}" ]; do
     # SSO tokens are short-lived: a new one now and then, as a tool would.
     if [ $((count % 60)) -eq 0 ]; then
-        token=$(curl --silent --show-error --fail "$sso/demo-token?subject=alice")
+        until token=$(curl --silent --show-error --fail --max-time 10 "$sso/demo-token?subject=alice"); do
+            sleep 1
+        done
     fi
     case $((count % 10)) in
         4) call --json "$bad" "$preverify" ;;

@@ -87,7 +87,13 @@ pub fn simulators(simulators: &Simulators, options: &Options) {
         println!("KooDrive  {} (simulator)", koodrive.url());
     }
     println!("\nNow start the gateway yourself:");
-    println!("  cargo run --release -- run --config {}", relative(&options.config).display());
+    // Elsewhere, as in the image, there is nothing to build it from.
+    let cargo = if Path::new("Cargo.toml").exists() {
+        "cargo run --release --"
+    } else {
+        "koodrive-gateway"
+    };
+    println!("  {cargo} run --config {}", relative(&options.config).display());
     println!("and send it a token:");
     println!("  curl -s '{}/demo-token?subject=alice'", sso.issuer());
     println!("\nCtrl-C stops.");

@@ -46,7 +46,10 @@ fn the_grace_period_covers_linger_drain_and_the_last_spans() {
     let duration = |text: String| parse_duration(&text).unwrap();
     let local = config::load(&super::repository().join("config/local.toml"), std::iter::empty());
     let cases = [
-        (seconds(value_of("deploy/kubernetes/sidecar/pod.yaml", GRACE)), config_map("example")),
+        (
+            seconds(value_of("deploy/kubernetes/example/internal-tool.yaml", GRACE)),
+            config_map("example"),
+        ),
         (
             seconds(value_of("deploy/kubernetes/standalone/deployment.yaml", GRACE)),
             config_map("standalone"),
@@ -57,9 +60,34 @@ fn the_grace_period_covers_linger_drain_and_the_last_spans() {
             Config::default(),
         ),
     ];
-    for (grace, config) in cases {
+    let run = documented_docker_run();
+    let timeout = run.split("--stop-timeout ").nth(1).expect("docker kills after 10 s otherwise");
+    let timeout = seconds(timeout.split_whitespace().next().unwrap().to_owned());
+    for (grace, config) in cases.into_iter().chain([(timeout, Config::default())]) {
         let needed = config.lifecycle.linger + config.lifecycle.drain + FLUSH;
         assert!(needed < grace, "{needed:?} < {grace:?}");
+    }
+}
+
+/// As `deploy/README.md` has it, on one line.
+fn documented_docker_run() -> String {
+    let readme = text_of(super::OPERATORS);
+    let (_, after) = readme.split_once("    docker run ").unwrap();
+    let lines = after.lines().take_while(|line| !line.is_empty());
+    lines.map(|line| line.trim().trim_end_matches('\\')).collect()
+}
+
+/// A file mounted by itself is never seen to change once it is replaced by a rename.
+#[test]
+fn the_documented_docker_run_mounts_folders() {
+    let run = documented_docker_run();
+    let mounts: Vec<_> = run.split("-v ").skip(1).collect();
+    assert!(!mounts.is_empty(), "{run}");
+    for mount in mounts {
+        let inside = mount.trim_start_matches('"').split(':').nth(1).unwrap();
+        let file = run.split("_FILE=").nth(1).unwrap().split_whitespace().next().unwrap();
+        let folder = std::path::Path::new(file).parent().unwrap();
+        assert_eq!(std::path::Path::new(inside), folder, "{mount}");
     }
 }
 
@@ -111,16 +139,20 @@ async fn every_probe_says_yes_to_a_gateway_that_is_ready_and_no_to_none() {
     // A process of its own: the commands below block this one.
     let world = World::plan().child().start().await;
     let mut probes = Vec::new();
-    for path in ["deploy/kubernetes/sidecar/pod.yaml", "deploy/Dockerfile"] {
+    for path in ["deploy/kubernetes/sidecar/pod.yaml", "deploy/Dockerfile", "deploy/compose.yaml"] {
         let text = text_of(path);
         let commands = text.lines().filter_map(|line| line.split_once('[')?.1.strip_suffix(']'));
         let words = |command: &str| -> Vec<String> {
             command.split(", ").map(|word| word.trim_matches('"').to_owned()).collect()
         };
+        let words = commands.map(words).map(|mut words| {
+            words.retain(|word| word != "CMD");
+            words
+        });
         let asks = |words: &Vec<String>| words.get(1).is_some_and(|word| word == "wait-ready");
-        probes.extend(commands.map(words).filter(asks));
+        probes.extend(words.filter(asks));
     }
-    assert_eq!(probes.len(), 4);
+    assert_eq!(probes.len(), 5);
     for probe in &probes {
         assert_eq!(probe[0], "/usr/local/bin/koodrive-gateway");
         for (admin, expected) in [(world.gateway.admin.to_string(), 0), (nobody(), 1)] {
@@ -170,7 +202,8 @@ fn the_image_is_built_from_files_that_exist_and_with_locked_versions() {
         if let Some(copied) = line.strip_prefix("COPY ")
             && !copied.starts_with("--from")
         {
-            let words: Vec<_> = copied.split_whitespace().collect();
+            let words: Vec<_> =
+                copied.split_whitespace().filter(|word| !word.starts_with("--")).collect();
             let (_, sources) = words.split_last().unwrap();
             for source in sources {
                 assert!(super::repository().join(source).exists(), "{source}");
@@ -186,6 +219,44 @@ fn the_image_is_built_from_files_that_exist_and_with_locked_versions() {
     let version = toolchain.lines().find_map(|line| line.strip_prefix("rust-version = "));
     let version = version.unwrap().trim_matches('"');
     assert!(image.contains(&format!("FROM rust:{version}-")), "{version}");
+}
+
+/// Modes of a checkout under umask 077 would make files that the gateway's user cannot read.
+#[test]
+fn whatever_is_copied_into_an_image_has_a_mode_of_its_own() {
+    let image = text_of("deploy/Dockerfile");
+    let stages = image.split("\nFROM ").skip(1);
+    let builders = ["rust:", "dependencies ", "build "];
+    let mut seen = 0;
+    for stage in stages.filter(|stage| !builders.iter().any(|base| stage.starts_with(base))) {
+        for copy in stage.lines().filter(|line| line.starts_with("COPY ")) {
+            assert!(copy.contains("--chmod="), "{copy}");
+            seen += 1;
+        }
+    }
+    assert!(4 < seen, "{seen}");
+    // Nor does compose mount anything of it.
+    let compose = text_of("deploy/compose.yaml");
+    assert!(!compose.contains("volumes:"), "{compose}");
+}
+
+#[test]
+fn image_and_manifests_name_this_version() {
+    let version = env!("CARGO_PKG_VERSION");
+    let image = text_of("deploy/Dockerfile");
+    assert!(image.contains(&format!("org.opencontainers.image.version=\"{version}\"")));
+    for overlay in ["example", "standalone"] {
+        let path = format!("deploy/kubernetes/{overlay}/kustomization.yaml");
+        assert_eq!(value_of(&path, "newTag:"), version);
+    }
+}
+
+/// Tried again, a mistake would only hide behind `activating (auto-restart)`.
+#[test]
+fn a_mistake_in_the_configuration_fails_the_unit_for_good() {
+    let unit = "deploy/systemd/koodrive-gateway.service";
+    assert_eq!(value_of(unit, "RestartPreventExitStatus="), "2");
+    assert!(!text_of(unit).contains("ExecStartPre"));
 }
 
 /// systemd waits for the word, for as long as the SSO takes; it must be able to arrive.

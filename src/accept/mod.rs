@@ -71,7 +71,7 @@ impl Acceptor {
     pub fn new(config: &AcceptConfig, keys: &KeyStores, verified: &VerifiedTokens) -> Self {
         let issuers = config.issuers.iter().map(|issuer| Issuer::new(config, issuer, keys));
         Self {
-            header: config.header.name().clone(),
+            header: config.header.clone(),
             issuers: issuers.collect(),
             verified: verified.clone(),
         }
@@ -159,7 +159,8 @@ impl Issuer {
             let settings = KeySettings::new(accept, config);
             Arc::new(IssuerKeys::new(config.issuer.as_str().into(), settings, Clock::system()))
         });
-        let written = serde_json::to_vec(config).expect("the configuration can be written");
+        let written =
+            serde_json::to_vec(&config.to_table()).expect("the configuration can be written");
         Self {
             name: Arc::clone(&keys.issuer),
             algorithms: config.algorithms.iter().copied().collect(),

@@ -81,7 +81,7 @@ impl Stores {
         self.keys.apply(&config.accept);
         let upstream = config.forward.upstream.as_ref();
         let upstream = upstream.expect("a checked configuration has an upstream");
-        let sso_header = config.accept.header.name().clone();
+        let sso_header = config.accept.header.clone();
         let language = &config.validate.default_language;
         Ok(Pipeline {
             clock: self.clock.clone(),

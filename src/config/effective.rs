@@ -1,22 +1,18 @@
 //! The configuration in force, as an operator would write it.
 
-use super::addresses::REDACTED;
 use super::error::Origin;
-use super::keys;
-use super::keys::{Key, Shape};
+use super::keys::{Key, Shape, keys};
 use super::load::Loaded;
-use super::read::joined;
+use super::reader::joined;
+use super::values::REDACTED;
 
 /// The configuration in force: TOML, every key, each with where its value comes from.
 ///
 /// Secrets are redacted: files by their nature, as only their paths stand here; the password of a
 /// Redis address; and what looks like a credential in `token.custom`.
 pub fn effective(loaded: &Loaded) -> String {
-    let Ok(values) = toml::Table::try_from(&loaded.config) else {
-        return String::new(); // every section has a written form
-    };
     let mut page = Page { loaded, text: String::new() };
-    page.table("", "", keys(), &values);
+    page.table("", "", keys(), &loaded.config.to_table());
     page.text
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::document::{Node, Written};
 use super::error::{Origin, Problem, nearest};
 use super::keys::{Key, Shape};
-use super::{document, keys, read};
+use super::{document, keys, reader};
 
 /// What every variable that sets a key begins with. `KOODRIVE_GATEWAY_CONFIG` does not.
 pub const ENVIRONMENT_PREFIX: &str = "KOODRIVE_GATEWAY__";
@@ -180,7 +180,7 @@ fn plain(text: &str, shape: &Shape) -> toml::Value {
     let value = match shape {
         Shape::Flag => text.parse().ok().map(toml::Value::Boolean),
         Shape::Integer { .. } => text.parse().ok().map(toml::Value::Integer),
-        Shape::Number => text.parse().ok().map(toml::Value::Float),
+        Shape::Number { .. } => text.parse().ok().map(toml::Value::Float),
         _ => None,
     };
     value.unwrap_or_else(|| toml::Value::String(text.to_owned()))
@@ -205,9 +205,9 @@ fn key_named<'k>(
         return Ok(key);
     }
     let table = std::mem::take(key);
-    *key = read::joined(&table, &first.to_lowercase());
+    *key = reader::joined(&table, &first.to_lowercase());
     let Some(hint) = nearest(first, known.iter().map(|key| key.name)) else {
-        return Err(read::unknown(known));
+        return Err(reader::unknown(known));
     };
     let mut name = ENVIRONMENT_PREFIX.to_owned();
     for level in table.split(['.', '[']).filter(|level| !level.is_empty()) {

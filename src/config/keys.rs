@@ -1,15 +1,14 @@
-//! The keys an operator may write, asked of the sections themselves.
-//!
-//! So the known keys, their types and their ranges cannot drift from the sections.
+//! The keys an operator may write, and what may stand behind each: told by the sections.
 
 use std::sync::LazyLock;
 
-use super::ask::{Step, Wants, takes, wants};
-use super::units::Form;
-use super::{addresses, units};
+use serde_json::{Value, json};
+
+use super::sections::Config;
+use super::values::Kind as _;
 
 /// What may stand at a place.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Shape {
     Table(Vec<Key>),
     List(Box<Shape>),
@@ -22,20 +21,24 @@ pub enum Shape {
         min: u64,
         max: u64,
     },
-    Number,
+    /// Any that `rule`, keywords of JSON Schema, allows.
+    Number {
+        rule: Value,
+    },
     /// One of these words.
     Choice(&'static [&'static str]),
-    /// Text; with what it must look like, if not every text will do: in words and as a pattern.
+    /// Text; with what it must look like, if not every text will do: in words, and as keywords of
+    /// JSON Schema that take no less than the program does.
     Text {
-        expected: Option<String>,
-        pattern: Option<&'static str>,
+        expected: Option<&'static str>,
+        rule: Value,
     },
     /// Any TOML value.
     Any,
 }
 
 /// A name that may be written, and what may stand there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Key {
     pub name: &'static str,
     pub shape: Shape,
@@ -50,11 +53,29 @@ pub fn keys() -> &'static [Key] {
 }
 
 pub(super) fn root() -> &'static Shape {
-    static ROOT: LazyLock<Shape> = LazyLock::new(|| shape_at(&[]));
+    static ROOT: LazyLock<Shape> = LazyLock::new(Config::shape);
     &ROOT
 }
 
 impl Shape {
+    /// Any text.
+    pub(super) fn text() -> Self {
+        Self::Text { expected: None, rule: json!({}) }
+    }
+
+    /// Texts of one form.
+    pub(super) fn form(expected: &'static str, rule: Value) -> Self {
+        Self::Text { expected: Some(expected), rule }
+    }
+
+    /// The same form, narrowed by one more rule.
+    pub(super) fn with_rule(mut self, more: &Value) -> Self {
+        if let Self::Text { rule, .. } = &mut self {
+            *rule = json!({"allOf": [rule.take(), more]});
+        }
+        self
+    }
+
     /// "expected …".
     pub(super) fn expected(&self) -> String {
         match self {
@@ -65,7 +86,7 @@ impl Shape {
                 format!("expected an integer of {min} or more")
             }
             Self::Integer { min, max } => format!("expected an integer from {min} to {max}"),
-            Self::Number => "expected a number".to_owned(),
+            Self::Number { .. } => "expected a number".to_owned(),
             Self::Choice(words) => {
                 let mut text = "expected ".to_owned();
                 for (index, word) in words.iter().enumerate() {
@@ -79,53 +100,8 @@ impl Shape {
                 }
                 text
             }
-            Self::Text { expected, .. } => {
-                expected.clone().unwrap_or_else(|| "expected text".to_owned())
-            }
+            Self::Text { expected, .. } => expected.unwrap_or("expected text").to_owned(),
             Self::Any => "expected a value".to_owned(),
         }
     }
 }
-
-fn shape_at(path: &[Step]) -> Shape {
-    let below = |step| shape_at(&[path, &[step]].concat());
-    match wants(path) {
-        Wants::Struct(fields) => Shape::Table(
-            fields.iter().map(|name| Key { name, shape: below(Step::Field(name)) }).collect(),
-        ),
-        Wants::List => Shape::List(Box::new(below(Step::Element))),
-        Wants::Map => Shape::Map(Box::new(below(Step::Entry))),
-        Wants::Flag => Shape::Flag,
-        Wants::Integer { max } => {
-            let zero = takes(path, &toml::Value::Integer(0));
-            Shape::Integer { min: u64::from(zero.is_err()), max }
-        }
-        Wants::Number => Shape::Number,
-        Wants::Choice(words) => Shape::Choice(words),
-        Wants::Text => text_at(path),
-        Wants::Any => Shape::Any,
-    }
-}
-
-fn text_at(path: &[Step]) -> Shape {
-    let refusal = |text: &str| takes(path, &toml::Value::String(text.to_owned())).err();
-    // No address, duration or name is a control character.
-    let expected = refusal("\u{1}");
-    let is_it = |form: &&Form| expected.as_deref() == Some(form.expected);
-    let pattern = match FORMS.iter().find(is_it) {
-        Some(form) if form.expected == units::DURATION.expected && refusal("0s").is_some() => {
-            Some(units::DURATION.pattern)
-        }
-        form => form.map(|form| form.pattern),
-    };
-    Shape::Text { expected, pattern }
-}
-
-const FORMS: [Form; 6] = [
-    units::DURATION_OR_ZERO,
-    units::SIZE,
-    addresses::LISTEN_ADDRESS,
-    addresses::HTTP_URL,
-    addresses::HEADER_FIELD,
-    addresses::LIMIT_STORE,
-];

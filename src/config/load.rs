@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::Deserialize as _;
-
 use super::environment::ENVIRONMENT_PREFIX;
 use super::error::{ConfigError, Origin, Problem};
-use super::read::Reading;
+use super::reader::Reader;
 use super::sections::Config;
-use super::{check, document, environment, files, read};
+use super::values::Kind as _;
+use super::{check, document, environment, values};
 use crate::digest::Fields;
 
 /// A checked configuration, with the contents of all files it names.
@@ -73,13 +72,13 @@ pub(super) type Attempt = ([u8; 32], Result<Loaded, ConfigError>);
 
 pub(super) fn attempt(path: &Path, variables: &[(String, String)]) -> Attempt {
     let file_name = path.display().to_string();
-    match files::read_text(path) {
+    match values::read_text(path) {
         Ok(document) => {
             let base = path.parent().unwrap_or(Path::new(""));
             parse(&document, &file_name, base, variables)
         }
         Err(error) => {
-            let reason = format!("cannot read the configuration: {}", files::cause(&error));
+            let reason = format!("cannot read the configuration: {}", values::cause(&error));
             let mut digest = Fields::new();
             digest.add(reason.as_bytes());
             let origin = Origin::Default;
@@ -102,46 +101,15 @@ fn parse(text: &str, file_name: &str, base: &Path, variables: &[(String, String)
         return (digest.finish(), Err(ConfigError::new(found))); // the rest may be misread
     }
     environment::overlay(&mut root, variables, &mut found);
-    let reading = read::read(&root, &mut found);
-    let mut config = match Config::deserialize(reading.value.clone()) {
-        Ok(config) => config,
-        Err(error) => {
-            // Each key took its value, so this cannot be; but it must not pass for a default.
-            let reason = error.message().to_owned();
-            found.push(Problem { origin: root.at.clone(), key: String::new(), reason });
-            return (digest.finish(), Err(ConfigError::new(found)));
-        }
-    };
-    read_files(&mut config, base, &reading, &mut digest, &mut found);
-    check::check(&config, &reading, &mut found);
+    let mut reader = Reader::new(base, digest);
+    reader.found = found;
+    let config = Config::read(&root, "", &mut reader).unwrap_or_default();
+    check::check(&config, &mut reader);
+    let Reader { found, origins, digest, .. } = reader;
     let digest = digest.finish();
     if found.is_empty() {
-        (digest, Ok(Loaded { config, origins: reading.origins, digest }))
+        (digest, Ok(Loaded { config, origins, digest }))
     } else {
         (digest, Err(ConfigError::new(found)))
-    }
-}
-
-fn read_files(
-    config: &mut Config,
-    base: &Path,
-    reading: &Reading,
-    digest: &mut Fields,
-    found: &mut Vec<Problem>,
-) {
-    for (key, mut file) in config.files_mut() {
-        let outcome = file.read(base);
-        digest.add(file.content().as_bytes());
-        let Err(error) = outcome else { continue };
-        let cause = files::cause(&error);
-        digest.add(cause.as_bytes());
-        let path = base.join(file.path()).display().to_string();
-        let reason = if path.contains(files::CONTENT) || path.contains('\n') {
-            "expected the path of a file, found its content".to_owned()
-        } else {
-            format!("cannot read file {path}: {cause}")
-        };
-        let origin = reading.origins.get(&key).cloned().unwrap_or(Origin::Default);
-        found.push(Problem { origin, key, reason });
     }
 }

@@ -3,35 +3,30 @@
 //! Knows nothing of what the rooms do with their sections.
 //!
 //! ```text
-//! document ──▶ tree ──▶ environment writes over it ──▶ read against the known keys ──▶ Config
-//!                                                      named files read ──▶ checks ──▶ Loaded
+//! document ──▶ tree ──▶ environment writes over it ──▶ sections read their keys and the files
+//!                                                      they name ──▶ checks of keys together ──▶ Loaded
 //! ```
 //! Each step adds what is wrong to one list, so an operator sees all mistakes at once.
 
-mod addresses;
-mod ask;
 mod check;
 mod document;
 mod effective;
 mod environment;
 mod error;
-mod files;
 mod keys;
 mod load;
-mod read;
+mod reader;
 mod reload;
 mod schema;
 mod sections;
-mod units;
+mod values;
 
-pub use addresses::{HeaderField, HttpUrl, LimitStore, ListenAddress};
 pub use effective::effective;
 pub use environment::{ENVIRONMENT_PREFIX, environment};
 pub use error::{ConfigError, Origin, Problem};
-pub use files::{SecretFile, TextFile};
 pub use keys::{Key, Shape, keys};
 pub use load::{Loaded, load};
 pub use reload::{Watcher, keeping_restart_only, restart_only};
 pub use schema::schema;
 pub use sections::*;
-pub use units::parse_duration;
+pub use values::{HttpUrl, LimitStore, ListenAddress, SecretFile, TextFile, parse_duration};

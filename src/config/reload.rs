@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use super::error::ConfigError;
-use super::keys;
-use super::keys::Shape;
+use super::keys::{Shape, keys};
 use super::load::{Attempt, Loaded, attempt, of_gateway};
 use super::sections::Config;
 
@@ -66,9 +65,7 @@ const RESTART_ONLY: [&str; 3] = ["listen", "admin", "telemetry"];
 /// Contents of files do not count: a certificate that was renewed under the same path is no
 /// change of configuration.
 pub fn restart_only(old: &Config, new: &Config) -> Vec<&'static str> {
-    let (Ok(old), Ok(new)) = (toml::Table::try_from(old), toml::Table::try_from(new)) else {
-        return Vec::new(); // every section has a written form
-    };
+    let (old, new) = (old.to_table(), new.to_table());
     restart_only_keys()
         .iter()
         .filter(|(section, name, _)| old[*section].get(name) != new[*section].get(name))

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::keys::{Key, Shape};
-use super::read::joined;
+use super::check;
+use super::keys::{Key, Shape, keys};
+use super::reader::joined;
 use super::sections::{Config, IssuerConfig};
-use super::{check, files, keys};
 
 /// The one place where keys are explained.
 const SHIPPED: &str = include_str!("../../config/gateway.toml");
@@ -16,26 +16,16 @@ const SHIPPED: &str = include_str!("../../config/gateway.toml");
 ///
 /// No key is required by it: what the document leaves out, the environment may give.
 pub fn schema() -> Value {
-    let defaults = json_of(&Config::default());
+    let defaults = json_of(&Config::default().to_table());
     let mut root = of_table("", keys(), &defaults, &descriptions());
     for (place, rule) in check::rules() {
         add(&mut root, place, &rule);
-    }
-    for key in paths() {
-        add(&mut root, &key, &json!({"not": {"pattern": files::CONTENT}}));
     }
     if let Some(root) = root.as_object_mut() {
         root.insert("$schema".to_owned(), "https://json-schema.org/draft/2020-12/schema".into());
         root.insert("title".to_owned(), "koodrive-gateway configuration".into());
     }
     root
-}
-
-/// The keys that name a file.
-fn paths() -> Vec<String> {
-    let mut config = Config::default();
-    config.accept.issuers.push(IssuerConfig::default());
-    config.files_mut().into_iter().map(|(key, _)| key.replace("[0]", "[]")).collect()
 }
 
 /// Puts a rule where it belongs. What it says of the same keyword holds besides what stands there;
@@ -87,7 +77,7 @@ fn of_shape(key: &str, shape: &Shape, default: &Value, words: &BTreeMap<String, 
     match shape {
         Shape::Table(known) => of_table(key, known, default, words),
         Shape::List(element) => {
-            let default = json_of(&IssuerConfig::default());
+            let default = json_of(&IssuerConfig::default().to_table());
             json!({"type": "array", "items": of_shape(key, element, &default, words)})
         }
         Shape::Map(entry) => {
@@ -101,16 +91,21 @@ fn of_shape(key: &str, shape: &Shape, default: &Value, words: &BTreeMap<String, 
         Shape::Integer { min, max } => {
             json!({"type": "integer", "minimum": min, "maximum": max})
         }
-        Shape::Number => json!({"type": "number"}),
+        Shape::Number { rule } => with_type("number", rule),
         Shape::Choice(words) => json!({"enum": words}),
-        Shape::Text { pattern: Some(pattern), .. } => json!({"type": "string", "pattern": pattern}),
-        Shape::Text { pattern: None, .. } => json!({"type": "string"}),
+        Shape::Text { rule, .. } => with_type("string", rule),
         Shape::Any => json!({}),
     }
 }
 
-fn json_of<T: serde::Serialize>(value: &T) -> Value {
-    serde_json::to_value(value).unwrap_or_default()
+fn with_type(name: &str, rule: &Value) -> Value {
+    let mut schema = rule.clone();
+    schema["type"] = name.into();
+    schema
+}
+
+fn json_of(table: &toml::Table) -> Value {
+    serde_json::to_value(table).unwrap_or_default()
 }
 
 /// Key or table → the comment that explains it in the shipped file: the lines above, or the rest

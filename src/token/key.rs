@@ -42,7 +42,7 @@ pub(super) struct SetupDigest([u8; 32]);
 impl SetupDigest {
     pub(super) fn of(config: &TokenConfig) -> Self {
         let mut fields = Fields::new();
-        let custom = serde_json::to_vec(&config.custom).unwrap_or_default();
+        let custom = serde_json::to_vec(&config.custom.to_table()).unwrap_or_default();
         for field in [
             format!("{:?}", config.method).as_bytes(),
             config.endpoint.as_ref().map_or("", |endpoint| endpoint.as_str()).as_bytes(),

@@ -2,45 +2,16 @@
 
 use std::collections::HashSet;
 
-use http::header;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::Findings;
-use super::rules::{Rule, any_case, safe_url, unless_plain_http, written};
-use crate::config::addresses::{HeaderField, HttpUrl};
+use super::rules::{Rule, safe_url, unless_plain_http, written};
+use crate::config::reader::Reader;
 use crate::config::sections::{AcceptConfig, IssuerConfig};
+use crate::config::values::{HttpUrl, any_case};
 
-/// Headers that frame or route a message, or carry something else.
-const TAKEN: [&str; 18] = [
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "cookie",
-    "expect",
-    "forwarded",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "traceparent",
-    "tracestate",
-    "transfer-encoding",
-    "upgrade",
-    "via",
-    "x-traceid",
-];
-
-pub(super) fn check(accept: &AcceptConfig, to: &mut Findings<'_>) {
-    if is_taken(&accept.header) {
-        to.say(
-            &["accept.header"],
-            "expected a header that has no other use, such as \"authorization\"",
-        );
-    }
+pub(super) fn check(accept: &AcceptConfig, to: &mut Reader<'_>) {
     if accept.issuers.is_empty() {
         to.say(
             &["accept.issuers"],
@@ -61,8 +32,6 @@ pub(super) fn check(accept: &AcceptConfig, to: &mut Findings<'_>) {
 }
 
 pub(super) fn rules() -> Vec<Rule> {
-    let taken = TAKEN.iter().map(|name| any_case(&[name]).replace('-', "[-_]"));
-    let taken = format!("^({})$", taken.collect::<Vec<_>>().join("|"));
     let (url, file) = (written("jwks_url"), written("jwks_file"));
     let elsewhere = json!({"not": {"pattern": format!("^{}://", any_case(&["http"]))}});
     // Without a key set of its own, the issuer is where keys are discovered.
@@ -73,27 +42,20 @@ pub(super) fn rules() -> Vec<Rule> {
     }});
     vec![
         ("accept", unless_plain_http(&json!({"properties": {"issuers": in_the_open}}))),
-        ("accept.header", json!({"not": {"pattern": taken}})),
         ("accept.issuers", json!({"minItems": 1})),
         ("accept.issuers[]", json!({"not": {"allOf": [url, file]}})),
         ("accept.issuers[].issuer", json!({"minLength": 1})),
         ("accept.issuers[].audiences", json!({"minItems": 1})),
         ("accept.issuers[].audiences[]", json!({"minLength": 1})),
         ("accept.issuers[].algorithms", json!({"minItems": 1})),
-        ("accept.issuers[].subject_claim", json!({"minLength": 1})),
     ]
-}
-
-fn is_taken(field: &HeaderField) -> bool {
-    let name = field.name().as_str();
-    name != header::AUTHORIZATION && TAKEN.contains(&name.replace('_', "-").as_str())
 }
 
 fn check_issuer(
     issuer: &IssuerConfig,
     allow_plain_http: bool,
     key: &dyn Fn(&str) -> String,
-    to: &mut Findings<'_>,
+    to: &mut Reader<'_>,
 ) {
     let leave = (allow_plain_http, "accept.allow_plain_http");
     let has_keys = issuer.jwks_url.is_some() || issuer.jwks_file.is_set();
@@ -134,9 +96,6 @@ fn check_issuer(
     }
     if issuer.algorithms.is_empty() {
         to.say(&[&key("algorithms")], "expected at least one algorithm, such as \"RS256\"");
-    }
-    if issuer.subject_claim.is_empty() {
-        to.say(&[&key("subject_claim")], "expected the name of a claim, such as \"sub\"");
     }
     if issuer.jwks_max_stale < issuer.jwks_refresh {
         to.say(

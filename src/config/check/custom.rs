@@ -3,11 +3,10 @@
 use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
-use super::Findings;
-use super::rules::{Rule, any_case};
-use crate::config::addresses;
-use crate::config::read::joined;
+use super::rules::Rule;
+use crate::config::reader::{Reader, joined};
 use crate::config::sections::{CustomMethod, TokenConfig};
+use crate::config::values::{TOKEN_PATTERN, any_case};
 
 /// What `token.custom` may fill in; `{claim:NAME}` besides.
 const PLACEHOLDERS: [&str; 5] = ["sso_token", "subject", "issuer", "client_id", "client_secret"];
@@ -18,7 +17,7 @@ const OF_CALLER: [&str; 2] = ["sso_token", "subject"];
 /// Headers that frame a message.
 const FRAMING: [&str; 4] = ["content-length", "host", "transfer-encoding", "connection"];
 
-pub(super) fn check(token: &TokenConfig, to: &mut Findings<'_>) {
+pub(super) fn check(token: &TokenConfig, to: &mut Reader<'_>) {
     let custom = &token.custom;
     if custom.body.is_empty() && custom.method != CustomMethod::Get {
         to.say(
@@ -86,7 +85,7 @@ fn login() -> Value {
         "additionalProperties": {"minItems": 1},
     });
     let name = json!({
-        "pattern": addresses::HEADER_FIELD.pattern,
+        "pattern": TOKEN_PATTERN,
         "not": {"pattern": format!("^({})$", any_case(&FRAMING))},
     });
     let value =
@@ -131,7 +130,7 @@ fn of_nobody() -> Value {
 }
 
 /// RFC 6901 section 3.
-fn pointer(key: &str, pointer: &str, to: &mut Findings<'_>) {
+fn pointer(key: &str, pointer: &str, to: &mut Reader<'_>) {
     let escapes = pointer.split('~').skip(1).all(|after| after.starts_with(['0', '1']));
     if !pointer.starts_with('/') || !escapes {
         to.say(
@@ -141,7 +140,7 @@ fn pointer(key: &str, pointer: &str, to: &mut Findings<'_>) {
     }
 }
 
-fn in_value(key: &str, value: &toml::Value, used: &mut Vec<String>, to: &mut Findings<'_>) {
+fn in_value(key: &str, value: &toml::Value, used: &mut Vec<String>, to: &mut Reader<'_>) {
     match value {
         toml::Value::String(text) => placeholders(key, text, used, to),
         toml::Value::Array(values) => {
@@ -163,7 +162,7 @@ fn in_value(key: &str, value: &toml::Value, used: &mut Vec<String>, to: &mut Fin
 }
 
 /// Notes the placeholders of a template; a brace pair that only looks like one is refused.
-fn placeholders(key: &str, text: &str, used: &mut Vec<String>, to: &mut Findings<'_>) {
+fn placeholders(key: &str, text: &str, used: &mut Vec<String>, to: &mut Reader<'_>) {
     for part in text.split('{').skip(1) {
         let Some((name, _)) = part.split_once('}') else { continue };
         let claim = name.strip_prefix("claim:").is_some_and(|claim| !claim.is_empty());

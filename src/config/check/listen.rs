@@ -1,16 +1,12 @@
 //! `[listen]` and `[admin]`.
 
-use serde_json::json;
-
+use super::pem;
 use super::rules::{Rule, together, wants};
-use super::{Findings, pem};
-use crate::config::addresses::ListenAddress;
+use crate::config::reader::Reader;
 use crate::config::sections::Config;
+use crate::config::values::ListenAddress;
 
-/// hyper does not work with less.
-const HEADER_BYTES_MIN: usize = 8 * 1024;
-
-pub(super) fn check(config: &Config, to: &mut Findings<'_>) {
+pub(super) fn check(config: &Config, to: &mut Reader<'_>) {
     let listen = &config.listen;
     if clash(&listen.address, &config.admin.address) {
         to.say(
@@ -35,9 +31,6 @@ pub(super) fn check(config: &Config, to: &mut Findings<'_>) {
         ("listen.tls_key_file", &listen.tls_key_file),
     );
     pem::roots(to, "listen.client_ca_file", &listen.client_ca_file);
-    if listen.max_header_bytes < HEADER_BYTES_MIN {
-        to.say(&["listen.max_header_bytes"], "expected 8KiB or more");
-    }
     if listen.max_buffered < config.validate.max_body {
         to.say(
             &["listen.max_buffered", "validate.max_body"],
@@ -48,12 +41,9 @@ pub(super) fn check(config: &Config, to: &mut Findings<'_>) {
 }
 
 pub(super) fn rules() -> Vec<Rule> {
-    // Written out: a pattern cannot count.
-    let enough = r"^\s*0*((819[2-9]|8[2-9][0-9]{2}|9[0-9]{3}|[1-9][0-9]{4,})B|([89]|[1-9][0-9]+)KiB|[1-9][0-9]*(MiB|GiB))\s*$";
     vec![
         ("listen", together("tls_certificate_file", "tls_key_file")),
         ("listen", wants("client_ca_file", "tls_certificate_file")),
-        ("listen.max_header_bytes", json!({"pattern": enough})),
     ]
 }
 

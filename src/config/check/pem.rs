@@ -7,12 +7,12 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use secrecy::ExposeSecret as _;
 
-use super::Findings;
-use crate::config::files::{SecretFile, TextFile};
+use crate::config::reader::Reader;
+use crate::config::values::{SecretFile, TextFile};
 
 /// A certificate chain and its private key, if set.
 pub(super) fn pair(
-    to: &mut Findings<'_>,
+    to: &mut Reader<'_>,
     (chain_key, chain_file): (&str, &TextFile),
     (private_key, private_file): (&str, &SecretFile),
 ) {
@@ -35,7 +35,7 @@ pub(super) fn pair(
 }
 
 /// Certificates to trust, if set.
-pub(super) fn roots(to: &mut Findings<'_>, key: &str, file: &TextFile) {
+pub(super) fn roots(to: &mut Reader<'_>, key: &str, file: &TextFile) {
     if !file.is_set() {
         return;
     }
@@ -49,7 +49,7 @@ pub(super) fn roots(to: &mut Findings<'_>, key: &str, file: &TextFile) {
 }
 
 /// A private key, if set.
-pub(super) fn private_key(to: &mut Findings<'_>, name: &str, file: &SecretFile) {
+pub(super) fn private_key(to: &mut Reader<'_>, name: &str, file: &SecretFile) {
     if file.is_set()
         && let Some(private) = key(to, name, file)
         && aws_lc_rs::sign::any_supported_type(&private).is_err()
@@ -59,7 +59,7 @@ pub(super) fn private_key(to: &mut Findings<'_>, name: &str, file: &SecretFile) 
 }
 
 fn certificates(
-    to: &mut Findings<'_>,
+    to: &mut Reader<'_>,
     key: &str,
     file: &TextFile,
 ) -> Option<Vec<CertificateDer<'static>>> {
@@ -74,7 +74,7 @@ fn certificates(
     }
 }
 
-fn key(to: &mut Findings<'_>, name: &str, file: &SecretFile) -> Option<PrivateKeyDer<'static>> {
+fn key(to: &mut Reader<'_>, name: &str, file: &SecretFile) -> Option<PrivateKeyDer<'static>> {
     let parsed = PrivateKeyDer::from_pem_slice(file.secret().expose_secret().as_bytes());
     if parsed.is_err() {
         not_pem(to, name, file.path(), "a private key in PEM form");
@@ -82,6 +82,6 @@ fn key(to: &mut Findings<'_>, name: &str, file: &SecretFile) -> Option<PrivateKe
     parsed.ok()
 }
 
-fn not_pem(to: &mut Findings<'_>, key: &str, path: &std::path::Path, expected: &str) {
+fn not_pem(to: &mut Reader<'_>, key: &str, path: &std::path::Path, expected: &str) {
     to.say(&[key], format!("file {} does not hold {expected}", path.display()));
 }

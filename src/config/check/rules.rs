@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use crate::config::addresses;
+use crate::config::values::SAFE_URL_PATTERN;
 
 /// A piece of schema, and the table or key it is about: `accept.issuers[].audiences`.
 pub(in crate::config) type Rule = (&'static str, Value);
@@ -36,22 +36,5 @@ pub(super) fn unless_plain_http(rule: &Value) -> Value {
 
 /// The address must not leave this machine in the clear.
 pub(super) fn safe_url() -> Value {
-    json!({"pattern": addresses::SAFE_URL_PATTERN})
-}
-
-pub(super) fn no_query() -> Value {
-    json!({"not": {"pattern": r"\?"}})
-}
-
-/// A pattern for any of the words, in upper case, lower case or both.
-pub(super) fn any_case(words: &[&str]) -> String {
-    let letter = |letter: char| {
-        if letter.is_ascii_alphabetic() {
-            format!("[{}{}]", letter.to_ascii_uppercase(), letter.to_ascii_lowercase())
-        } else {
-            letter.to_string()
-        }
-    };
-    let word = |word: &&str| word.chars().map(letter).collect::<String>();
-    words.iter().map(word).collect::<Vec<_>>().join("|")
+    json!({"pattern": SAFE_URL_PATTERN})
 }

@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::rules::{Rule, safe_url, unless_plain_http};
-use super::{Findings, custom, pem};
-use crate::config::addresses;
+use super::{custom, pem};
+use crate::config::reader::Reader;
 use crate::config::sections::{ClientAuth, TokenConfig, TokenMethod};
 
-pub(super) fn check(token: &TokenConfig, to: &mut Findings<'_>) {
+pub(super) fn check(token: &TokenConfig, to: &mut Reader<'_>) {
     let over_network = token.method != TokenMethod::AppSignature;
     if over_network && token.endpoint.is_none() {
         to.say(
@@ -36,23 +36,15 @@ pub(super) fn check(token: &TokenConfig, to: &mut Findings<'_>) {
     }
     pem::private_key(to, "token.private_key_file", &token.private_key_file);
     user_map(token, to);
-    if !is_token(&token.scheme) {
-        to.say(&["token.scheme"], "expected one word such as \"Bearer\"");
-    }
     lives(token, to);
 }
 
 pub(super) fn rules() -> Vec<Rule> {
     let safe = json!({"properties": {"endpoint": safe_url()}});
-    vec![
-        ("token", unless_plain_http(&safe)),
-        // One grammar for names of headers and for schemes (RFC 9110 section 5.6.2).
-        ("token.scheme", json!({"pattern": addresses::HEADER_FIELD.pattern})),
-        ("token.refresh_ahead", json!({"exclusiveMinimum": 0, "exclusiveMaximum": 1})),
-    ]
+    vec![("token", unless_plain_http(&safe))]
 }
 
-fn lives(token: &TokenConfig, to: &mut Findings<'_>) {
+fn lives(token: &TokenConfig, to: &mut Reader<'_>) {
     if token.absolute_lifetime < token.idle_lifetime {
         to.say(
             &["token.idle_lifetime", "token.absolute_lifetime"],
@@ -65,19 +57,16 @@ fn lives(token: &TokenConfig, to: &mut Findings<'_>) {
             "freshness_margin is not shorter than idle_lifetime, so no token would ever be fresh",
         );
     }
-    if !(0.0 < token.refresh_ahead && token.refresh_ahead < 1.0) {
-        to.say(&["token.refresh_ahead"], "expected a number above 0 and below 1, such as 0.8");
-    }
 }
 
 /// How the gateway proves itself, for the methods of OAuth.
-fn client(token: &TokenConfig, required: bool, to: &mut Findings<'_>) {
+fn client(token: &TokenConfig, required: bool, to: &mut Reader<'_>) {
     let (id, secret, key) = (
         !token.client_id.is_empty(),
         token.client_secret_file.is_set(),
         token.private_key_file.is_set(),
     );
-    let missing = |to: &mut Findings<'_>, key: &str, whom: &str| {
+    let missing = |to: &mut Reader<'_>, key: &str, whom: &str| {
         to.say(&[key], format!("required by {whom}"));
     };
     match token.client_auth {
@@ -110,7 +99,7 @@ fn client(token: &TokenConfig, required: bool, to: &mut Findings<'_>) {
     }
 }
 
-fn carrier(token: &TokenConfig, to: &mut Findings<'_>) {
+fn carrier(token: &TokenConfig, to: &mut Reader<'_>) {
     let whom = "required by token.method = \"carrier_login\"";
     if token.carrier.account.is_empty() {
         to.say(&["token.carrier.account"], whom);
@@ -120,7 +109,7 @@ fn carrier(token: &TokenConfig, to: &mut Findings<'_>) {
     }
 }
 
-fn app(token: &TokenConfig, to: &mut Findings<'_>) {
+fn app(token: &TokenConfig, to: &mut Reader<'_>) {
     let whom = "required by token.method = \"app_signature\"";
     if token.app.app_id.is_empty() {
         to.say(&["token.app.app_id"], whom);
@@ -136,7 +125,7 @@ fn app(token: &TokenConfig, to: &mut Findings<'_>) {
     }
 }
 
-fn user_map(token: &TokenConfig, to: &mut Findings<'_>) {
+fn user_map(token: &TokenConfig, to: &mut Reader<'_>) {
     if let Err((line, column)) = token.app.parse_users() {
         to.say(
             &["token.app.user_map_file"],
@@ -147,10 +136,4 @@ fn user_map(token: &TokenConfig, to: &mut Findings<'_>) {
             ),
         );
     }
-}
-
-/// RFC 9110 section 5.6.2.
-fn is_token(text: &str) -> bool {
-    let legal = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-    !text.is_empty() && text.chars().all(legal)
 }

@@ -2,87 +2,58 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use super::section::{kind, section};
+use crate::config::document::Node;
+use crate::config::keys::{Key, Shape};
+use crate::config::reader::{Reader, joined};
+use crate::config::values::{
+    Code, Count, HttpUrl, Kind, List, OptionalBase, Period, Prefix, SecretFile, Status, TextFile,
+    choice,
+};
 
-use crate::config::addresses::HttpUrl;
-use crate::config::files::{SecretFile, TextFile};
-use crate::config::units;
-
-/// What of the trace context KooDrive sees.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Propagate {
-    None,
-    #[default]
-    Traceparent,
-    /// `traceparent`, `tracestate` and `baggage`.
-    Full,
+choice! {
+    /// What of the trace context KooDrive sees.
+    pub enum Propagate {
+        None = "none",
+        Traceparent = "traceparent",
+        /// `traceparent`, `tracestate` and `baggage`.
+        Full = "full",
+    }
 }
 
-/// What KooDrive learns of the caller's address.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Forwarded {
-    #[default]
-    None,
-    /// X-Forwarded-For appended, -Proto and -Host replaced.
-    Append,
+choice! {
+    /// What KooDrive learns of the caller's address.
+    pub enum Forwarded {
+        None = "none",
+        /// X-Forwarded-For appended, -Proto and -Host replaced.
+        Append = "append",
+    }
 }
 
-/// The way to KooDrive.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ForwardConfig {
-    /// Required.
-    #[serde(with = "units::optional_url")]
-    pub upstream: Option<HttpUrl>,
-    /// Paths outside it are 404 `route_unknown`.
-    pub prefix: String,
-    #[serde(with = "units::duration")]
-    pub connect_timeout: Duration,
-    /// To the response head, per attempt.
-    #[serde(with = "units::duration")]
-    pub response_timeout: Duration,
-    /// Between two reads of a body, either way.
-    #[serde(with = "units::duration")]
-    pub idle_timeout: Duration,
-    #[serde(with = "units::duration")]
-    pub pool_idle_timeout: Duration,
-    #[serde(with = "units::count")]
-    pub max_connections: usize,
-    /// PEM roots besides the system's.
-    pub ca_file: TextFile,
-    pub client_certificate_file: TextFile,
-    pub client_key_file: SecretFile,
-    pub propagate: Propagate,
-    pub forwarded: Forwarded,
-    /// Statuses by which KooDrive refuses a token.
-    pub refused_statuses: Vec<u16>,
-    /// Envelope codes by which KooDrive refuses a token.
-    pub refused_codes: Vec<String>,
-    pub allow_plain_http: bool,
-}
-
-impl Default for ForwardConfig {
-    fn default() -> Self {
-        Self {
-            upstream: None,
-            prefix: "/koodrive/".to_owned(),
-            connect_timeout: Duration::from_secs(3),
-            response_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_mins(1),
-            pool_idle_timeout: Duration::from_secs(30),
-            max_connections: 512,
-            ca_file: TextFile::default(),
-            client_certificate_file: TextFile::default(),
-            client_key_file: SecretFile::default(),
-            propagate: Propagate::Traceparent,
-            forwarded: Forwarded::None,
-            refused_statuses: vec![401],
-            refused_codes: ["APIGW.0301", "APIGW.0303", "APIGW.0305", "APIGW.0307"]
-                .map(str::to_owned)
-                .to_vec(),
-            allow_plain_http: false,
-        }
+section! {
+    /// The way to KooDrive.
+    pub struct ForwardConfig {
+        /// Required.
+        upstream: Option<HttpUrl> as OptionalBase = None,
+        /// Paths outside it are 404 `route_unknown`.
+        prefix: String as Prefix = "/koodrive/".to_owned(),
+        connect_timeout: Duration as Period = Duration::from_secs(3),
+        /// To the response head, per attempt.
+        response_timeout: Duration as Period = Duration::from_secs(30),
+        /// Between two reads of a body, either way.
+        idle_timeout: Duration as Period = Duration::from_mins(1),
+        pool_idle_timeout: Duration as Period = Duration::from_secs(30),
+        max_connections: usize as Count = 512,
+        /// PEM roots besides the system's.
+        ca_file: TextFile = TextFile::default(),
+        client_certificate_file: TextFile = TextFile::default(),
+        client_key_file: SecretFile = SecretFile::default(),
+        propagate: Propagate = Propagate::Traceparent,
+        forwarded: Forwarded = Forwarded::None,
+        /// Statuses by which KooDrive refuses a token.
+        refused_statuses: Vec<u16> as List<Status> = vec![401],
+        /// Envelope codes by which KooDrive refuses a token.
+        refused_codes: Vec<String> as List<Code> = ["APIGW.0301", "APIGW.0303", "APIGW.0305", "APIGW.0307"] .map(str::to_owned) .to_vec(),
+        allow_plain_http: bool = false,
     }
 }

@@ -4,213 +4,143 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use super::section::{kind, section};
+use crate::config::document::Node;
+use crate::config::keys::{Key, Shape};
+use crate::config::reader::{Reader, joined};
+use crate::config::values::{
+    Count, HttpUrl, Kind, List, Map, OptionalUrl, Period, PeriodOrZero, ProperShare, Scheme,
+    SecretFile, TextFile, choice,
+};
 
-use crate::config::addresses::HttpUrl;
-use crate::config::files::{SecretFile, TextFile};
-use crate::config::units;
-
-/// How a caller's KooDrive access token is had.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TokenMethod {
-    /// RFC 8693.
-    #[default]
-    TokenExchange,
-    /// RFC 7523 section 2.1.
-    JwtBearer,
-    /// RFC 6749 section 4.4; one token for the process.
-    ClientCredentials,
-    /// Any login that answers JSON.
-    Custom,
-    /// KooDrive carrier edition; one session for the process.
-    CarrierLogin,
-    /// AppId and AppSecret; nothing is exchanged, each attempt is signed.
-    AppSignature,
-}
-
-/// How the gateway proves itself to the token endpoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClientAuth {
-    /// `client_secret_basic`.
-    #[default]
-    Basic,
-    /// `client_secret_post`.
-    Post,
-    /// RFC 7523 section 2.2.
-    PrivateKeyJwt,
-}
-
-/// Access tokens: how they are had and how long they live.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TokenConfig {
-    pub method: TokenMethod,
-    /// Required by the network methods.
-    #[serde(with = "units::optional_url")]
-    pub endpoint: Option<HttpUrl>,
-    pub client_id: String,
-    pub client_secret_file: SecretFile,
-    pub client_auth: ClientAuth,
-    /// PEM key for `private_key_jwt`.
-    pub private_key_file: SecretFile,
-    /// `kid` of that key.
-    pub private_key_id: String,
-    pub subject_token_type: String,
-    pub audience: String,
-    pub resource: String,
-    pub scope: String,
-    /// What KooDrive sees before the token.
-    pub scheme: String,
-    /// Further claims that make callers distinct.
-    pub cache_claims: Vec<String>,
-    /// Slides on each accepted call.
-    #[serde(with = "units::duration")]
-    pub idle_lifetime: Duration,
-    #[serde(with = "units::duration")]
-    pub absolute_lifetime: Duration,
-    /// How long before expiry a token is no longer used.
-    #[serde(with = "units::duration_or_zero")]
-    pub freshness_margin: Duration,
-    /// Share of a token's life after which it is renewed off the request path.
-    pub refresh_ahead: f64,
-    #[serde(with = "units::duration")]
-    pub timeout: Duration,
-    #[serde(with = "units::count")]
-    pub max_concurrent: usize,
-    pub max_per_second: NonZeroU32,
-    #[serde(with = "units::count")]
-    pub max_entries: usize,
-    /// Per caller, after "denied".
-    #[serde(with = "units::duration_or_zero")]
-    pub denied_for: Duration,
-    /// Per endpoint, after "unavailable".
-    #[serde(with = "units::duration_or_zero")]
-    pub unavailable_for: Duration,
-    pub allow_plain_http: bool,
-    pub custom: CustomTokenConfig,
-    pub carrier: CarrierConfig,
-    pub app: AppConfig,
-}
-
-impl Default for TokenConfig {
-    fn default() -> Self {
-        Self {
-            method: TokenMethod::TokenExchange,
-            endpoint: None,
-            client_id: String::new(),
-            client_secret_file: SecretFile::default(),
-            client_auth: ClientAuth::Basic,
-            private_key_file: SecretFile::default(),
-            private_key_id: String::new(),
-            subject_token_type: "urn:ietf:params:oauth:token-type:access_token".to_owned(),
-            audience: String::new(),
-            resource: String::new(),
-            scope: String::new(),
-            scheme: "Bearer".to_owned(),
-            cache_claims: Vec::new(),
-            idle_lifetime: Duration::from_mins(20),
-            absolute_lifetime: Duration::from_hours(12),
-            freshness_margin: Duration::from_mins(1),
-            refresh_ahead: 0.8,
-            timeout: Duration::from_secs(5),
-            max_concurrent: 32,
-            max_per_second: units::non_zero(50),
-            max_entries: 100_000,
-            denied_for: Duration::from_secs(5),
-            unavailable_for: Duration::from_secs(1),
-            allow_plain_http: false,
-            custom: CustomTokenConfig::default(),
-            carrier: CarrierConfig::default(),
-            app: AppConfig::default(),
-        }
+choice! {
+    /// How a caller's KooDrive access token is had.
+    pub enum TokenMethod {
+        /// RFC 8693.
+        TokenExchange = "token_exchange",
+        /// RFC 7523 section 2.1.
+        JwtBearer = "jwt_bearer",
+        /// RFC 6749 section 4.4; one token for the process.
+        ClientCredentials = "client_credentials",
+        /// Any login that answers JSON.
+        Custom = "custom",
+        /// KooDrive carrier edition; one session for the process.
+        CarrierLogin = "carrier_login",
+        /// AppId and AppSecret; nothing is exchanged, each attempt is signed.
+        AppSignature = "app_signature",
     }
 }
 
-/// HTTP method of a custom login.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum CustomMethod {
-    #[default]
-    Post,
-    Put,
-    Get,
-}
-
-/// Body format of a custom login.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CustomFormat {
-    #[default]
-    Json,
-    Form,
-}
-
-/// `method = "custom"`: any login that answers JSON.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CustomTokenConfig {
-    pub method: CustomMethod,
-    pub format: CustomFormat,
-    pub headers: BTreeMap<String, String>,
-    /// Values may hold `{sso_token} {subject} {issuer} {claim:NAME} {client_id} {client_secret}`.
-    pub body: toml::Table,
-    /// JSON Pointer (RFC 6901) to the token in the answer.
-    pub token: String,
-    /// JSON Pointer to its lifetime in seconds.
-    pub expires_in: String,
-    /// JSON Pointer → values of which one must be there.
-    pub success: BTreeMap<String, Vec<toml::Value>>,
-    /// JSON Pointer → values that mean this caller is denied.
-    pub denied: BTreeMap<String, Vec<toml::Value>>,
-}
-
-impl Default for CustomTokenConfig {
-    fn default() -> Self {
-        Self {
-            method: CustomMethod::Post,
-            format: CustomFormat::Json,
-            headers: BTreeMap::new(),
-            body: toml::Table::new(),
-            token: "/access_token".to_owned(),
-            expires_in: "/expires_in".to_owned(),
-            success: BTreeMap::new(),
-            denied: BTreeMap::new(),
-        }
+choice! {
+    /// How the gateway proves itself to the token endpoint.
+    pub enum ClientAuth {
+        /// `client_secret_basic`.
+        Basic = "basic",
+        /// `client_secret_post`.
+        Post = "post",
+        /// RFC 7523 section 2.2.
+        PrivateKeyJwt = "private_key_jwt",
     }
 }
 
-/// `method = "carrier_login"`.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CarrierConfig {
-    pub account: String,
-    pub password_file: SecretFile,
-    /// `x-hw-agentName`.
-    pub agent_name: String,
+section! {
+    /// Access tokens: how they are had and how long they live.
+    pub struct TokenConfig {
+        method: TokenMethod = TokenMethod::TokenExchange,
+        /// Required by the network methods.
+        endpoint: Option<HttpUrl> as OptionalUrl = None,
+        client_id: String = String::new(),
+        client_secret_file: SecretFile = SecretFile::default(),
+        client_auth: ClientAuth = ClientAuth::Basic,
+        /// PEM key for `private_key_jwt`.
+        private_key_file: SecretFile = SecretFile::default(),
+        /// `kid` of that key.
+        private_key_id: String = String::new(),
+        subject_token_type: String = "urn:ietf:params:oauth:token-type:access_token".to_owned(),
+        audience: String = String::new(),
+        resource: String = String::new(),
+        scope: String = String::new(),
+        /// What KooDrive sees before the token.
+        scheme: String as Scheme = "Bearer".to_owned(),
+        /// Further claims that make callers distinct.
+        cache_claims: Vec<String> as List<String> = Vec::new(),
+        /// Slides on each accepted call.
+        idle_lifetime: Duration as Period = Duration::from_mins(20),
+        absolute_lifetime: Duration as Period = Duration::from_hours(12),
+        /// How long before expiry a token is no longer used.
+        freshness_margin: Duration as PeriodOrZero = Duration::from_mins(1),
+        /// Share of a token's life after which it is renewed off the request path.
+        refresh_ahead: f64 as ProperShare = 0.8,
+        timeout: Duration as Period = Duration::from_secs(5),
+        max_concurrent: usize as Count = 32,
+        max_per_second: NonZeroU32 = NonZeroU32::new(50).expect("50 is not zero"),
+        max_entries: usize as Count = 100_000,
+        /// Per caller, after "denied".
+        denied_for: Duration as PeriodOrZero = Duration::from_secs(5),
+        /// Per endpoint, after "unavailable".
+        unavailable_for: Duration as PeriodOrZero = Duration::from_secs(1),
+        allow_plain_http: bool = false,
+        custom: CustomTokenConfig = CustomTokenConfig::default(),
+        carrier: CarrierConfig = CarrierConfig::default(),
+        app: AppConfig = AppConfig::default(),
+    }
 }
 
-/// `method = "app_signature"`.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AppConfig {
-    pub app_id: String,
-    pub app_secret_file: SecretFile,
-    /// Claim that becomes X-User-Id.
-    pub user_claim: String,
-    /// Or a TOML file: subject = "KooDrive user id".
-    pub user_map_file: TextFile,
+choice! {
+    /// HTTP method of a custom login.
+    pub enum CustomMethod {
+        Post = "POST",
+        Put = "PUT",
+        Get = "GET",
+    }
 }
 
-impl Default for AppConfig {
-    fn default() -> Self {
-        Self {
-            app_id: String::new(),
-            app_secret_file: SecretFile::default(),
-            user_claim: "koodrive_user_id".to_owned(),
-            user_map_file: TextFile::default(),
-        }
+choice! {
+    /// Body format of a custom login.
+    pub enum CustomFormat {
+        Json = "json",
+        Form = "form",
+    }
+}
+
+section! {
+    /// `method = "custom"`: any login that answers JSON.
+    pub struct CustomTokenConfig {
+        method: CustomMethod = CustomMethod::Post,
+        format: CustomFormat = CustomFormat::Json,
+        headers: BTreeMap<String, String> as Map<String> = BTreeMap::new(),
+        /// Values may hold `{sso_token} {subject} {issuer} {claim:NAME} {client_id} {client_secret}`.
+        body: toml::Table = toml::Table::new(),
+        /// JSON Pointer (RFC 6901) to the token in the answer.
+        token: String = "/access_token".to_owned(),
+        /// JSON Pointer to its lifetime in seconds.
+        expires_in: String = "/expires_in".to_owned(),
+        /// JSON Pointer → values of which one must be there.
+        success: BTreeMap<String, Vec<toml::Value>> as Map<List<toml::Value>> = BTreeMap::new(),
+        /// JSON Pointer → values that mean this caller is denied.
+        denied: BTreeMap<String, Vec<toml::Value>> as Map<List<toml::Value>> = BTreeMap::new(),
+    }
+}
+
+section! {
+    /// `method = "carrier_login"`.
+    pub struct CarrierConfig {
+        account: String = String::new(),
+        password_file: SecretFile = SecretFile::default(),
+        /// `x-hw-agentName`.
+        agent_name: String = String::new(),
+    }
+}
+
+section! {
+    /// `method = "app_signature"`.
+    pub struct AppConfig {
+        app_id: String = String::new(),
+        app_secret_file: SecretFile = SecretFile::default(),
+        /// Claim that becomes X-User-Id.
+        user_claim: String = "koodrive_user_id".to_owned(),
+        /// Or a TOML file: subject = "KooDrive user id".
+        user_map_file: TextFile = TextFile::default(),
     }
 }
 

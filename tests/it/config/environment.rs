@@ -165,7 +165,7 @@ fn sample(key: &str, shape: &Shape, before: &toml::Value) -> String {
     match shape {
         Shape::Flag => (!before.as_bool().expect("a flag")).to_string(),
         Shape::Integer { .. } => (before.as_integer().expect("an integer") + 1).to_string(),
-        Shape::Number => "0.5".to_owned(),
+        Shape::Number { .. } => "0.5".to_owned(),
         Shape::Choice(words) => {
             let other = words.iter().find(|word| before.as_str() != Some(word));
             (*other.expect("a choice has two words or more")).to_owned()
@@ -192,6 +192,9 @@ fn by_expectation(expected: &str) -> &'static str {
         ("expected an address", "https://other.example.com"),
         ("expected an IP address", "127.0.0.1:7777"),
         ("expected a header name", "x-sso-token"),
+        ("expected one word", "DPoP"),
+        ("expected a language", "zh-cn"),
+        ("expected the name of a claim", "other"),
         ("expected \"local\"", "redis://cache:6379"),
     ];
     let sample = samples.iter().find(|(start, _)| expected.starts_with(start));

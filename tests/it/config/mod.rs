@@ -108,7 +108,7 @@ fn leaves(known: &'static [Key]) -> Vec<(String, &'static Shape)> {
 
 /// The value at `accept.issuers[0].issuer`.
 fn value_at(config: &Config, key: &str) -> toml::Value {
-    let mut value = toml::Value::try_from(config).unwrap();
+    let mut value = toml::Value::Table(config.to_table());
     for step in key.split(['.', '[']) {
         value = match step.strip_suffix(']') {
             Some(index) => value[index.parse::<usize>().unwrap()].clone(),

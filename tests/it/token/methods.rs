@@ -10,25 +10,19 @@ use aws_lc_rs::signature::{
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use koodrive_gateway::accept::Accepted;
-use koodrive_gateway::config::{Config, TokenConfig};
+use koodrive_gateway::config::TokenConfig;
 use koodrive_gateway::token::{Credential, Denial, TokenError, TokenSource, Tokens, Unusable};
 use koodrive_gateway::trace_context::SpanContext;
 use serde_json::json;
 
 use super::endpoint::{Answer, Asked};
-use super::{World, caller, caller_of, client, text_of};
+use super::{World, caller, caller_of, client, config_in, text_of};
 use crate::support::scratch::Scratch;
 
-/// `[token]` with files, read as an operator's configuration is.
+/// `[token]` with files.
 fn read_config(world: &World, scratch: &Scratch, lines: &str) -> TokenConfig {
-    let document = format!(
-        "[[accept.issuers]]\nissuer = \"https://sso.example.com\"\naudiences = [\"g\"]\n\
-         [forward]\nupstream = \"https://koodrive.example.com\"\n\
-         [token]\nendpoint = \"http://{}/auth/login\"\n{lines}",
-        world.endpoint.address
-    );
-    let loaded = Config::parse(&document, "gateway.toml", scratch.path(), std::iter::empty());
-    loaded.unwrap_or_else(|error| panic!("{error}\n{document}")).config.token
+    let endpoint = format!("http://{}/auth/login", world.endpoint.address);
+    config_in(scratch.path(), &endpoint, lines)
 }
 
 async fn ask_as(world: &World, lines: &str, caller: &Accepted) -> Result<String, TokenError> {

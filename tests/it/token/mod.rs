@@ -10,13 +10,14 @@ mod life;
 mod methods;
 mod protection;
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use koodrive_gateway::accept::{Accepted, CallerId, Identity, SsoToken};
 use koodrive_gateway::client::{Client, ClientOptions};
 use koodrive_gateway::clock::Clock;
-use koodrive_gateway::config::TokenConfig;
+use koodrive_gateway::config::{Config, TokenConfig};
 use koodrive_gateway::lifecycle::Tasks;
 use koodrive_gateway::token::{
     AccessToken, Credential, ExchangeReport, Issued, TokenError, TokenStore, Tokens,
@@ -78,8 +79,18 @@ impl World {
 }
 
 fn config(endpoint: &Endpoint, lines: &str) -> TokenConfig {
-    let text = format!("endpoint = \"http://{}/token\"\n{lines}", endpoint.address);
-    toml::from_str(&text).unwrap()
+    config_in(Path::new(""), &format!("http://{}/token", endpoint.address), lines)
+}
+
+/// `[token]`, read as an operator's configuration is.
+fn config_in(folder: &Path, endpoint: &str, lines: &str) -> TokenConfig {
+    let document = format!(
+        "[[accept.issuers]]\nissuer = \"https://sso.example.com\"\naudiences = [\"g\"]\n\
+         [forward]\nupstream = \"https://koodrive.example.com\"\n\
+         [token]\nendpoint = \"{endpoint}\"\n{lines}"
+    );
+    let loaded = Config::parse(&document, "gateway.toml", folder, std::iter::empty());
+    loaded.unwrap_or_else(|error| panic!("{error}\n{document}")).config.token
 }
 
 fn client() -> Client {

@@ -81,7 +81,7 @@ fn nothing_that_is_taken_at_a_key_is_refused_there() {
         let candidates: Vec<Value> = match shape {
             Shape::Text { .. } => TEXTS.iter().map(text).collect(),
             Shape::Integer { .. } => NUMBERS.iter().copied().map(Value::Integer).collect(),
-            Shape::Number => {
+            Shape::Number { .. } => {
                 let whole = [0, 1, 2].map(Value::Integer);
                 SHARES.iter().copied().map(Value::Float).chain(whole).collect()
             }

@@ -8,7 +8,7 @@ mod together;
 use std::sync::LazyLock;
 
 use jsonschema::Validator;
-use koodrive_gateway::config::{keys, schema};
+use koodrive_gateway::config::{Shape, keys, schema};
 use serde_json::{Value, json};
 
 use super::{leaves, repository};
@@ -68,10 +68,10 @@ fn the_schema_explains_every_key_and_knows_no_other() {
 }
 
 #[test]
-fn every_text_that_has_a_form_has_its_pattern() {
-    let formless = leaves(keys()).into_iter().filter(|(_, shape)| {
-        matches!(shape, koodrive_gateway::config::Shape::Text { expected: Some(_), pattern: None })
-    });
+fn every_text_that_has_a_form_has_its_rule() {
+    let formless = leaves(keys()).into_iter().filter(
+        |(_, shape)| matches!(shape, Shape::Text { expected: Some(_), rule } if *rule == json!({})),
+    );
     assert_eq!(formless.map(|(key, _)| key).collect::<Vec<_>>(), Vec::<String>::new());
 }
 

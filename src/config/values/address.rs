@@ -1,21 +1,16 @@
-//! Addresses and names: where to listen, whom to call, which header, which store.
-//!
-//! Each is read from, and printed in, the form an operator writes.
+//! Addresses: where to listen, whom to call, which store.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use http::header::AUTHORIZATION;
-use http::{HeaderName, Uri};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use http::Uri;
+use redis::IntoConnectionInfo as _;
+use serde_json::json;
 
-use super::units::Form;
-
-/// What stands where a secret would.
-pub(super) const REDACTED: &str = "***";
+use super::{Fault, REDACTED, Scalar, text};
+use crate::config::keys::Shape;
 
 /// Where a listener listens: `host:port` or `unix:/path`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,10 +25,26 @@ impl ListenAddress {
     }
 }
 
-pub(super) const LISTEN_ADDRESS: Form = Form {
-    expected: "expected an IP address with a port such as \"127.0.0.1:8080\", or \"unix:/path\"",
-    pattern: r"^(unix:/|([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.]+(%[0-9]+)?\]):[0-9]+$)",
-};
+const EXPECTED_LISTENER: &str =
+    "expected an IP address with a port such as \"127.0.0.1:8080\", or \"unix:/path\"";
+
+impl Scalar for ListenAddress {
+    type Value = Self;
+
+    fn shape() -> Shape {
+        let ip = r"([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.]+(%[0-9]+)?\])";
+        let pattern = format!("^(unix:/|{ip}:[0-9]+$)");
+        Shape::form(EXPECTED_LISTENER, json!({"pattern": pattern}))
+    }
+
+    fn read(written: &toml::Value) -> Result<Self, Fault> {
+        Ok(text(written)?.parse::<Self>()?)
+    }
+
+    fn write(value: &Self) -> toml::Value {
+        value.to_string().into()
+    }
+}
 
 impl FromStr for ListenAddress {
     type Err = &'static str;
@@ -42,7 +53,7 @@ impl FromStr for ListenAddress {
         match text.strip_prefix("unix:") {
             Some(path) if path.starts_with('/') => Ok(Self::Unix(PathBuf::from(path))),
             Some(_) => Err("expected an absolute path after \"unix:\""),
-            None => text.parse().map(Self::Tcp).map_err(|_| LISTEN_ADDRESS.expected),
+            None => text.parse().map(Self::Tcp).map_err(|_| EXPECTED_LISTENER),
         }
     }
 }
@@ -94,26 +105,67 @@ impl HttpUrl {
     }
 }
 
-/// The pattern takes no address too: every key with one may be left empty.
-pub(super) const HTTP_URL: Form = Form {
-    expected: "expected an address such as \"https://host/path\"",
-    pattern: r"^([Hh][Tt][Tt][Pp][Ss]?://[^ /?#@:][^ /?#@]*([/?][^ #]*)?)?$",
-};
+const EXPECTED_URL: &str = "expected an address such as \"https://host/path\"";
+
+/// An address that may be left empty.
+pub(in crate::config) struct OptionalUrl;
+
+impl Scalar for OptionalUrl {
+    type Value = Option<HttpUrl>;
+
+    fn shape() -> Shape {
+        let pattern = r"^([Hh][Tt][Tt][Pp][Ss]?://[^ /?#@:][^ /?#@]*([/?][^ #]*)?)?$";
+        Shape::form(EXPECTED_URL, json!({"pattern": pattern}))
+    }
+
+    fn read(written: &toml::Value) -> Result<Option<HttpUrl>, Fault> {
+        match text(written)? {
+            "" => Ok(None),
+            text => Ok(Some(text.parse()?)),
+        }
+    }
+
+    fn write(value: &Option<HttpUrl>) -> toml::Value {
+        value.as_ref().map_or("", HttpUrl::as_str).into()
+    }
+}
+
+/// An address, to which a path will be joined, that may be left empty.
+pub(in crate::config) struct OptionalBase;
+
+impl Scalar for OptionalBase {
+    type Value = Option<HttpUrl>;
+
+    fn shape() -> Shape {
+        OptionalUrl::shape().with_rule(&json!({"not": {"pattern": r"\?"}}))
+    }
+
+    fn read(written: &toml::Value) -> Result<Option<HttpUrl>, Fault> {
+        let base = OptionalUrl::read(written)?;
+        if base.as_ref().is_some_and(|base| base.uri().query().is_some()) {
+            return Err("expected an address without a query (`?…`)".into());
+        }
+        Ok(base)
+    }
+
+    fn write(value: &Option<HttpUrl>) -> toml::Value {
+        OptionalUrl::write(value)
+    }
+}
 
 /// Addresses of which nothing leaves this machine in the clear, as [`HttpUrl::is_loopback`] and
 /// [`HttpUrl::is_https`] see them; no address, too.
-pub(super) const SAFE_URL_PATTERN: &str = r"^($|[Hh][Tt][Tt][Pp]([Ss]://|://([Ll][Oo][Cc][Aa][Ll][Hh][Oo][Ss][Tt]|127(\.[0-9]{1,3}){3}|\[[0:.]*1\])(:[0-9]*)?([/?]|$)))";
+pub(in crate::config) const SAFE_URL_PATTERN: &str = r"^($|[Hh][Tt][Tt][Pp]([Ss]://|://([Ll][Oo][Cc][Aa][Ll][Hh][Oo][Ss][Tt]|127(\.[0-9]{1,3}){3}|\[[0:.]*1\])(:[0-9]*)?([/?]|$)))";
 
 impl FromStr for HttpUrl {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str = HTTP_URL.expected;
-        let uri: Uri = text.parse().map_err(|_| EXPECTED)?;
+        let uri: Uri = text.parse().map_err(|_| EXPECTED_URL)?;
         let known_scheme = matches!(uri.scheme_str(), Some("http" | "https"));
-        let authority = uri.authority().ok_or(EXPECTED)?;
+        let authority = uri.authority().ok_or(EXPECTED_URL)?;
         if !known_scheme || authority.host().is_empty() {
-            return Err(EXPECTED);
+            return Err(EXPECTED_URL);
         }
         if authority.as_str().contains('@') {
             return Err("expected an address without user name and password");
@@ -131,40 +183,6 @@ impl fmt::Display for HttpUrl {
     }
 }
 
-/// The name of a header field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeaderField(HeaderName);
-
-impl HeaderField {
-    pub const fn authorization() -> Self {
-        Self(AUTHORIZATION)
-    }
-
-    pub fn name(&self) -> &HeaderName {
-        &self.0
-    }
-}
-
-/// The pattern is that of RFC 9110 section 5.6.2.
-pub(super) const HEADER_FIELD: Form = Form {
-    expected: "expected a header name such as \"authorization\"",
-    pattern: r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
-};
-
-impl FromStr for HeaderField {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self).map_err(|_| HEADER_FIELD.expected)
-    }
-}
-
-impl fmt::Display for HeaderField {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.as_str())
-    }
-}
-
 /// Where limiter state lives.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub enum LimitStore {
@@ -175,10 +193,25 @@ pub enum LimitStore {
     Redis(String),
 }
 
-pub(super) const LIMIT_STORE: Form = Form {
-    expected: "expected \"local\" or an address such as \"redis://host:6379\"",
-    pattern: r"^(local|redis://([^/]*@)?(\[[^/\]]*\]|[^/@:\[\]]+)(:[0-9]*)?(/\+?[0-9]*)?)$",
-};
+const EXPECTED_STORE: &str = "expected \"local\" or an address such as \"redis://host:6379\"";
+
+impl Scalar for LimitStore {
+    type Value = Self;
+
+    fn shape() -> Shape {
+        let host = r"(\[[^/\]]*\]|[^/@:\[\]]+)";
+        let pattern = format!(r"^(local|redis://([^/]*@)?{host}(:[0-9]*)?(/\+?[0-9]*)?)$");
+        Shape::form(EXPECTED_STORE, json!({"pattern": pattern}))
+    }
+
+    fn read(written: &toml::Value) -> Result<Self, Fault> {
+        Ok(text(written)?.parse::<Self>()?)
+    }
+
+    fn write(value: &Self) -> toml::Value {
+        value.to_string().into()
+    }
+}
 
 impl FromStr for LimitStore {
     type Err = &'static str;
@@ -186,14 +219,34 @@ impl FromStr for LimitStore {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "local" => Ok(Self::Local),
-            _ if text.starts_with("redis://") => Ok(Self::Redis(text.to_owned())),
+            _ if is_redis_address(text) => Ok(Self::Redis(text.to_owned())),
+            _ if text.starts_with("redis://") => {
+                Err("expected \"local\" or an address such as \"redis://host:6379/0\"")
+            }
             _ if text.starts_with("rediss://") => {
                 Err("a limit store over TLS (rediss://) is not supported; expected \"local\" or \
                      an address such as \"redis://host:6379\"")
             }
-            _ => Err(LIMIT_STORE.expected),
+            _ => Err(EXPECTED_STORE),
         }
     }
+}
+
+/// `redis://[user][:password]@host[:port][/db]`
+fn is_redis_address(address: &str) -> bool {
+    let Some(rest) = address.strip_prefix("redis://") else { return false };
+    let (authority, db) = rest.split_once('/').unwrap_or((rest, ""));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let Ok(authority) = host.parse::<http::uri::Authority>() else {
+        return false;
+    };
+    if address.into_connection_info().is_err() {
+        return false;
+    }
+    let port = host.strip_prefix(authority.host()).unwrap_or_default();
+    let port_is_legal =
+        port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+    !authority.host().is_empty() && port_is_legal && (db.is_empty() || db.parse::<u16>().is_ok())
 }
 
 impl LimitStore {
@@ -228,24 +281,6 @@ impl fmt::Debug for LimitStore {
         write!(f, "LimitStore({self})")
     }
 }
-
-macro_rules! written_as_text {
-    ($($name:ty),*) => {$(
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                String::deserialize(from)?.parse().map_err(D::Error::custom)
-            }
-        }
-
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-                to.collect_str(self)
-            }
-        }
-    )*};
-}
-
-written_as_text!(ListenAddress, HttpUrl, HeaderField, LimitStore);
 
 #[cfg(test)]
 mod tests {

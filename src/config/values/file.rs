@@ -1,6 +1,6 @@
 //! Files the configuration names: secrets, certificates, key sets.
 //!
-//! The document holds only their paths. [`super::load()`] reads them all in the same pass, so a
+//! The document holds only their paths. They are read in the same pass as the document, so a
 //! configuration and its files change together or not at all, and two configurations compare
 //! equal only when the contents of their files do.
 
@@ -10,7 +10,12 @@ use std::sync::Arc;
 use std::{fmt, io};
 
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::json;
+
+use super::Kind;
+use crate::config::document::Node;
+use crate::config::keys::Shape;
+use crate::config::reader::Reader;
 
 /// Largest file the configuration may name, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -37,7 +42,7 @@ impl TextFile {
         &self.text
     }
 
-    fn read(&mut self, base: &Path) -> io::Result<()> {
+    fn read_content(&mut self, base: &Path) -> io::Result<()> {
         if self.is_set() {
             self.text = read_text(&base.join(&self.path))?.into();
         }
@@ -67,7 +72,7 @@ impl SecretFile {
         &self.secret
     }
 
-    fn read(&mut self, base: &Path) -> io::Result<()> {
+    fn read_content(&mut self, base: &Path) -> io::Result<()> {
         if self.is_set() {
             let mut text = read_text(&base.join(&self.path))?;
             if text.ends_with('\n') {
@@ -104,9 +109,9 @@ impl fmt::Debug for TextFile {
 }
 
 /// How the content of a PEM file begins, and no path.
-pub(super) const CONTENT: &str = "-----BEGIN";
+pub(in crate::config) const CONTENT: &str = "-----BEGIN";
 
-pub(super) fn read_text(path: &Path) -> io::Result<String> {
+pub(in crate::config) fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     let read = std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
     if FILE_BYTES_MAX < read as u64 {
@@ -115,38 +120,51 @@ pub(super) fn read_text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// A file a configuration names, of either kind.
-pub(super) enum NamedFile<'c> {
-    Text(&'c mut TextFile),
-    Secret(&'c mut SecretFile),
+/// A kind whose value is what a file holds, named by its path.
+macro_rules! files {
+    ($($name:ident: $content:expr),*) => {$(
+        impl Kind for $name {
+            type Value = Self;
+
+            fn shape() -> Shape {
+                Shape::Text { expected: None, rule: json!({"not": {"pattern": CONTENT}}) }
+            }
+
+            fn read(node: &Node, key: &str, reader: &mut Reader<'_>) -> Option<Self> {
+                let path = PathBuf::from(String::read(node, key, reader)?);
+                let mut file = Self { path, ..Self::default() };
+                let outcome = file.read_content(reader.base());
+                let content: fn(&Self) -> &str = $content;
+                reader.has_read(content(&file));
+                if let Err(error) = outcome {
+                    unreadable(node, key, &file.path, &error, reader);
+                }
+                Some(file)
+            }
+
+            fn write(value: &Self) -> toml::Value {
+                value.path.to_string_lossy().into_owned().into()
+            }
+        }
+    )*};
 }
 
-impl NamedFile<'_> {
-    pub(super) fn path(&self) -> &Path {
-        match self {
-            Self::Text(file) => &file.path,
-            Self::Secret(file) => &file.path,
-        }
-    }
+files!(TextFile: |file| &file.text, SecretFile: |file| file.secret.expose_secret());
 
-    pub(super) fn read(&mut self, base: &Path) -> io::Result<()> {
-        match self {
-            Self::Text(file) => file.read(base),
-            Self::Secret(file) => file.read(base),
-        }
-    }
-
-    /// What was read. For digests, never for print.
-    pub(super) fn content(&self) -> &str {
-        match self {
-            Self::Text(file) => &file.text,
-            Self::Secret(file) => file.secret.expose_secret(),
-        }
-    }
+fn unreadable(node: &Node, key: &str, path: &Path, error: &io::Error, reader: &mut Reader<'_>) {
+    let cause = cause(error);
+    reader.has_read(&cause);
+    let path = reader.base().join(path).display().to_string();
+    let reason = if path.contains(CONTENT) || path.contains('\n') {
+        "expected the path of a file, found its content".to_owned()
+    } else {
+        format!("cannot read file {path}: {cause}")
+    };
+    reader.problem(&node.at, key, reason);
 }
 
 /// Why a file could not be read, in a few words.
-pub(super) fn cause(error: &io::Error) -> String {
+pub(in crate::config) fn cause(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "no such file".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
@@ -155,21 +173,3 @@ pub(super) fn cause(error: &io::Error) -> String {
         _ => error.to_string(),
     }
 }
-
-macro_rules! written_as_path {
-    ($($name:ty),*) => {$(
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                Ok(Self { path: PathBuf::deserialize(from)?, ..Self::default() })
-            }
-        }
-
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-                self.path.serialize(to)
-            }
-        }
-    )*};
-}
-
-written_as_path!(TextFile, SecretFile);

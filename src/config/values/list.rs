@@ -1,0 +1,96 @@
+//! Lists, and tables whose keys the operator chooses.
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+
+use super::Kind;
+use crate::config::document::{Node, Written};
+use crate::config::keys::Shape;
+use crate::config::reader::{Reader, joined};
+
+/// `[…]` of one kind.
+pub(in crate::config) struct List<K>(PhantomData<K>);
+
+impl<K: Kind> Kind for List<K> {
+    type Value = Vec<K::Value>;
+
+    fn shape() -> Shape {
+        Shape::List(Box::new(K::shape()))
+    }
+
+    fn read(node: &Node, key: &str, reader: &mut Reader<'_>) -> Option<Self::Value> {
+        reader.note(key, &node.at);
+        let Written::List(elements) = &node.value else {
+            return reader.unlike(node, key, &Self::shape());
+        };
+        let elements = elements.iter().enumerate();
+        let read = |(index, node)| K::read(node, &format!("{key}[{index}]"), reader);
+        Some(elements.filter_map(read).collect())
+    }
+
+    fn write(value: &Self::Value) -> toml::Value {
+        toml::Value::Array(value.iter().map(K::write).collect())
+    }
+}
+
+/// `{name = …}` of one kind.
+pub(in crate::config) struct Map<K>(PhantomData<K>);
+
+impl<K: Kind> Kind for Map<K> {
+    type Value = BTreeMap<String, K::Value>;
+
+    fn shape() -> Shape {
+        Shape::Map(Box::new(K::shape()))
+    }
+
+    fn read(node: &Node, key: &str, reader: &mut Reader<'_>) -> Option<Self::Value> {
+        reader.note(key, &node.at);
+        let Written::Table(entries) = &node.value else {
+            return reader.unlike(node, key, &Self::shape());
+        };
+        let read = |(name, node): (&String, &Node)| {
+            Some((name.clone(), K::read(node, &joined(key, name), reader)?))
+        };
+        Some(entries.iter().filter_map(read).collect())
+    }
+
+    fn write(value: &Self::Value) -> toml::Value {
+        let entry = |(name, value): (&String, &K::Value)| (name.clone(), K::write(value));
+        toml::Value::Table(value.iter().map(entry).collect())
+    }
+}
+
+/// Any TOML value, as it was written.
+impl Kind for toml::Value {
+    type Value = Self;
+
+    fn shape() -> Shape {
+        Shape::Any
+    }
+
+    fn read(node: &Node, key: &str, reader: &mut Reader<'_>) -> Option<Self> {
+        reader.note(key, &node.at);
+        Some(node.to_value())
+    }
+
+    fn write(value: &Self) -> toml::Value {
+        value.clone()
+    }
+}
+
+/// Any TOML table, as it was written.
+impl Kind for toml::Table {
+    type Value = Self;
+
+    fn shape() -> Shape {
+        Shape::Map(Box::new(Shape::Any))
+    }
+
+    fn read(node: &Node, key: &str, reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Map::<toml::Value>::read(node, key, reader)?.into_iter().collect())
+    }
+
+    fn write(value: &Self) -> toml::Value {
+        toml::Value::Table(value.clone())
+    }
+}

@@ -1,0 +1,107 @@
+//! The kinds of values an operator can write, one small type each.
+//!
+//! A kind says what may stand there, reads it into what the rooms work with, and writes it back in
+//! the form an operator would choose. Everything else (places, messages, environment, JSON Schema,
+//! effective print) follows from that. Most kinds are one value: they implement [`Scalar`]. Lists,
+//! maps, files and sections hold more than one place, or look further than the document: they
+//! implement [`Kind`] itself.
+
+mod address;
+mod choice;
+mod file;
+mod list;
+mod number;
+mod text;
+mod unit;
+
+use std::borrow::Cow;
+
+use super::document::{Node, Written};
+use super::keys::Shape;
+use super::reader::Reader;
+
+pub use address::{HttpUrl, LimitStore, ListenAddress};
+pub(super) use address::{OptionalBase, OptionalUrl, SAFE_URL_PATTERN};
+pub(super) use choice::choice;
+pub use file::{SecretFile, TextFile};
+pub(super) use file::{cause, read_text};
+pub(super) use list::{List, Map};
+pub(super) use number::{Count, Depth, ProperShare, Share, Status};
+pub(super) use text::{
+    Claim, Code, Language, LogDirectives, Prefix, Scheme, TOKEN_PATTERN, TokenHeader, any_case,
+};
+pub use unit::parse_duration;
+pub(super) use unit::{HeadSize, KIB, MIB, Period, PeriodOrZero, Size};
+
+/// What stands where a secret would.
+pub(super) const REDACTED: &str = "***";
+
+/// What may stand behind a key, and what becomes of it.
+pub(super) trait Kind {
+    /// What a section holds.
+    type Value;
+
+    fn shape() -> Shape;
+
+    /// The value, unless it is wrong; the reader hears of everything that is.
+    fn read(node: &Node, key: &str, reader: &mut Reader<'_>) -> Option<Self::Value>;
+
+    /// As an operator would write it.
+    fn write(value: &Self::Value) -> toml::Value;
+}
+
+/// A kind whose every value is one TOML value that can be judged by itself.
+pub(super) trait Scalar {
+    type Value;
+
+    fn shape() -> Shape;
+
+    fn read(written: &toml::Value) -> Result<Self::Value, Fault>;
+
+    fn write(value: &Self::Value) -> toml::Value;
+}
+
+/// Why a value is refused. Never repeats the value.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// It is not what the shape expects.
+    Unlike,
+    /// It looks like it, and is not: "expected an address without a fragment".
+    Because(Cow<'static, str>),
+}
+
+impl From<&'static str> for Fault {
+    fn from(reason: &'static str) -> Self {
+        Self::Because(reason.into())
+    }
+}
+
+impl<S: Scalar> Kind for S {
+    type Value = S::Value;
+
+    fn shape() -> Shape {
+        S::shape()
+    }
+
+    fn read(node: &Node, key: &str, reader: &mut Reader<'_>) -> Option<S::Value> {
+        reader.note(key, &node.at);
+        let fault = match &node.value {
+            Written::Scalar(value) => match S::read(value) {
+                Ok(value) => return Some(value),
+                Err(fault) => fault,
+            },
+            _ => Fault::Unlike,
+        };
+        reader.refuse(node, key, &S::shape(), fault);
+        None
+    }
+
+    fn write(value: &S::Value) -> toml::Value {
+        S::write(value)
+    }
+}
+
+/// The text that was written, if it is text.
+fn text(written: &toml::Value) -> Result<&str, Fault> {
+    written.as_str().ok_or(Fault::Unlike)
+}

@@ -1,0 +1,172 @@
+//! Texts: any text, and those with a form of their own.
+
+use http::HeaderName;
+use serde_json::json;
+
+use super::{Fault, Scalar, text};
+use crate::config::keys::Shape;
+
+impl Scalar for String {
+    type Value = Self;
+
+    fn shape() -> Shape {
+        Shape::text()
+    }
+
+    fn read(written: &toml::Value) -> Result<Self, Fault> {
+        Ok(text(written)?.to_owned())
+    }
+
+    fn write(value: &Self) -> toml::Value {
+        value.as_str().into()
+    }
+}
+
+/// Kinds of texts that stay text: which are meant, the words for them, the schema.
+macro_rules! texts {
+    ($( $(#[$about:meta])* $kind:ident: $is:expr, $expected:expr, $rule:expr; )+) => {$(
+        $(#[$about])*
+        pub(in crate::config) struct $kind;
+
+        impl Scalar for $kind {
+            type Value = String;
+
+            fn shape() -> Shape {
+                Shape::form($expected, $rule)
+            }
+
+            fn read(written: &toml::Value) -> Result<String, Fault> {
+                let text = text(written)?;
+                if $is(text) { Ok(text.to_owned()) } else { Err(Fault::Unlike) }
+            }
+
+            fn write(value: &String) -> toml::Value {
+                value.as_str().into()
+            }
+        }
+    )+};
+}
+
+texts! {
+    /// What stands before a token (RFC 9110 section 11.1).
+    Scheme: is_token, "expected one word such as \"Bearer\"", json!({"pattern": TOKEN_PATTERN});
+    /// The value of a `language` header; empty = none.
+    Language: |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "-_,;=. ".contains(c)),
+        "expected a language such as \"zh-cn\", or \"\"",
+        json!({"pattern": "^[A-Za-z0-9_,;=. -]*$"});
+    /// The path under which calls are forwarded.
+    Prefix: is_prefix,
+        "expected a path that begins and ends with \"/\", such as \"/koodrive/\"",
+        json!({"pattern": format!("^/({SEGMENT_PATTERN}/)*$")});
+    /// A code in an answer of KooDrive's.
+    Code: |text: &str| !text.is_empty(),
+        "expected a code such as \"APIGW.0301\"",
+        json!({"minLength": 1});
+    /// A level, or directives such as `info,koodrive_gateway::token=debug`.
+    LogDirectives: is_log_filter,
+        "expected a level (\"error\", \"warn\", \"info\", \"debug\", \"trace\", \"off\") or \
+         directives such as \"info,koodrive_gateway::token=debug\"",
+        json!({"pattern": directives_pattern()});
+    /// The name of a claim.
+    Claim: |text: &str| !text.is_empty(),
+        "expected the name of a claim, such as \"sub\"",
+        json!({"minLength": 1});
+}
+
+/// Stricter than the filter itself, which takes every lone word for the name of a module.
+fn is_log_filter(text: &str) -> bool {
+    let lone_words_are_levels = text
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.contains(['=', '[', ']', '{', '}']))
+        .all(|word| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word)));
+    lone_words_are_levels && tracing_subscriber::EnvFilter::try_new(text).is_ok()
+}
+
+fn directives_pattern() -> String {
+    let level = format!(r"\s*({})\s*", any_case(&LEVELS));
+    let part = format!(r"({level}|[^,]*[=\[\]{{}}][^,]*)");
+    format!("^{part}(,{part})*$")
+}
+
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
+/// RFC 9110 section 5.6.2.
+pub(in crate::config) const TOKEN_PATTERN: &str = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$";
+
+fn is_token(text: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    !text.is_empty() && text.chars().all(legal)
+}
+
+const SEGMENT_PATTERN: &str = r"(\.?[A-Za-z0-9_~-][A-Za-z0-9._~-]*|\.\.[A-Za-z0-9._~-]+)";
+
+fn is_prefix(text: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "/-._~".contains(c);
+    text.starts_with('/')
+        && text.ends_with('/')
+        && text.chars().all(legal)
+        && !text.contains("//")
+        && !text.split('/').any(|segment| segment == "." || segment == "..")
+}
+
+/// A header that callers can send a token in.
+pub(in crate::config) struct TokenHeader;
+
+impl Scalar for TokenHeader {
+    type Value = HeaderName;
+
+    fn shape() -> Shape {
+        let taken = TAKEN.iter().map(|name| any_case(&[name]).replace('-', "[-_]"));
+        let taken = format!("^({})$", taken.collect::<Vec<_>>().join("|"));
+        let rule = json!({"pattern": TOKEN_PATTERN, "not": {"pattern": taken}});
+        Shape::form("expected a header name such as \"authorization\"", rule)
+    }
+
+    fn read(written: &toml::Value) -> Result<HeaderName, Fault> {
+        let name: HeaderName = text(written)?.parse().map_err(|_| Fault::Unlike)?;
+        if TAKEN.contains(&name.as_str().replace('_', "-").as_str()) {
+            return Err("expected a header that has no other use, such as \"authorization\"".into());
+        }
+        Ok(name)
+    }
+
+    fn write(value: &HeaderName) -> toml::Value {
+        value.as_str().into()
+    }
+}
+
+/// Headers that frame or route a message, or carry something else.
+const TAKEN: [&str; 18] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "traceparent",
+    "tracestate",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "x-traceid",
+];
+
+/// A pattern for any of the words, in upper case, lower case or both.
+pub(in crate::config) fn any_case(words: &[&str]) -> String {
+    let letter = |letter: char| {
+        if letter.is_ascii_alphabetic() {
+            format!("[{}{}]", letter.to_ascii_uppercase(), letter.to_ascii_lowercase())
+        } else {
+            letter.to_string()
+        }
+    };
+    let word = |word: &&str| word.chars().map(letter).collect::<String>();
+    words.iter().map(word).collect::<Vec<_>>().join("|")
+}

@@ -156,20 +156,24 @@ async fn private_key_jwt_is_an_assertion_signed_as_its_key_can() {
     }
 }
 
+const CLIENT_CREDENTIALS: &str = "method = \"client_credentials\"\nclient_id = \"gw\"\n\
+    client_auth = \"post\"\nclient_secret_file = \"config/local.client-secret\"";
+
 #[tokio::test]
 async fn client_credentials_are_one_token_for_all_callers() {
-    let world = World::with("method = \"client_credentials\"\nclient_id = \"gw\"").await;
+    let world = World::with(CLIENT_CREDENTIALS).await;
     world.endpoint.always(Answer::token("t-1", 1200));
     assert_eq!(world.ask(&caller("alice")).await.unwrap().source, TokenSource::Exchanged);
     assert_eq!(world.ask(&caller("bob")).await.unwrap().source, TokenSource::Cached);
     let sent = world.endpoint.asked();
     assert_eq!(sent.len(), 1);
-    assert_eq!(sent[0].body, "grant_type=client_credentials&client_id=gw");
+    let secret = "&client_id=gw&client_secret=demo-client-secret";
+    assert_eq!(sent[0].body, format!("grant_type=client_credentials{secret}"));
 }
 
 #[tokio::test]
 async fn a_refused_login_of_the_gateway_itself_is_not_blamed_on_the_caller() {
-    let world = World::with("method = \"client_credentials\"\nclient_id = \"gw\"").await;
+    let world = World::with(CLIENT_CREDENTIALS).await;
     world.endpoint.always(Answer::json(400, r#"{"error":"access_denied"}"#));
     let error = world.ask(&caller("alice")).await.unwrap_err();
     let unusable = TokenError::AnswerUnusable(Unusable::Refused { status: 400 });

@@ -4,8 +4,9 @@
 //! some server on the way could read as the preverify path either meets the preverify stages or
 //! goes nowhere.
 
-use http::Method;
-use percent_encoding::percent_decode;
+use http::{Method, Uri};
+
+use crate::path::{CanonicalPath, any_reading};
 
 use crate::words::words;
 
@@ -44,122 +45,137 @@ impl CallPlan {
     }
 }
 
-/// Decides by method and raw path. `prefix` is `forward.prefix`.
-pub fn plan_for(method: &Method, path: &str, prefix: &str) -> Result<CallPlan, CallRefused> {
-    let known = [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-        Method::OPTIONS,
-    ];
-    if !known.contains(method) {
-        return Err(CallRefused::Method { allow: ALLOWED_METHODS });
-    }
-    if names_preverify(path) {
-        return match *method {
-            Method::POST => Ok(CallPlan::Preverify),
-            _ => Err(CallRefused::Method { allow: "POST" }),
-        };
-    }
-    if !path.starts_with(prefix) {
-        return Err(CallRefused::RouteUnknown);
-    }
-    if is_plain(path) {
-        return Ok(CallPlan::Passthrough);
-    }
-    let widest = widest_reading(path);
-    let escapes = !format!("{widest}/").starts_with(&prefix.to_lowercase());
-    if escapes || widest == PREVERIFY_PATH {
-        return Err(CallRefused::RouteUnknown);
-    }
-    Ok(CallPlan::Passthrough)
+/// Where calls may go under one configuration.
+#[derive(Clone, Debug)]
+pub struct Routes {
+    /// What stands before each path on its way: of `forward.upstream`, without a trailing slash.
+    base_path: String,
+    base_segments: usize,
+    /// `forward.prefix`: begins and ends with a slash.
+    prefix: String,
+    /// The segments with which every reading of a path on its way must begin, case folded.
+    below: Vec<String>,
 }
 
-/// No escapes, dots, doubled slashes or odd characters: every server reads it alike.
+/// A call that goes somewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    pub plan: CallPlan,
+    /// The path as it goes upstream, with the base path before it.
+    pub path: String,
+}
+
+impl Routes {
+    pub fn new(base_path: &str, prefix: &str) -> Self {
+        let below = format!("{base_path}{prefix}").to_lowercase();
+        let segments = |path: &str| path.split('/').filter(|segment| !segment.is_empty()).count();
+        Self {
+            base_path: base_path.to_owned(),
+            base_segments: segments(base_path),
+            prefix: prefix.to_owned(),
+            below: below.split('/').filter(|s| !s.is_empty()).map(str::to_owned).collect(),
+        }
+    }
+
+    /// Decides by method and by the path that will be sent.
+    pub fn plan_for(&self, method: &Method, target: &Uri) -> Result<Route, CallRefused> {
+        if !METHODS.contains(method) {
+            return Err(CallRefused::Method { allow: ALLOWED_METHODS });
+        }
+        let query_bytes = target.query().map_or(0, |query| 1 + query.len());
+        let sent = format!("{}{}", self.base_path, target.path());
+        if TARGET_BYTES_MAX
+            < sent.len().max(self.base_path.len() + PREVERIFY_PATH.len()) + query_bytes
+        {
+            return Err(CallRefused::RouteUnknown);
+        }
+        if let Some(path) = self.preverify(&sent) {
+            return match *method {
+                Method::POST => Ok(Route { plan: CallPlan::Preverify, path }),
+                _ => Err(CallRefused::Method { allow: "POST" }),
+            };
+        }
+        let known = target.path().starts_with(&self.prefix);
+        if known && (is_plain(&sent) || any_reading(&sent, |path| self.is_lost(path)) == Ok(false))
+        {
+            return Ok(Route { plan: CallPlan::Passthrough, path: sent });
+        }
+        Err(CallRefused::RouteUnknown)
+    }
+
+    /// The canonical spelling when `sent` is preverify in a spelling that RFC 3986 section 6.2.2
+    /// calls equivalent, or that servers commonly treat so: case, empty segments, a trailing slash.
+    ///
+    /// A proxy on the way may strip any part of the base path, so preverify may begin within it.
+    fn preverify(&self, sent: &str) -> Option<String> {
+        if sent.len() < PREVERIFY_PATH.len() {
+            return None;
+        }
+        let path = CanonicalPath::of(sent).ok()?;
+        let before = path.ends_with(&PREVERIFY).filter(|before| *before <= self.base_segments)?;
+        let kept: Vec<&str> = path.segments().take(before).collect();
+        let base = if kept.is_empty() { String::new() } else { format!("/{}", kept.join("/")) };
+        // Nothing of the base path needs an escape, but what stands for it here might.
+        self.base_path.starts_with(&base).then(|| format!("{base}{PREVERIFY_PATH}"))
+    }
+
+    /// Whether a server that reads a path so is led to preverify, or away from all known calls.
+    fn is_lost(&self, reading: &[&str]) -> bool {
+        let stays =
+            self.below.iter().zip(reading).filter(|(a, b)| a == b).count() == self.below.len();
+        // A query that was escaped, undone.
+        let end = reading.iter().position(|segment| segment.contains(['?', '#']));
+        let cut = reading.get(..end.map_or(reading.len(), |end| end + 1)).unwrap_or_default();
+        !stays || self.names_preverify(reading) || self.names_preverify(cut)
+    }
+
+    fn names_preverify(&self, reading: &[&str]) -> bool {
+        let Some(before) = reading.len().checked_sub(PREVERIFY.len()) else { return false };
+        // Some servers drop a suffix (`preverify.json`), some a trailing dot.
+        let name =
+            |segment: &str| segment.split(['.', '?', '#']).next().unwrap_or_default().to_owned();
+        before <= self.base_segments
+            && reading
+                .iter()
+                .skip(before)
+                .zip(PREVERIFY)
+                .all(|(segment, known)| name(segment) == known)
+    }
+}
+
+/// No escapes, odd characters, doubled slashes or dots where they could mean something: every
+/// server reads it alike, and none as preverify.
 fn is_plain(path: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'_' | b'.' | b'~');
-    path.bytes().all(plain) && !path.contains("//") && !path.contains("/.")
+    let odd = path.contains("//") || path.contains("/.");
+    let suffixed = path.contains('.') && path.to_ascii_lowercase().contains("preverify");
+    path.bytes().all(plain) && !odd && !suffixed
 }
 
-/// Whether the path is preverify in a spelling that RFC 3986 section 6.2.2 calls equivalent, or
-/// that servers commonly treat so: case, empty segments, a trailing slash.
-fn names_preverify(path: &str) -> bool {
-    if path.len() < PREVERIFY_PATH.len() {
-        return false;
-    }
-    if is_plain(path) {
-        return path.trim_end_matches('/').eq_ignore_ascii_case(PREVERIFY_PATH);
-    }
-    let mut decoded = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let escaped: Vec<u8> = percent_decode(rest.get(..3).unwrap_or_default()).collect();
-        match escaped[..] {
-            // An escaped separator is not a separator: see `widest_reading`.
-            [b'/' | b'\\'] if *first == b'%' => decoded.push(0),
-            [byte] if *first == b'%' => decoded.push(byte),
-            _ => {
-                decoded.push(*first);
-                rest = tail;
-                continue;
-            }
-        }
-        rest = &rest[3..];
-    }
-    resolve(&String::from_utf8_lossy(&decoded)).eq_ignore_ascii_case(PREVERIFY_PATH)
-}
+const METHODS: [Method; 7] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+];
 
-/// The path as the most lenient server might read it: escapes undone until none is left, `\` as
-/// `/`, path parameters, spaces and control characters dropped, case folded.
-fn widest_reading(path: &str) -> String {
-    let mut bytes = path.as_bytes().to_vec();
-    loop {
-        let decoded: Vec<u8> = percent_decode(&bytes).collect();
-        if decoded == bytes {
-            break;
-        }
-        bytes = decoded;
-    }
-    // Overlong UTF-8 for `/` and `\`, which lenient decoders accept.
-    for at in 1..bytes.len() {
-        if matches!([bytes[at - 1], bytes[at]], [0xc0, 0xaf] | [0xc1, 0x9c]) {
-            bytes[at - 1] = b'/';
-            bytes[at] = b'/';
-        }
-    }
-    let text = String::from_utf8_lossy(&bytes).replace('\\', "/");
-    let without_parameters: Vec<&str> =
-        text.split('/').map(|segment| segment.split(';').next().unwrap_or_default()).collect();
-    let visible: String = without_parameters
-        .join("/")
-        .chars()
-        .filter(|c| !c.is_whitespace() && !c.is_control())
-        .collect();
-    // Upper, then lower: folds letters such as the Kelvin sign that have no other ASCII form.
-    resolve(&visible.to_uppercase().to_lowercase())
-}
+/// The segments of [`PREVERIFY_PATH`].
+const PREVERIFY: [&str; 6] = ["koodrive", "ose", "v1", "users", "batchimport", "preverify"];
 
-/// Removes empty and dot segments (RFC 3986 section 5.2.4) and the trailing slash.
-fn resolve(path: &str) -> String {
-    let mut kept: Vec<&str> = Vec::new();
-    for segment in path.split('/') {
-        match segment {
-            "" | "." => {}
-            ".." => {
-                kept.pop();
-            }
-            segment => kept.push(segment),
-        }
-    }
-    format!("/{}", kept.join("/"))
-}
+/// What a request target may have at most: path, `?` and query (the `http` crate counts in `u16`).
+const TARGET_BYTES_MAX: usize = 65_534;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn plan_for(method: &Method, path: &str) -> Result<CallPlan, CallRefused> {
+        let uri = path.parse().unwrap();
+        Ok(Routes::new("", "/koodrive/").plan_for(method, &uri)?.plan)
+    }
 
     #[test]
     fn spellings_of_preverify_are_preverify() {
@@ -180,9 +196,9 @@ mod tests {
             "/koodrive/ose/v1/x/%2E%2e/users/batchimport/preverify",
             "/x/../koodrive/ose/v1/users/batchimport/preverify",
         ] {
-            let plan = plan_for(&Method::POST, path, "/koodrive/");
+            let plan = plan_for(&Method::POST, path);
             assert_eq!(plan, Ok(CallPlan::Preverify), "{path}");
-            let plan = plan_for(&Method::GET, path, "/koodrive/");
+            let plan = plan_for(&Method::GET, path);
             assert_eq!(plan, Err(CallRefused::Method { allow: "POST" }), "{path}");
         }
     }
@@ -204,8 +220,18 @@ mod tests {
             "/koodrive/ose/v1/users/batchimport%c0%afpreverify",
             "/koodrive/ose/v1/users/batchimport/preverify/%2e%2e%2fpreverify",
             "/\u{212a}oodrive/ose/v1/users/batchimport/preverify",
+            "/koodrive/ose/v1/users/batchimport/preverify.json",
+            "/koodrive/ose/v1/users/batchimport/Preverify.",
+            "/koodrive/ose/v1/users/batchimport/preverify.tar.gz/",
+            "/koodrive/ose/v1/users./batchimport/preverify",
+            "/koodrive/ose/v1/users/batchimport/preverify%2ejson",
+            "/koodrive/ose/v1/users/batchimport/preverify%3fx=1",
+            "/koodrive/ose/v1/users/batchimport/preverify%23",
+            "/koodrive/ose/v1/users/batchimport/preverify;%2f..",
+            "/koodrive/ose/v1/users/batchimport/x%252fy/../%2570reverify",
+            "/koodrive/ose/v1/users/batchimport/x%252fy/../preverify%252e",
         ] {
-            let plan = plan_for(&Method::POST, path, "/koodrive/");
+            let plan = plan_for(&Method::POST, path);
             assert_eq!(plan, Err(CallRefused::RouteUnknown), "{path}");
         }
     }
@@ -229,7 +255,7 @@ mod tests {
             ("/KooDrive/ose/v1/userList", Err(CallRefused::RouteUnknown)),
         ];
         for (path, expected) in table {
-            assert_eq!(plan_for(&Method::GET, path, "/koodrive/"), expected, "{path}");
+            assert_eq!(plan_for(&Method::GET, path), expected, "{path}");
         }
     }
 
@@ -237,9 +263,76 @@ mod tests {
     fn unusual_methods_are_refused_everywhere() {
         for method in [Method::CONNECT, Method::TRACE, Method::from_bytes(b"PURGE").unwrap()] {
             assert_eq!(
-                plan_for(&method, "/koodrive/x", "/koodrive/"),
+                plan_for(&method, "/koodrive/x"),
                 Err(CallRefused::Method { allow: ALLOWED_METHODS })
             );
         }
+    }
+
+    #[test]
+    fn what_still_changes_after_three_rounds_of_decoding_goes_nowhere() {
+        let thrice = "/koodrive/a%25252541";
+        assert_eq!(plan_for(&Method::GET, "/koodrive/a%252541"), Ok(CallPlan::Passthrough));
+        assert_eq!(plan_for(&Method::GET, thrice), Err(CallRefused::RouteUnknown));
+        let long = format!("/koodrive/%{}", "25".repeat(15_000));
+        assert_eq!(plan_for(&Method::GET, &long), Err(CallRefused::RouteUnknown));
+    }
+
+    #[test]
+    fn what_counts_is_the_path_that_will_be_sent() {
+        let preverify = |path: &str| Ok(Route { plan: CallPlan::Preverify, path: path.to_owned() });
+        let table = [
+            (
+                "/koodrive",
+                "/ose/",
+                "/ose/v1/users/batchimport/preverify",
+                preverify(PREVERIFY_PATH),
+            ),
+            ("/koodrive/ose", "/v1/", "/v1/users/batchimport/Preverify", preverify(PREVERIFY_PATH)),
+            (
+                "/koodrive",
+                "/ose/",
+                "/ose/v1/users/batchimport%2fpreverify",
+                Err(CallRefused::RouteUnknown),
+            ),
+            (
+                "/koodrive",
+                "/ose/",
+                "/ose/v1/users/batchimport/preverify.json",
+                Err(CallRefused::RouteUnknown),
+            ),
+            // A proxy that strips `/gw` on the way.
+            ("/gw", "/koodrive/", PREVERIFY_PATH, preverify(&format!("/gw{PREVERIFY_PATH}"))),
+            (
+                "/gw/koodrive",
+                "/ose/",
+                "/ose/v1/users/batchimport/preverify/",
+                preverify(&format!("/gw{PREVERIFY_PATH}")),
+            ),
+            (
+                "/koodrive",
+                "/ose/",
+                "/ose/v1/userList",
+                Ok(Route {
+                    plan: CallPlan::Passthrough,
+                    path: "/koodrive/ose/v1/userList".to_owned(),
+                }),
+            ),
+            ("/koodrive", "/ose/", "/ose/..%2f..%2fx", Err(CallRefused::RouteUnknown)),
+        ];
+        for (base_path, prefix, path, expected) in table {
+            let uri = path.parse().unwrap();
+            let planned = Routes::new(base_path, prefix).plan_for(&Method::POST, &uri);
+            assert_eq!(planned, expected, "{base_path} {path}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_no_request_can_hold_goes_nowhere() {
+        let uri: Uri =
+            format!("/koodrive/{}?{}", "a".repeat(40_000), "b".repeat(25_000)).parse().unwrap();
+        let routes = |base: &str| Routes::new(base, "/koodrive/").plan_for(&Method::GET, &uri);
+        assert!(routes("").is_ok());
+        assert_eq!(routes(&format!("/{}", "c".repeat(600))), Err(CallRefused::RouteUnknown));
     }
 }

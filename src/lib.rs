@@ -7,7 +7,7 @@
 //!  caller ── TCP ──▶ server ──▶ pipeline.handle ────────────────────────────────────────────────┐
 //!                                │ record opened                                                │
 //!    1 trace_id   take or make X-Traceid          first: every log line and refusal carries it  │
-//!    2 call       plan_for → CallPlan             pure; says which stages apply                 │
+//!    2 call       plan_for → Route                pure; says which stages apply                 │
 //!    3 accept     SSO JWT → Identity              401/503  headers only, keys already here      │
 //!    4 limit      preverify                       429      before any body is read              │
 //!    5 validate   preverify                       400/413  before any upstream call             │
@@ -56,6 +56,7 @@ pub mod config;
 pub mod digest;
 pub mod lifecycle;
 pub mod listener;
+pub mod path;
 pub mod telemetry;
 pub mod trace_context;
 pub mod words;

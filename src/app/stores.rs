@@ -11,6 +11,7 @@ use super::{AppOptions, SetupError, StartError};
 use crate::accept::{Acceptor, KeyFetch, KeyStores, VerifiedTokens};
 use crate::body;
 use crate::body::Budget;
+use crate::call::Routes;
 use crate::client::{Client, ClientOptions, ClientSetupError};
 use crate::clock::Clock;
 use crate::config::{Config, ForwardConfig};
@@ -87,7 +88,7 @@ impl Stores {
             clock: self.clock.clone(),
             telemetry: self.telemetry.clone(),
             on_illegal_trace_id: config.trace_id.on_illegal,
-            prefix: config.forward.prefix.clone(),
+            routes: Routes::new(upstream.base_path(), &config.forward.prefix),
             acceptor: Acceptor::new(&config.accept, &self.keys, &self.verified),
             limiter: Limiter::new(&config.limit, &self.limits),
             validate_mode: config.validate.mode,

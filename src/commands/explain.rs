@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use http::Method;
 use koodrive_gateway::accept::{Accepted, Acceptor, KeyStores, Verdict, VerifiedTokens};
-use koodrive_gateway::call::{CallPlan, CallRefused};
+use koodrive_gateway::call::{CallPlan, CallRefused, Route, Routes};
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::{Config, GuardMode};
 use koodrive_gateway::telemetry::chain;
@@ -38,29 +38,34 @@ pub(super) fn run(path: &Path, token_file: &Path, call: &str, body: Option<&Path
         eprintln!("expected a method such as GET or POST, found {method:?}");
         return ExitCode::from(2);
     };
-    let Some(plan) = explain_call(&config, &method, target) else { return NO };
+    let Some(route) = explain_call(&config, &method, target) else { return NO };
     let Some(caller) = explain_accept(&config, token.trim()) else { return NO };
-    explain_limit(&config, plan, &caller);
-    if !explain_validate(&config, plan, body.as_deref()) || !explain_token(&config, &caller) {
+    explain_limit(&config, route.plan, &caller);
+    if !explain_validate(&config, route.plan, body.as_deref()) || !explain_token(&config, &caller) {
         return NO;
     }
-    explain_forward(&config, plan, target);
+    explain_forward(&config, &route, target);
     ExitCode::SUCCESS
 }
 
-fn explain_call(config: &Config, method: &Method, target: &str) -> Option<CallPlan> {
+fn explain_call(config: &Config, method: &Method, target: &str) -> Option<Route> {
     println!("call");
     let path = target.split('?').next().unwrap_or_default();
     let prefix = &config.forward.prefix;
-    match call::plan_for(method, path, prefix) {
-        Ok(CallPlan::Preverify) => {
+    let base_path = config.forward.upstream.as_ref().map_or("", |upstream| upstream.base_path());
+    let Ok(uri) = target.parse() else {
+        println!("  REFUSED  400: not a request target");
+        return None;
+    };
+    match Routes::new(base_path, prefix).plan_for(method, &uri) {
+        Ok(route @ Route { plan: CallPlan::Preverify, .. }) => {
             let spelling = if path == call::PREVERIFY_PATH { "" } else { " in another spelling" };
             println!("  preverify{spelling}: limited and validated, then forwarded");
-            Some(CallPlan::Preverify)
+            Some(route)
         }
-        Ok(CallPlan::Passthrough) => {
+        Ok(route) => {
             println!("  below {prefix} and not preverify: streamed through unchanged");
-            Some(CallPlan::Passthrough)
+            Some(route)
         }
         Err(CallRefused::Method { allow }) => {
             println!("  REFUSED  405: {method} is not allowed here; allowed: {allow}");
@@ -167,12 +172,11 @@ fn explain_token(config: &Config, caller: &Accepted) -> bool {
     explanation.denied.is_none()
 }
 
-fn explain_forward(config: &Config, plan: CallPlan, target: &str) {
+fn explain_forward(config: &Config, route: &Route, target: &str) {
     println!("forward");
-    let upstream = config.forward.upstream.as_ref().map_or("", |upstream| upstream.as_str());
-    let sent = match plan {
-        CallPlan::Preverify => call::PREVERIFY_PATH,
-        CallPlan::Passthrough => target,
-    };
-    println!("  to {}{sent}", upstream.trim_end_matches('/'));
+    let Some(upstream) = &config.forward.upstream else { return };
+    let origin = upstream.as_str().trim_end_matches('/');
+    let origin = origin.strip_suffix(upstream.base_path()).unwrap_or(origin);
+    let query = target.split_once('?').map_or(String::new(), |(_, query)| format!("?{query}"));
+    println!("  to {origin}{}{query}", route.path);
 }

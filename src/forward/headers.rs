@@ -21,7 +21,7 @@ const HOP_BY_HOP: [&str; 11] = [
 ];
 
 /// Request fields that the gateway alone decides, spelled with dashes.
-const OWNED: [&str; 19] = [
+const OWNED: [&str; 26] = [
     "authorization",
     "x-traceid",
     "x-user-id",
@@ -29,7 +29,6 @@ const OWNED: [&str; 19] = [
     "x-session-id",
     "cookie",
     "host",
-    "via",
     "trailer",
     "content-length",
     "traceparent",
@@ -41,6 +40,15 @@ const OWNED: [&str; 19] = [
     "x-http-method-override",
     "x-method-override",
     "x-original-method",
+    // With these some servers take another path than the one that was judged.
+    "x-original-url",
+    "x-original-uri",
+    "x-original-path",
+    "x-rewrite-url",
+    "x-rewrite-uri",
+    "x-override-url",
+    "x-override-uri",
+    "x-envoy-original-path",
 ];
 
 const FORWARDED_PREFIX: &str = "x-forwarded-";
@@ -70,6 +78,8 @@ pub(super) fn for_upstream(inbound: &HeaderMap, sso_header: &HeaderName) -> Head
     }
     if accepts_trailers(inbound) {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        // Whoever sends TE says so (RFC 9110 section 10.1.4).
+        headers.insert(header::CONNECTION, HeaderValue::from_static("TE"));
     }
     headers
 }
@@ -205,7 +215,11 @@ mod tests {
             "HTTP2-Settings",
             "Expect",
             "Host",
-            "Via",
+            "X-Original-URL",
+            "X_Original_URI",
+            "X-Rewrite-URL",
+            "X-Override-Url",
+            "X-Envoy-Original-Path",
         ] {
             let sent = for_upstream(
                 &headers(&[(name, "x"), ("Accept", "a/b")]),
@@ -239,7 +253,7 @@ mod tests {
     #[test]
     fn trailers_are_asked_for_when_the_caller_wants_them() {
         let sent = for_upstream(&headers(&[("TE", "gzip, trailers")]), &header::AUTHORIZATION);
-        assert_eq!(sent, headers(&[("te", "trailers")]));
+        assert_eq!(sent, headers(&[("te", "trailers"), ("connection", "TE")]));
     }
 
     #[test]

@@ -39,7 +39,6 @@ use crate::trace_id::{X_TRACEID, XTraceId};
 pub struct Forwarder {
     client: Client,
     origin: Uri,
-    base_path: String,
     response_timeout: Duration,
     idle_timeout: Duration,
     propagate: Propagate,
@@ -107,7 +106,6 @@ impl Forwarder {
         Self {
             client,
             origin: upstream.uri().clone(),
-            base_path: upstream.base_path().to_owned(),
             response_timeout: config.response_timeout,
             idle_timeout: config.idle_timeout,
             propagate: config.propagate,
@@ -134,19 +132,19 @@ impl Forwarder {
         }
     }
 
-    /// Everything about the upstream request that is the same for each attempt. `path` replaces
-    /// the caller's spelling of the path; the query stays.
+    /// Everything about the upstream request that is the same for each attempt. `path` is
+    /// sent in place of the caller's; the query stays.
     pub fn prepare(
         &self,
         inbound: &request::Parts,
-        path: Option<&str>,
+        path: &str,
         x_trace_id: &XTraceId,
         caller: CallerAddress,
         default_language: Option<&HeaderValue>,
     ) -> OutboundCall {
         let mut headers = headers::for_upstream(&inbound.headers, &self.sso_header);
         headers.insert(X_TRACEID, x_trace_id.as_header().clone());
-        headers.insert(header::VIA, VIA);
+        headers.append(header::VIA, VIA);
         if let Some(language) = default_language {
             headers.entry(LANGUAGE).or_insert_with(|| language.clone());
         }
@@ -165,15 +163,14 @@ impl Forwarder {
         }
     }
 
-    fn uri_for(&self, inbound: &Uri, path: Option<&str>) -> Uri {
-        let mut target = self.base_path.clone();
-        target.push_str(path.unwrap_or(inbound.path()));
+    fn uri_for(&self, inbound: &Uri, path: &str) -> Uri {
+        let mut target = path.to_owned();
         if let Some(query) = inbound.query() {
             target.push('?');
             target.push_str(query);
         }
         let mut parts = self.origin.clone().into_parts();
-        let target = PathAndQuery::try_from(target).expect("made of parts that were parsed");
+        let target = PathAndQuery::try_from(target).expect("`call` has bounded what was parsed");
         parts.path_and_query = Some(target);
         Uri::from_parts(parts).expect("made of parts that were parsed")
     }

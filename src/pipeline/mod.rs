@@ -23,8 +23,7 @@ use self::walk::Walk;
 use crate::accept::{Accepted, Acceptor};
 use crate::body;
 use crate::body::{Budget, InboundBody, OutboundBody, WholeBody};
-use crate::call;
-use crate::call::CallPlan;
+use crate::call::{CallPlan, Routes};
 use crate::clock::Clock;
 use crate::config::{GuardMode, OnIllegal};
 use crate::forward::Forwarder;
@@ -40,8 +39,7 @@ pub struct Pipeline {
     pub clock: Clock,
     pub telemetry: Telemetry,
     pub on_illegal_trace_id: OnIllegal,
-    /// `forward.prefix`.
-    pub prefix: String,
+    pub routes: Routes,
     pub acceptor: Acceptor,
     pub limiter: Limiter,
     pub validate_mode: GuardMode,
@@ -126,7 +124,8 @@ impl Pipeline {
         {
             return Err(illegal.into());
         }
-        let plan = call::plan_for(&walk.parts.method, walk.parts.uri.path(), &self.prefix)?;
+        let route = self.routes.plan_for(&walk.parts.method, &walk.parts.uri)?;
+        let plan = route.plan;
         walk.record.call(plan);
         if walk.arrival.draining {
             return Err(Rejection::Draining);
@@ -152,7 +151,7 @@ impl Pipeline {
                 self.check_batch(walk).await? // before the token: nor an exchange
             }
         };
-        self.send(walk, plan, &accepted, body).await
+        self.send(walk, &route, &accepted, body).await
     }
 
     /// Asks the limits that need no body.

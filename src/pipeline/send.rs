@@ -10,7 +10,7 @@ use super::walk::Walk;
 use crate::accept::Accepted;
 use crate::body;
 use crate::body::{InboundBody, OutboundBody, WholeBody};
-use crate::call::{CallPlan, PREVERIFY_PATH};
+use crate::call::{CallPlan, Route};
 use crate::forward::{Answer, CallerAddress, ForwardError, Judgement};
 use crate::rejection::Rejection;
 use crate::telemetry::{Attempt, Stage};
@@ -51,7 +51,7 @@ impl Pipeline {
     pub(super) async fn send(
         &self,
         walk: &mut Walk,
-        plan: CallPlan,
+        route: &Route,
         accepted: &Accepted,
         mut body: CallBody,
     ) -> Result<Response<OutboundBody>, Rejection> {
@@ -67,12 +67,13 @@ impl Pipeline {
         if let CallBody::Stream(Some(stream)) = &mut body {
             stream.occupy(self.forwarder.place_for_upload().await?);
         }
-        let (path, language) = match plan {
-            CallPlan::Preverify => (Some(PREVERIFY_PATH), self.default_language.as_ref()),
-            CallPlan::Passthrough => (None, None),
+        let language = match route.plan {
+            CallPlan::Preverify => self.default_language.as_ref(),
+            CallPlan::Passthrough => None,
         };
         let caller = CallerAddress { ip: walk.arrival.ip, tls: walk.arrival.tls };
-        let call = self.forwarder.prepare(&walk.parts, path, &walk.x_trace_id, caller, language);
+        let call =
+            self.forwarder.prepare(&walk.parts, &route.path, &walk.x_trace_id, caller, language);
         let (mut refused_before, mut lost_before) = (false, false);
         loop {
             walk.record.begin(Stage::Forward);

@@ -12,6 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "admin",
             "pipeline",
             "rejection",
+            "call",
             "accept",
             "limit",
             "validate",
@@ -91,7 +92,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("client", &["body", "config"]),
     ("listener", &["config"]),
     ("lifecycle", &["config"]),
-    ("call", &["words"]),
+    ("call", &["path", "words"]),
     ("trace_id", &["trace_context"]),
     ("trace_context", &[]),
     ("body", &[]),
@@ -99,6 +100,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["digest"]),
     ("digest", &[]),
     ("words", &[]),
+    ("path", &[]),
 ];
 
 #[test]

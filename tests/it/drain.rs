@@ -218,7 +218,7 @@ async fn a_rolling_restart_under_load_fails_no_call() {
     let restarting = restart_until(&world, &current, until);
     let (calls, (restarts, last)) = tokio::join!(join_all(callers), restarting);
     let calls: u64 = calls.into_iter().sum();
-    assert!(1 <= restarts && seconds * 100 < calls, "{restarts} restarts, {calls} calls");
+    assert!(1 <= restarts && 50 < calls, "{restarts} restarts, {calls} calls");
     assert!(last.stop().await);
     let attempts =
         |spans: &[Span]| spans.iter().filter(|span| span.name == "forward.attempt").count();

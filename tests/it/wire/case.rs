@@ -114,6 +114,9 @@ pub(super) fn correct(
     if ids.len() != 1 || ids[0].len() != 58 {
         return Err(format!("upstream X-Traceid: {ids:?}"));
     }
+    if received.header_values("connection").iter().any(|value| *value != "TE") {
+        return Err("the caller's Connection upstream".to_owned());
+    }
     for name in received.headers.keys() {
         let spelled = name.as_str().replace('_', "-");
         if NEVER.contains(&&*spelled) || spelled != name.as_str() && OURS.contains(&&*spelled) {
@@ -130,8 +133,7 @@ pub(super) fn correct(
 }
 
 /// No spelling of these may arrive.
-const NEVER: [&str; 21] = [
-    "connection",
+const NEVER: [&str; 22] = [
     "keep-alive",
     "proxy-authorization",
     "proxy-connection",
@@ -152,6 +154,8 @@ const NEVER: [&str; 21] = [
     "x-http-method",
     "x-method-override",
     "x-original-method",
+    "x-original-url",
+    "x-rewrite-url",
 ];
 
 /// These only as the gateway spells them.

@@ -1,7 +1,7 @@
 //! HTTP/1.1: whom a request is for, which protocol it speaks, and which of its fields go on.
 
 use super::case::Expected::{Bare, Closed, Crosses, Refused};
-use super::case::{Case, Expected, check_all, plan};
+use super::case::{Case, Expected, check_all, open, plan, raw};
 
 const ILLEGAL: Expected = Closed(400, "framing_illegal");
 const ECHO: &str = "/koodrive/test/echo";
@@ -163,7 +163,7 @@ async fn fields_cannot_be_smuggled() {
             "Forwarded",
             "Forwarded: for=SMUGGLED⏎X-Forwarded-For: SMUGGLED⏎X_Forwarded_Proto: SMUGGLED⏎X-Forwarded-Anything: SMUGGLED⏎X-Real-IP: SMUGGLED⏎",
         ),
-        ("Via", "Via: 1.1 SMUGGLED⏎"),
+        ("another path", "X-Original-URL: /SMUGGLED⏎X_Rewrite_Url: /SMUGGLED⏎"),
         ("trace context", "traceparent: SMUGGLED⏎tracestate: SMUGGLED=1⏎baggage: SMUGGLED=1⏎"),
         (
             "fields of the connection",
@@ -243,4 +243,15 @@ async fn heads_are_bounded() {
     .await;
     let rejected = "koodrive_gateway_rejections_total{reason=\"headers_too_large\"}";
     assert!(Some(3.0) <= world.metric(rejected).await);
+}
+
+#[tokio::test]
+async fn the_gateway_adds_itself_to_via() {
+    let world = plan().start().await;
+    let mut connection = open(&world).await;
+    let text = "GET /koodrive/test/echo HTTP/1.1⏎{H}{A}Via: 1.0 fred⏎Via: 1.1 tool⏎⏎";
+    connection.send(raw(&world, text)).await.unwrap();
+    assert_eq!(connection.answer().await.unwrap().status, 200);
+    let [received] = &world.koodrive.received.all()[..] else { panic!("one call") };
+    assert_eq!(received.header_values("via"), ["1.0 fred", "1.1 tool", "1.1 koodrive-gateway"]);
 }

@@ -40,6 +40,11 @@ async fn spellings_of_preverify() {
         ("/koodrive/ose/v1/users/batchimport/%2570reverify", nowhere),
         ("/koodrive/ose/v1/users/batchimport/preverify%3b", nowhere),
         ("/koodrive/ose/v1/users/batchimport%c0%afpreverify", nowhere),
+        ("/koodrive/ose/v1/users/batchimport/preverify.json", nowhere),
+        ("/koodrive/ose/v1/users/batchimport/preverify.", nowhere),
+        ("/koodrive/ose/v1/users/batchimport/preverify%3fx", nowhere),
+        ("/koodrive/ose/v1/users/batchimport/preverify;%2f..", nowhere),
+        ("/koodrive/a%25252541", nowhere),
         ("//evil/koodrive/test/echo", nowhere),
         ("//evil/x", nowhere),
         ("/koodrive", nowhere),
@@ -108,4 +113,28 @@ async fn other_paths_go_upstream_as_they_are_written() {
         .map(|(path, text)| (*path, &**text, Crosses("GET", path, "")))
         .collect();
     check_all(&world, &cases).await;
+}
+
+#[tokio::test]
+async fn what_is_judged_is_the_path_that_will_be_sent() {
+    let mut world = plan().start().await;
+    let upstream =
+        format!("[forward]\nupstream = '{}/koodrive'\nprefix = '/ose/'", world.koodrive.url());
+    assert!(world.reconfigure(&upstream).await);
+    let text = |path: &str, body: &str| {
+        let length = body.len();
+        format!("POST {path} HTTP/1.1⏎{{H}}{{A}}Content-Length: {length}⏎⏎{body}")
+    };
+    let good = GOOD_BATCH.replace("\r\n", "\n");
+    let good: &'static str = Box::leak(good.into_boxed_str());
+    let preverify = "/ose/v1/users/batchimport/preverify";
+    check_all(
+        &world,
+        &[
+            ("a bad batch", &text(preverify, "not json"), Refused(400, "batch_not_json")),
+            ("a good batch", &text(preverify, good), Crosses("POST", PREVERIFY, good)),
+            ("a suffix", &text(&format!("{preverify}.json"), good), Refused(404, "route_unknown")),
+        ],
+    )
+    .await;
 }

@@ -1,5 +1,6 @@
 //! The configuration in force, as an operator would write it.
 
+use super::check;
 use super::error::Origin;
 use super::keys::{Key, Shape, keys};
 use super::load::Loaded;
@@ -83,7 +84,7 @@ fn shown(key: &str, value: &toml::Value) -> String {
     value.to_string()
 }
 
-/// Texts without a placeholder, under names that promise a secret, are put out of sight.
+/// Texts under names that promise a secret are put out of sight, but for their placeholders.
 fn redacted(name: &str, value: &toml::Value) -> toml::Value {
     const SECRETIVE: [&str; 8] =
         ["auth", "cookie", "credential", "key", "pass", "pwd", "secret", "token"];
@@ -94,14 +95,31 @@ fn redacted(name: &str, value: &toml::Value) -> toml::Value {
         toml::Value::Array(values) => {
             toml::Value::Array(values.iter().map(|value| redacted(name, value)).collect())
         }
-        toml::Value::String(text) if !text.contains('{') => {
+        toml::Value::String(text) => {
             let name = name.to_lowercase();
             if SECRETIVE.iter().any(|word| name.contains(word)) {
-                toml::Value::String(REDACTED.to_owned())
+                toml::Value::String(without_literals(text))
             } else {
                 value.clone()
             }
         }
         value => value.clone(),
     }
+}
+
+/// `"hunter2 {subject}"` → `"*** {subject}"`.
+fn without_literals(text: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (start, end) = check::placeholder(rest).unwrap_or((rest.len(), rest.len()));
+        let (literal, behind) = rest.split_at(start);
+        let (place, after) = behind.split_at(end - start);
+        let bare = literal.trim();
+        shown +=
+            &if bare.is_empty() { literal.to_owned() } else { literal.replace(bare, REDACTED) };
+        shown += place;
+        rest = after;
+    }
+    shown
 }

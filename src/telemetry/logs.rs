@@ -26,8 +26,6 @@ pub use super::writer::LogWriter;
 /// Why the log cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogSetupError {
-    #[error("telemetry.log_level is not a level or a list of directives")]
-    Level(#[source] tracing_subscriber::filter::ParseError),
     #[error("the log of this process was set up before")]
     Installed(#[source] tracing::subscriber::SetGlobalDefaultError),
 }
@@ -38,7 +36,7 @@ pub fn install(
     clock: Clock,
     writer: LogWriter,
 ) -> Result<(), LogSetupError> {
-    let subscriber = subscriber(config, clock, writer)?;
+    let subscriber = subscriber(config, clock, writer);
     tracing::subscriber::set_global_default(subscriber).map_err(LogSetupError::Installed)?;
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);
@@ -53,10 +51,10 @@ pub fn subscriber(
     config: &TelemetryConfig,
     clock: Clock,
     writer: LogWriter,
-) -> Result<impl Subscriber + Send + Sync + use<>, LogSetupError> {
-    let filter = EnvFilter::try_new(&config.log_level).map_err(LogSetupError::Level)?;
+) -> impl Subscriber + Send + Sync + use<> {
+    let filter = EnvFilter::new(&config.log_level);
     let lines = LineLayer { writer, clock, format: config.log_format };
-    Ok(tracing_subscriber::registry().with(filter).with(lines))
+    tracing_subscriber::registry().with(filter).with(lines)
 }
 
 /// Runs `call` so that every line it logs carries the ids of its request.

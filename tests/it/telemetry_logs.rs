@@ -141,7 +141,7 @@ async fn events_are_lines_with_the_ids_of_their_request() {
     let written = Written::default();
     let writer = written.writer();
     let config = TelemetryConfig { log_level: "trace".to_owned(), ..TelemetryConfig::default() };
-    let log = telemetry::subscriber(&config, Clock::system(), writer.clone()).unwrap();
+    let log = telemetry::subscriber(&config, Clock::system(), writer.clone());
     let guard = tracing::subscriber::set_default(log);
     let error = Outer(io::Error::other("the \"inner\" one"));
     let error: &(dyn std::error::Error + 'static) = &error;

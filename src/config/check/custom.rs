@@ -161,13 +161,26 @@ fn in_value(key: &str, value: &toml::Value, used: &mut Vec<String>, to: &mut Rea
     }
 }
 
+/// From where to where the first placeholder of a text goes.
+pub(in crate::config) fn placeholder(text: &str) -> Option<(usize, usize)> {
+    text.match_indices('{').find_map(|(start, _)| {
+        let (name, _) = text.get(start + 1..)?.split_once('}')?;
+        is_placeholder(name).then_some((start, start + name.len() + 2))
+    })
+}
+
+fn is_placeholder(name: &str) -> bool {
+    let claim = name.strip_prefix("claim:");
+    claim.is_some_and(|claim| !claim.is_empty() && !claim.contains('{'))
+        || PLACEHOLDERS.contains(&name)
+}
+
 /// Notes the placeholders of a template; a brace pair that only looks like one is refused.
 fn placeholders(key: &str, text: &str, used: &mut Vec<String>, to: &mut Reader<'_>) {
     for part in text.split('{').skip(1) {
         let Some((name, _)) = part.split_once('}') else { continue };
-        let claim = name.strip_prefix("claim:").is_some_and(|claim| !claim.is_empty());
         let word = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':');
-        if claim || PLACEHOLDERS.contains(&name) {
+        if is_placeholder(name) {
             used.push(name.to_owned());
         } else if word && !name.is_empty() {
             to.say(

@@ -15,6 +15,7 @@ use super::reader::Reader;
 use super::sections::{Config, LimitConfig, ValidateConfig};
 use super::values::HttpUrl;
 
+pub(super) use custom::placeholder;
 pub(super) use rules::Rule;
 
 /// Tells `to` what is wrong with `config`, unless its key was found wrong before.

@@ -9,8 +9,8 @@ use crate::config::document::Node;
 use crate::config::keys::{Key, Shape};
 use crate::config::reader::{Reader, joined};
 use crate::config::values::{
-    Count, HttpUrl, Kind, List, Map, OptionalUrl, Period, PeriodOrZero, ProperShare, Scheme,
-    SecretFile, TextFile, choice,
+    Count, HttpUrl, Id, Kind, List, Map, OptionalUrl, Password, Period, PeriodOrZero, ProperShare,
+    Scheme, SecretFile, TextFile, choice,
 };
 
 choice! {
@@ -49,13 +49,13 @@ section! {
         method: TokenMethod = TokenMethod::TokenExchange,
         /// Required by the network methods.
         endpoint: Option<HttpUrl> as OptionalUrl = None,
-        client_id: String = String::new(),
-        client_secret_file: SecretFile = SecretFile::default(),
+        client_id: String as Id = String::new(),
+        client_secret_file: SecretFile as Password = SecretFile::default(),
         client_auth: ClientAuth = ClientAuth::Basic,
         /// PEM key for `private_key_jwt`.
         private_key_file: SecretFile = SecretFile::default(),
         /// `kid` of that key.
-        private_key_id: String = String::new(),
+        private_key_id: String as Id = String::new(),
         subject_token_type: String = "urn:ietf:params:oauth:token-type:access_token".to_owned(),
         audience: String = String::new(),
         resource: String = String::new(),
@@ -125,18 +125,18 @@ section! {
 section! {
     /// `method = "carrier_login"`.
     pub struct CarrierConfig {
-        account: String = String::new(),
-        password_file: SecretFile = SecretFile::default(),
+        account: String as Id = String::new(),
+        password_file: SecretFile as Password = SecretFile::default(),
         /// `x-hw-agentName`.
-        agent_name: String = String::new(),
+        agent_name: String as Id = String::new(),
     }
 }
 
 section! {
     /// `method = "app_signature"`.
     pub struct AppConfig {
-        app_id: String = String::new(),
-        app_secret_file: SecretFile = SecretFile::default(),
+        app_id: String as Id = String::new(),
+        app_secret_file: SecretFile as Password = SecretFile::default(),
         /// Claim that becomes X-User-Id.
         user_claim: String = "koodrive_user_id".to_owned(),
         /// Or a TOML file: subject = "KooDrive user id".

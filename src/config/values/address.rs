@@ -34,7 +34,8 @@ impl Scalar for ListenAddress {
     fn shape() -> Shape {
         let ip = r"([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.]+(%[0-9]+)?\])";
         let pattern = format!("^(unix:/|{ip}:[0-9]+$)");
-        Shape::form(EXPECTED_LISTENER, json!({"pattern": pattern}))
+        let beyond = format!("^[^u].*:{PORT_BEYOND_PATTERN}$");
+        Shape::form(EXPECTED_LISTENER, json!({"pattern": pattern, "not": {"pattern": beyond}}))
     }
 
     fn read(written: &toml::Value) -> Result<Self, Fault> {
@@ -105,6 +106,10 @@ impl HttpUrl {
     }
 }
 
+/// A number above 65535, written out: a pattern cannot count.
+const PORT_BEYOND_PATTERN: &str =
+    "0*(6553[6-9]|655[4-9][0-9]|65[6-9][0-9]{2}|6[6-9][0-9]{3}|[7-9][0-9]{4}|[1-9][0-9]{5,})";
+
 const EXPECTED_URL: &str = "expected an address such as \"https://host/path\"";
 
 /// An address that may be left empty.
@@ -115,7 +120,8 @@ impl Scalar for OptionalUrl {
 
     fn shape() -> Shape {
         let pattern = r"^([Hh][Tt][Tt][Pp][Ss]?://[^ /?#@:][^ /?#@]*([/?][^ #]*)?)?$";
-        Shape::form(EXPECTED_URL, json!({"pattern": pattern}))
+        let beyond = format!("^[^/]*//[^/?#]*:{PORT_BEYOND_PATTERN}([/?]|$)");
+        Shape::form(EXPECTED_URL, json!({"pattern": pattern, "not": {"pattern": beyond}}))
     }
 
     fn read(written: &toml::Value) -> Result<Option<HttpUrl>, Fault> {
@@ -166,6 +172,11 @@ impl FromStr for HttpUrl {
         let authority = uri.authority().ok_or(EXPECTED_URL)?;
         if !known_scheme || authority.host().is_empty() {
             return Err(EXPECTED_URL);
+        }
+        let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+        let port = port.strip_prefix(':').unwrap_or_default();
+        if !port.is_empty() && port.parse::<u16>().is_err() {
+            return Err("expected an address with a port up to 65535");
         }
         if authority.as_str().contains('@') {
             return Err("expected an address without user name and password");

@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use super::Kind;
+use super::text::{EXPECTED_ONE_LINE, is_one_line};
 use crate::config::document::Node;
 use crate::config::keys::Shape;
 use crate::config::reader::Reader;
@@ -150,6 +151,30 @@ macro_rules! files {
 }
 
 files!(TextFile: |file| &file.text, SecretFile: |file| file.secret.expose_secret());
+
+/// A secret of one line: a password, not a key in PEM form.
+pub(in crate::config) struct Password;
+
+impl Kind for Password {
+    type Value = SecretFile;
+
+    fn shape() -> Shape {
+        SecretFile::shape()
+    }
+
+    fn read(node: &Node, key: &str, reader: &mut Reader<'_>) -> Option<SecretFile> {
+        let file = SecretFile::read(node, key, reader)?;
+        if !is_one_line(file.secret.expose_secret()) {
+            let reason = format!("file {}: {EXPECTED_ONE_LINE}", file.path.display());
+            reader.problem(&node.at, key, reason);
+        }
+        Some(file)
+    }
+
+    fn write(value: &SecretFile) -> toml::Value {
+        SecretFile::write(value)
+    }
+}
 
 fn unreadable(node: &Node, key: &str, path: &Path, error: &io::Error, reader: &mut Reader<'_>) {
     let cause = cause(error);

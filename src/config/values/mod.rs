@@ -23,12 +23,12 @@ use super::reader::Reader;
 pub use address::{HttpUrl, LimitStore, ListenAddress};
 pub(super) use address::{OptionalBase, OptionalUrl, SAFE_URL_PATTERN};
 pub(super) use choice::choice;
+pub(super) use file::{Password, cause, read_text};
 pub use file::{SecretFile, TextFile};
-pub(super) use file::{cause, read_text};
 pub(super) use list::{List, Map};
 pub(super) use number::{Count, Depth, ProperShare, Share, Status};
 pub(super) use text::{
-    Claim, Code, Language, LogDirectives, Prefix, Scheme, TOKEN_PATTERN, TokenHeader, any_case,
+    Claim, Code, Id, Language, LogDirectives, Prefix, Scheme, TOKEN_PATTERN, TokenHeader, any_case,
 };
 pub use unit::parse_duration;
 pub(super) use unit::{HeadSize, KIB, MIB, Period, PeriodOrZero, Size};

@@ -61,11 +61,14 @@ pub(in crate::config) struct Depth;
 
 integers! {
     u64 => u64, 0..=u64::MAX, "";
-    usize => usize, 0..=u64::MAX, "";
-    Count => usize, 1..=u64::MAX, "";
+    usize => usize, 0..=COUNT_MAX, "";
+    Count => usize, 1..=COUNT_MAX, "";
     Status => u16, 100..=599, "expected a status from 100 to 599";
-    Depth => usize, 3..=u64::MAX, "expected 3 or more: the depth of every preverify batch";
+    Depth => usize, 3..=COUNT_MAX, "expected 3 or more: the depth of every preverify batch";
 }
+
+/// What is counted here is held in memory; a semaphore can count no further than to 2^61.
+const COUNT_MAX: u64 = u32::MAX as u64;
 
 impl Scalar for NonZeroU32 {
     type Value = Self;

@@ -67,10 +67,20 @@ texts! {
         "expected a level (\"error\", \"warn\", \"info\", \"debug\", \"trace\", \"off\") or \
          directives such as \"info,koodrive_gateway::token=debug\"",
         json!({"pattern": directives_pattern()});
+    /// Who somebody is, to somebody else; empty = nobody.
+    Id: is_one_line, EXPECTED_ONE_LINE, json!({"pattern": r"^[^\u0000-\u001f\u007f\ufeff]*$"});
     /// The name of a claim.
     Claim: |text: &str| !text.is_empty(),
         "expected the name of a claim, such as \"sub\"",
         json!({"minLength": 1});
+}
+
+pub(in crate::config) const EXPECTED_ONE_LINE: &str =
+    "expected one line of text, without control characters and byte order marks";
+
+/// What an editor may leave in a name or secret, and nobody sees.
+pub(in crate::config) fn is_one_line(text: &str) -> bool {
+    !text.chars().any(|c| c.is_ascii_control() || c == '\u{feff}')
 }
 
 /// Stricter than the filter itself, which takes every lone word for the name of a module.

@@ -67,7 +67,7 @@ fn no_secret_is_printed() {
     let document = GOOD.replace(
         "[forward]",
         "client_id = \"gateway\"\nclient_secret_file = \"secret\"\nmethod = \"custom\"\n\
-         [token.custom]\nheaders = { X-Api-Key = \"hunter2\", Accept = \"text/plain\" }\n\
+         [token.custom]\nheaders = { X-Api-Key = \"hunter2\", X-Auth = \"hunter2 {subject}, {hunter2 {issuer}\", Accept = \"text/plain\" }\n\
          body = { token = \"{sso_token}\", login = { password = \"hunter2\" }, pwd = \"{client_secret}\" }\n\
          [limit]\nstore = \"redis://gateway:hunter2@cache:6379/1\"\n[forward]",
     );
@@ -81,6 +81,7 @@ fn no_secret_is_printed() {
     for shown in [
         "store = \"redis://gateway:***@cache:6379/1\"",
         "Accept = \"text/plain\"",
+        "X-Auth = \"*** {subject}*** {issuer}\"",
         "pwd = \"{client_secret}\"",
         "token = \"{sso_token}\"",
         "client_secret_file = \"secret\"",

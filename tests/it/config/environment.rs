@@ -193,6 +193,7 @@ fn by_expectation(expected: &str) -> &'static str {
         ("expected an IP address", "127.0.0.1:7777"),
         ("expected a header name", "x-sso-token"),
         ("expected one word", "DPoP"),
+        ("expected one line", "other"),
         ("expected a language", "zh-cn"),
         ("expected the name of a claim", "other"),
         ("expected \"local\"", "redis://cache:6379"),

@@ -78,6 +78,8 @@ fn write_files(folder: &Folder) {
         folder.write(&format!("{name}.key"), signed.signing_key.serialize_pem());
     }
     folder.write("secret", "a-client-secret\n");
+    folder.write("two-lines", "hunter2\nhunter2\n");
+    folder.write("marked", "\u{feff}hunter2\n");
     folder.write("empty", "\n");
     folder.write("binary", [0xff, 0xfe]);
     folder.write("keys.json", r#"{"keys": [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}]}"#);

@@ -91,6 +91,13 @@ pub(super) const CASES: &[(&str, Change)] = &[
     ),
     ("an address that is none", Swap("https://koodrive.example.com", "koodrive.example.com")),
     ("an address with a password", Swap("https://koodrive", "https://user:hunter2@koodrive")),
+    (
+        "an address with a port too large",
+        Swap("koodrive.example.com", "koodrive.example.com:65536"),
+    ),
+    ("a listener with a port too large", Add("[listen]\naddress = \"127.0.0.1:65536\"")),
+    ("an id of two lines", Swap("[token]", "[token]\nprivate_key_id = \"gateway\\n\"")),
+    ("more calls than can be counted", Add("[listen]\nmax_in_flight = 2305843009213693952")),
     ("a listener without a port", Add("[listen]\naddress = \"0.0.0.0\"")),
     (
         "a log format that is none",
@@ -199,6 +206,14 @@ log_format = \"xml\""),
     (
         "a secret that is empty",
         Swap("[token]", "[token]\nclient_id = \"gateway\"\nclient_secret_file = \"empty\""),
+    ),
+    (
+        "a secret of two lines",
+        Swap("[token]", "[token]\nclient_id = \"gateway\"\nclient_secret_file = \"two-lines\""),
+    ),
+    (
+        "a secret behind a byte order mark",
+        Swap("[token]", "[token]\nclient_id = \"gateway\"\nclient_secret_file = \"marked\""),
     ),
     (
         "a secret that is no text",

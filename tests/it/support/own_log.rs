@@ -27,7 +27,7 @@ static OWN_LOG: LazyLock<OwnLog> = LazyLock::new(|| {
     let writer = LogWriter::to(lines.clone()).expect("a thread can be started");
     let config = TelemetryConfig { log_level: "trace".to_owned(), ..TelemetryConfig::default() };
     let log = telemetry::subscriber(&config, Clock::system(), writer.clone());
-    tracing::subscriber::set_global_default(log.expect("a level"))
+    tracing::subscriber::set_global_default(log)
         .expect("nothing else sets the log of the whole process");
     OwnLog { writer, lines }
 });

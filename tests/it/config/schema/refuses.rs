@@ -44,6 +44,8 @@ const UNSEEN: &[(&str, Unseen)] = &[
     ("a margin as long as a life", TwoValues),
     ("a file that is not there", FileContents),
     ("a secret that is empty", FileContents),
+    ("a secret of two lines", FileContents),
+    ("a secret behind a byte order mark", FileContents),
     ("a secret that is no text", FileContents),
     ("a key set without keys", FileContents),
     ("roots that are no certificates", FileContents),

@@ -12,7 +12,7 @@ use crate::accept::{Acceptor, KeyFetch, KeyStores, VerifiedTokens};
 use crate::body;
 use crate::body::Budget;
 use crate::call::Routes;
-use crate::client::{Client, ClientOptions, ClientSetupError};
+use crate::client::{Client, ClientOptions, ClientSetupError, Pool};
 use crate::clock::Clock;
 use crate::config::{Config, ForwardConfig};
 use crate::forward::Forwarder;
@@ -33,7 +33,8 @@ pub(super) struct Stores {
     tokens: TokenStore,
     /// To the token endpoint; of its own, so that it and the SSO's keys cannot starve each other.
     token_client: Client,
-    upstream: Mutex<(ForwardConfig, Client)>,
+    upstream: Mutex<(ForwardConfig, Pool)>,
+    tasks: Tasks,
     in_flight: Arc<Semaphore>,
     arriving: Arc<Semaphore>,
     budget: Arc<Budget>,
@@ -47,7 +48,7 @@ impl Stores {
     ) -> Result<Self, StartError> {
         let AppOptions { clock, logs, environment } = options;
         let client = |pool_max_idle| network_client(pool_max_idle).map_err(SetupError::Client);
-        let upstream = upstream_client(&config.forward).map_err(SetupError::Client)?;
+        let upstream = upstream_pool(&config.forward, &tasks).map_err(SetupError::Client)?;
         let telemetry = Telemetry::new(&config.telemetry, environment, client(1)?, logs)?;
         let told = telemetry.clone();
         let key_reports = Arc::new(move |fetch: KeyFetch| told.key_fetch(&fetch));
@@ -59,9 +60,10 @@ impl Stores {
             keys: KeyStores::new(client(1)?, clock.clone(), tasks.clone(), key_reports),
             verified: VerifiedTokens::new(),
             limits: LimitStores::new(&config.limit, clock.clone(), tasks.clone(), store_reports),
-            tokens: TokenStore::new(clock.clone(), tasks, exchange_reports),
+            tokens: TokenStore::new(clock.clone(), tasks.clone(), exchange_reports),
             token_client: client(config.token.max_concurrent)?,
             upstream: Mutex::new((config.forward.clone(), upstream)),
+            tasks,
             in_flight: Arc::new(Semaphore::new(config.listen.max_in_flight)),
             arriving: Arc::new(Semaphore::new(body::places_while_arriving(
                 config.listen.max_in_flight,
@@ -75,9 +77,9 @@ impl Stores {
     /// The stages under `config`, over what this process already holds. On an error that is
     /// still what it was: the pipeline in force goes on with it.
     pub(super) fn pipeline(&self, config: &Config) -> Result<Pipeline, SetupError> {
-        let client = self.upstream_client(&config.forward)?;
+        let pool = self.upstream_pool(&config.forward)?;
         let tokens = Tokens::new(&config.token, &self.tokens, self.token_client.clone())?;
-        self.keep_upstream(&config.forward, &client);
+        self.keep_upstream(&config.forward, &pool);
         self.telemetry.follow(&config.accept, &config.token);
         self.keys.apply(&config.accept);
         let upstream = config.forward.upstream.as_ref();
@@ -98,7 +100,7 @@ impl Stores {
                 .filter(|language| !language.is_empty()),
             tokens,
             upstream: Arc::new(Peer::of(upstream)),
-            forwarder: Forwarder::new(&config.forward, sso_header, client),
+            forwarder: Forwarder::new(&config.forward, sso_header, pool),
             in_flight: Arc::clone(&self.in_flight),
             arriving: Arc::clone(&self.arriving),
             budget: Arc::clone(&self.budget),
@@ -106,15 +108,19 @@ impl Stores {
     }
 
     /// The pool stays as long as nothing about the way to KooDrive changed.
-    fn upstream_client(&self, config: &ForwardConfig) -> Result<Client, ClientSetupError> {
+    fn upstream_pool(&self, config: &ForwardConfig) -> Result<Pool, ClientSetupError> {
         let current = self.upstream.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.0 == *config { Ok(current.1.clone()) } else { upstream_client(config) }
+        if current.0 == *config {
+            Ok(current.1.clone())
+        } else {
+            upstream_pool(config, &self.tasks)
+        }
     }
 
-    fn keep_upstream(&self, config: &ForwardConfig, client: &Client) {
+    fn keep_upstream(&self, config: &ForwardConfig, pool: &Pool) {
         let mut current = self.upstream.lock().unwrap_or_else(PoisonError::into_inner);
         if current.0 != *config {
-            *current = (config.clone(), client.clone());
+            *current = (config.clone(), pool.clone());
         }
     }
 
@@ -138,23 +144,28 @@ pub(super) fn network_client(pool_max_idle: usize) -> Result<Client, ClientSetup
         connections_max: pool_max_idle.max(CONNECTIONS_MAX),
         extra_roots: "",
         identity: None,
-        http2: false,
     })
 }
 
-pub(super) fn upstream_client(config: &ForwardConfig) -> Result<Client, ClientSetupError> {
+fn upstream_pool(config: &ForwardConfig, tasks: &Tasks) -> Result<Pool, ClientSetupError> {
+    let upstream = config.upstream.as_ref().expect("a checked configuration has an upstream");
+    let pool = Pool::new(&upstream_options(config), upstream.uri())?;
+    tasks.spawn("upstream-connections", pool.watch());
+    Ok(pool)
+}
+
+pub(super) fn upstream_options(config: &ForwardConfig) -> ClientOptions<'_> {
     let identity = config.client_certificate_file.is_set().then(|| {
         (config.client_certificate_file.text(), config.client_key_file.secret().expose_secret())
     });
-    Client::new(&ClientOptions {
+    ClientOptions {
         connect_timeout: config.connect_timeout,
         pool_idle_timeout: config.pool_idle_timeout,
         pool_max_idle: config.max_connections,
         connections_max: config.max_connections,
         extra_roots: config.ca_file.text(),
         identity,
-        http2: true,
-    })
+    }
 }
 
 impl std::fmt::Debug for Stores {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{Method, Request};
 use tokio::sync::mpsc;
 
-use super::stores::{network_client, upstream_client};
+use super::stores::{network_client, upstream_options};
 use crate::accept::{KeyFetch, KeyFetchOutcome, KeyStores};
 use crate::body::OutboundBody;
 use crate::client::Client;
@@ -39,7 +39,7 @@ pub async fn try_out(config: &Config) -> Vec<Finding> {
         });
     }
     if let Some(upstream) = &config.forward.upstream {
-        findings.push(match upstream_client(&config.forward) {
+        findings.push(match Client::new(&upstream_options(&config.forward)) {
             Ok(client) => reach("KooDrive", upstream, &client).await,
             Err(error) => failed(format!("KooDrive: {}", chain(&error))),
         });

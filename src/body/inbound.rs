@@ -136,7 +136,7 @@ impl Body for InboundBody {
                 Some(Ok(frame)) => frame,
                 Some(Err(error)) => {
                     this.end();
-                    return Poll::Ready(Some(Err(judged(error))));
+                    return Poll::Ready(Some(Err(error.into())));
                 }
                 None => {
                     this.end();
@@ -172,16 +172,18 @@ impl Body for InboundBody {
 
 /// Tells a body that is framed wrongly from one that just ended: only then somebody is there to
 /// learn of it.
-fn judged(error: hyper::Error) -> BodyError {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let kind = inner.downcast_ref().map(io::Error::kind);
-        if matches!(kind, Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)) {
-            return BodyError::Malformed(error);
+impl From<hyper::Error> for BodyError {
+    fn from(error: hyper::Error) -> Self {
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            let kind = inner.downcast_ref().map(io::Error::kind);
+            if matches!(kind, Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)) {
+                return Self::Malformed(error);
+            }
+            cause = inner.source();
         }
-        cause = inner.source();
+        Self::Broken(error)
     }
-    BodyError::Broken(error)
 }
 
 /// Reads a body and throws it away: at most `bytes_max` of it, at most for `within`.

@@ -4,7 +4,6 @@
 
 mod inbound;
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,8 +37,6 @@ pub enum BodyError {
 pub enum OutboundBody {
     Whole(Option<Bytes>),
     Streaming(InboundBody),
-    /// A stream of which the beginning was read already.
-    Begun(VecDeque<Result<Frame<Bytes>, BodyError>>, InboundBody),
 }
 
 impl OutboundBody {
@@ -51,7 +48,7 @@ impl OutboundBody {
     pub fn progress(&self) -> Option<Progress> {
         match self {
             Self::Whole(_) => None,
-            Self::Streaming(body) | Self::Begun(_, body) => Some(body.progress()),
+            Self::Streaming(body) => Some(body.progress()),
         }
     }
 }
@@ -72,10 +69,6 @@ impl Body for OutboundBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Begun(begin, body) => match begin.pop_front() {
-                Some(frame) => Poll::Ready(Some(frame)),
-                None => Pin::new(body).poll_frame(cx),
-            },
             Self::Streaming(body) => Pin::new(body).poll_frame(cx),
         }
     }
@@ -83,7 +76,6 @@ impl Body for OutboundBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
-            Self::Begun(begin, body) => begin.is_empty() && body.is_end_stream(),
             Self::Streaming(body) => body.is_end_stream(),
         }
     }
@@ -94,14 +86,6 @@ impl Body for OutboundBody {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Self::Streaming(body) => body.size_hint(),
-            Self::Begun(begin, body) => {
-                let frames = begin.iter().filter_map(|frame| frame.as_ref().ok()?.data_ref());
-                let read: u64 = frames.map(|data| data.len() as u64).sum();
-                match body.size_hint().exact() {
-                    Some(left) => SizeHint::with_exact(read + left),
-                    None => SizeHint::default(),
-                }
-            }
         }
     }
 }

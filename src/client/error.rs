@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hyper_util::client::legacy;
 
-use super::connect::NoPlace;
+use super::connector::{BoxError, History};
 use crate::body::BodyError;
 
 /// Why a client cannot be built.
@@ -25,18 +25,16 @@ pub enum ClientSetupError {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     #[error("no connection could be made")]
-    Connect(#[source] legacy::Error),
+    Connect(#[source] BoxError),
     #[error("all connections are in use")]
     Saturated,
-    #[error("the connection closed before the request was written")]
-    Forgotten,
     #[error("the connection broke before the answer")]
     Broken {
         #[source]
-        cause: legacy::Error,
-        /// Whether the connection had served a request before: the peer may have closed it while
-        /// this one was on its way.
-        reused: bool,
+        cause: BoxError,
+        /// The request was lost on a connection that had served another, before any byte of an
+        /// answer: the peer may have been closing it.
+        closed_while_idle: bool,
     },
     #[error("the answer broke off")]
     Body(#[source] BodyError),
@@ -46,50 +44,57 @@ pub enum ClientError {
     TooLarge(usize),
 }
 
+/// All connections stayed in use for as long as connecting may take.
+#[derive(Debug, thiserror::Error)]
+#[error("all connections are in use")]
+pub(super) struct NoPlace;
+
 impl ClientError {
-    pub(super) fn of(error: legacy::Error, reused: bool) -> Self {
-        if cause_of::<NoPlace>(&error).is_some() {
-            Self::Saturated
-        } else if error.is_connect() {
-            Self::Connect(error)
-        } else {
-            Self::Broken { cause: error, reused }
-        }
+    /// Of a connection of ours.
+    pub(super) fn broken(error: hyper::Error, history: &History) -> Self {
+        let closed_while_idle = !error.is_parse() && history.closed_while_idle();
+        Self::Broken { cause: error.into(), closed_while_idle }
     }
 
     /// The failure of the body we were sending, if that is what broke the request.
     pub fn body_error(&self) -> Option<&BodyError> {
         match self {
-            Self::Broken { cause, .. } => cause_of(cause),
+            Self::Broken { cause, .. } => cause_of(cause.as_ref()),
             Self::Body(_)
             | Self::Connect(_)
             | Self::Saturated
-            | Self::Forgotten
             | Self::TimedOut(_)
             | Self::TooLarge(_) => None,
         }
     }
 
     /// Whether the request was lost on a connection that had served others and that the peer may
-    /// have been closing: it sent nothing that could be an answer.
-    pub fn is_lost(&self) -> bool {
-        match self {
-            Self::Broken { cause, reused } => {
-                let answered = cause_of::<hyper::Error>(cause).is_some_and(hyper::Error::is_parse);
-                *reused && !answered
+    /// have been closing: nothing came that could be an answer.
+    pub fn closed_while_idle(&self) -> bool {
+        matches!(self, Self::Broken { closed_while_idle: true, .. })
+    }
+}
+
+impl From<legacy::Error> for ClientError {
+    fn from(error: legacy::Error) -> Self {
+        if cause_of::<NoPlace>(&error).is_some() {
+            Self::Saturated
+        } else if error.is_connect() {
+            Self::Connect(error.into())
+        } else {
+            let mut extensions = http::Extensions::new();
+            if let Some(connected) = error.connect_info() {
+                connected.get_extras(&mut extensions);
             }
-            Self::Forgotten => true,
-            Self::Body(_)
-            | Self::Connect(_)
-            | Self::Saturated
-            | Self::TimedOut(_)
-            | Self::TooLarge(_) => false,
+            let idle = extensions.get().is_some_and(History::closed_while_idle);
+            let answered = cause_of::<hyper::Error>(&error).is_some_and(hyper::Error::is_parse);
+            Self::Broken { closed_while_idle: idle && !answered, cause: error.into() }
         }
     }
 }
 
 /// The first cause of this type.
-fn cause_of<E: Error + 'static>(error: &legacy::Error) -> Option<&E> {
+fn cause_of<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     let mut cause = error.source();
     while let Some(error) = cause {
         if let Some(found) = error.downcast_ref() {

@@ -1,10 +1,23 @@
-//! The pooled HTTP client: to KooDrive, to the token endpoint, to the SSO's keys.
+//! HTTP clients: to KooDrive over a pool of our own, to everybody else over hyper-util's.
 //!
-//! The only place that builds one. Knows nothing of what is asked.
+//! The only place that connects. Knows nothing of what is asked. The road of a call:
+//!
+//! ```text
+//! pipeline ─▶ forward ─▶ Pool ───────────▶ Http1 ──────────────▶ Connector ─▶ socket
+//!             what goes  which connection,  one call at a time,   DNS, TCP, TLS
+//!             upstream   or a new one,      polled by the task
+//!                        or none in time    that waits for it
+//! ```
+//!
+//! No task stands on it: head and body of an answer are read by whoever waits for them, and
+//! dropping either end closes the connection. What outlives a call is one watcher for all idle
+//! connections of a pool ([`Pool::watch`]).
 
-mod connect;
+mod connection;
+mod connector;
 mod date;
 mod error;
+mod pool;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +26,14 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::time::Instant;
 
-use self::connect::{Connector, forgotten, note_use};
+use self::connector::{BoundedConnector, Connector};
 pub use self::date::{answer_date, clock_skew, retry_after};
 pub use self::error::{ClientError, ClientSetupError};
+pub use self::pool::{AnswerTimeouts, Pool, PooledBody};
 use crate::body::{BodyError, InboundBody, OutboundBody, read_whole};
 
 /// How a client connects.
@@ -38,17 +50,14 @@ pub struct ClientOptions<'a> {
     pub extra_roots: &'a str,
     /// PEM certificate chain and key we present; empty = none.
     pub identity: Option<(&'a str, &'a str)>,
-    /// Whether HTTP/2 is offered by ALPN.
-    pub http2: bool,
 }
 
-/// A pooled client. Clones share the pool.
+/// A pooled client for small exchanges with any origin. Clones share the pool.
 #[derive(Clone, Debug)]
 pub struct Client {
-    pooled: legacy::Client<Connector, OutboundBody>,
+    pooled: legacy::Client<BoundedConnector, OutboundBody>,
     /// Over the same connector, but each request has a connection of its own.
-    fresh: legacy::Client<Connector, OutboundBody>,
-    connect_timeout: Duration,
+    fresh: legacy::Client<BoundedConnector, OutboundBody>,
 }
 
 /// A small answer, read whole.
@@ -61,89 +70,22 @@ pub struct SmallAnswer {
 
 impl Client {
     pub fn new(options: &ClientOptions<'_>) -> Result<Self, ClientSetupError> {
-        let mut http = HttpConnector::new();
-        http.set_nodelay(true);
-        http.enforce_http(false);
-        http.set_connect_timeout(Some(options.connect_timeout));
-        let tls = tls_config(options)?;
-        let https = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls);
-        let https = https.https_or_http().enable_http1();
-        let https = if options.http2 {
-            https.enable_http2().wrap_connector(http)
-        } else {
-            https.wrap_connector(http)
-        };
-        let connector = Connector::new(https, options.connect_timeout, options.connections_max);
+        let timeout = options.connect_timeout;
+        let connector = Connector::new(tls_config(options)?, timeout);
+        let connector = BoundedConnector::new(connector, timeout, options.connections_max);
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder
-            .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(options.pool_idle_timeout)
-            .http2_initial_stream_window_size(H2_STREAM_BYTES)
-            .http2_initial_connection_window_size(H2_CONNECTION_BYTES)
-            .http2_max_send_buf_size(H2_SEND_BYTES_MAX)
-            // A connection that died silently would take every call with it.
-            .http2_keep_alive_interval(H2_PING_EVERY)
-            .http2_keep_alive_timeout(H2_PING_TIMEOUT)
             .retry_canceled_requests(true);
         let fresh = builder.pool_max_idle_per_host(0).build(connector.clone());
         let pooled = builder.pool_max_idle_per_host(options.pool_max_idle).build(connector);
-        Ok(Self { pooled, fresh, connect_timeout: options.connect_timeout })
+        Ok(Self { pooled, fresh })
     }
 
-    /// Sends a request and waits for the head of the answer, at most `timeout` from when the
-    /// request's body last moved.
-    pub async fn send(
-        &self,
-        request: Request<OutboundBody>,
-        timeout: Duration,
-    ) -> Result<Response<Incoming>, ClientError> {
-        self.send_by(&self.pooled, request, timeout).await
-    }
-
-    /// The same over a new connection, which the peer cannot have been closing already.
-    pub async fn send_fresh(
-        &self,
-        request: Request<OutboundBody>,
-        timeout: Duration,
-    ) -> Result<Response<Incoming>, ClientError> {
-        self.send_by(&self.fresh, request, timeout).await
-    }
-
-    async fn send_by(
-        &self,
-        client: &legacy::Client<Connector, OutboundBody>,
-        mut request: Request<OutboundBody>,
-        timeout: Duration,
-    ) -> Result<Response<Incoming>, ClientError> {
-        let connection = capture_connection(&mut request);
-        let mut watched = connection.clone();
-        let progress = request.body().progress();
-        let mut sent = std::pin::pin!(client.request(request));
-        let mut forgotten =
-            std::pin::pin!(forgotten(&mut watched, self.connect_timeout + FORGOTTEN_AFTER));
-        let mut deadline = Instant::now() + timeout;
-        let sent = loop {
-            tokio::select! {
-                biased;
-                outcome = sent.as_mut() => break outcome,
-                () = forgotten.as_mut() => return Err(ClientError::Forgotten),
-                () = tokio::time::sleep_until(deadline) => {
-                    match progress.as_ref().map(|progress| progress.last() + timeout) {
-                        Some(later) if deadline < later => deadline = later,
-                        _ => {
-                            note_use(&connection);
-                            return Err(ClientError::TimedOut(timeout));
-                        }
-                    }
-                }
-            }
-        };
-        let reused = note_use(&connection);
-        sent.map_err(|error| ClientError::of(error, reused))
-    }
-
-    /// One bounded exchange of small messages: at most `bytes_max` of answer within `timeout`.
+    /// One bounded exchange of small messages: at most `bytes_max` of answer within `timeout`. A
+    /// request that was lost on a connection the peer may have been closing is sent once more, on
+    /// a fresh one.
     pub async fn send_small(
         &self,
         request: Request<OutboundBody>,
@@ -151,16 +93,41 @@ impl Client {
         timeout: Duration,
     ) -> Result<SmallAnswer, ClientError> {
         let whole = async {
-            let (head, body) = self.send(request, timeout).await?.into_parts();
-            let body = read_whole(InboundBody::new(body, timeout), bytes_max).await;
-            match body {
-                Ok(body) => Ok(SmallAnswer { status: head.status, headers: head.headers, body }),
-                Err(BodyError::TooLarge(bytes)) => Err(ClientError::TooLarge(bytes)),
-                Err(error) => Err(ClientError::Body(error)),
-            }
+            let again = copy_of(&request);
+            let sent = self.pooled.request(request).await.map_err(ClientError::from);
+            let answer = match (sent, again) {
+                (Err(lost), Some(again)) if lost.closed_while_idle() => {
+                    self.fresh.request(again).await?
+                }
+                (sent, _) => sent?,
+            };
+            read_small(answer, bytes_max, timeout).await
         };
         tokio::time::timeout(timeout, whole).await.unwrap_or(Err(ClientError::TimedOut(timeout)))
     }
+}
+
+async fn read_small(
+    answer: Response<Incoming>,
+    bytes_max: usize,
+    timeout: Duration,
+) -> Result<SmallAnswer, ClientError> {
+    let (head, body) = answer.into_parts();
+    match read_whole(InboundBody::new(body, timeout), bytes_max).await {
+        Ok(body) => Ok(SmallAnswer { status: head.status, headers: head.headers, body }),
+        Err(BodyError::TooLarge(bytes)) => Err(ClientError::TooLarge(bytes)),
+        Err(error) => Err(ClientError::Body(error)),
+    }
+}
+
+/// The same request, if its body is in memory.
+fn copy_of(request: &Request<OutboundBody>) -> Option<Request<OutboundBody>> {
+    let OutboundBody::Whole(body) = request.body() else { return None };
+    let mut copy = Request::new(OutboundBody::Whole(body.clone()));
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    copy.headers_mut().clone_from(request.headers());
+    Some(copy)
 }
 
 fn tls_config(options: &ClientOptions<'_>) -> Result<rustls::ClientConfig, ClientSetupError> {
@@ -188,12 +155,3 @@ fn tls_config(options: &ClientOptions<'_>) -> Result<rustls::ClientConfig, Clien
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(ClientSetupError::Identity)?;
     builder.with_client_auth_cert(chain, key).map_err(ClientSetupError::IdentityPair)
 }
-
-/// What a peer may send before it is read, for each stream and for all of a connection.
-const H2_STREAM_BYTES: u32 = 512 * 1024;
-const H2_CONNECTION_BYTES: u32 = 4 * 1024 * 1024;
-/// What may wait to be sent on each stream.
-const H2_SEND_BYTES_MAX: usize = 64 * 1024;
-const H2_PING_EVERY: Duration = Duration::from_secs(15);
-const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
-const FORGOTTEN_AFTER: Duration = Duration::from_millis(250);

@@ -19,7 +19,7 @@ pub(super) const ENVELOPE_BYTES_MAX: usize = 64 * 1024;
 
 /// What an answer means for the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Judgement {
+pub enum TokenVerdict {
     /// KooDrive took the token: its idle life begins anew.
     Accepted,
     /// KooDrive does not take this token any more.
@@ -43,10 +43,10 @@ impl AnswerRules {
         }
     }
 
-    /// Whether the body can change the judgement, so that its head is worth holding back until it
+    /// Whether the body can change the verdict, so that its head is worth holding back until it
     /// is complete: JSON, not compressed, and either announced to be small or of unknown length
     /// (then the reader stops holding back after [`ENVELOPE_BYTES_MAX`]).
-    pub(super) fn worth_reading(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+    pub(super) fn may_carry_envelope(&self, status: StatusCode, headers: &HeaderMap) -> bool {
         if self.refused_codes.is_empty() || self.refused_statuses.contains(&status.as_u16()) {
             return false;
         }
@@ -69,21 +69,21 @@ impl AnswerRules {
         status: StatusCode,
         content_type: Option<&HeaderValue>,
         body: &[u8],
-    ) -> Judgement {
+    ) -> TokenVerdict {
         if self.refused_statuses.contains(&status.as_u16()) {
-            return Judgement::TokenRefused;
+            return TokenVerdict::TokenRefused;
         }
         if body.len() <= ENVELOPE_BYTES_MAX
             && is_json(content_type)
             && let Ok(envelope) = serde_json::from_slice::<Envelope>(body)
             && envelope.codes.iter().any(|code| self.refused_codes.contains(code))
         {
-            return Judgement::TokenRefused;
+            return TokenVerdict::TokenRefused;
         }
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            Judgement::Other
+            TokenVerdict::Other
         } else {
-            Judgement::Accepted
+            TokenVerdict::Accepted
         }
     }
 }
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_accepted_refused_or_neither() {
-        use Judgement::{Accepted, Other, TokenRefused};
+        use TokenVerdict::{Accepted, Other, TokenRefused};
         for (status, body, expected) in [
             (200, "", Accepted),
             (200, r#"{"code":0,"msg":"Successful"}"#, Accepted),
@@ -189,20 +189,20 @@ mod tests {
     fn only_json_of_64_kib_is_an_envelope() {
         let body = br#"{"code":"APIGW.0307"}"#;
         for (content_type, expected) in [
-            ("application/json", Judgement::TokenRefused),
-            ("Application/Problem+JSON", Judgement::TokenRefused),
-            ("text/html", Judgement::Accepted),
-            ("application/octet-stream", Judgement::Accepted),
+            ("application/json", TokenVerdict::TokenRefused),
+            ("Application/Problem+JSON", TokenVerdict::TokenRefused),
+            ("text/html", TokenVerdict::Accepted),
+            ("application/octet-stream", TokenVerdict::Accepted),
         ] {
             let content_type = HeaderValue::from_static(content_type);
             assert_eq!(rules().judge(StatusCode::OK, Some(&content_type), body), expected);
         }
-        assert_eq!(rules().judge(StatusCode::OK, None, body), Judgement::Accepted);
+        assert_eq!(rules().judge(StatusCode::OK, None, body), TokenVerdict::Accepted);
         let mut long = body.to_vec();
         long.resize(ENVELOPE_BYTES_MAX, b' ');
-        assert_eq!(rules().judge(StatusCode::OK, Some(&json()), &long), Judgement::TokenRefused);
+        assert_eq!(rules().judge(StatusCode::OK, Some(&json()), &long), TokenVerdict::TokenRefused);
         long.push(b' ');
-        assert_eq!(rules().judge(StatusCode::OK, Some(&json()), &long), Judgement::Accepted);
+        assert_eq!(rules().judge(StatusCode::OK, Some(&json()), &long), TokenVerdict::Accepted);
     }
 
     #[test]
@@ -223,7 +223,7 @@ mod tests {
                 map.insert(*name, HeaderValue::from_static(value));
             }
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(rules().worth_reading(status, &map), expected, "{status} {headers:?}");
+            assert_eq!(rules().may_carry_envelope(status, &map), expected, "{status} {headers:?}");
         }
     }
 }

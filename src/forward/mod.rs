@@ -3,9 +3,10 @@
 //! Swaps the credentials, keeps everything else. Knows nothing of why a call may pass.
 
 mod answer;
+mod body;
 mod budget;
+mod envelope;
 mod headers;
-mod peek;
 mod sign;
 
 use std::net::IpAddr;
@@ -15,19 +16,20 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header, request, response,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header, request,
+    response,
 };
 use http_body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use self::answer::AnswerRules;
-pub use self::answer::Judgement;
+pub use self::answer::TokenVerdict;
+pub use self::body::AnswerBody;
 use self::budget::RetryBudget;
 use self::sign::{SignedHeaders, Unsigned};
-use crate::body;
-use crate::body::{BodyError, InboundBody, OutboundBody};
-use crate::client::{Client, ClientError};
+use crate::body::{BodyError, OutboundBody, places_while_arriving};
+use crate::client::{AnswerTimeouts, ClientError, Pool};
 use crate::config::{ForwardConfig, Forwarded, Propagate};
 use crate::token::Credential;
 use crate::trace_context;
@@ -37,10 +39,9 @@ use crate::trace_id::{X_TRACEID, XTraceId};
 /// The way to KooDrive under one configuration.
 #[derive(Clone, Debug)]
 pub struct Forwarder {
-    client: Client,
-    origin: Uri,
-    response_timeout: Duration,
-    idle_timeout: Duration,
+    pool: Pool,
+    host: HeaderValue,
+    timeouts: AnswerTimeouts,
     propagate: Propagate,
     forwarded: Forwarded,
     sso_header: HeaderName,
@@ -78,8 +79,8 @@ pub struct CallerAddress {
 #[derive(Debug)]
 pub struct Answer {
     pub head: response::Parts,
-    pub body: OutboundBody,
-    pub judgement: Judgement,
+    pub body: AnswerBody,
+    pub verdict: TokenVerdict,
 }
 
 /// Why there is no answer.
@@ -101,26 +102,20 @@ pub enum ForwardError {
 
 impl Forwarder {
     /// `sso_header` is where SSO tokens arrive.
-    pub fn new(config: &ForwardConfig, sso_header: HeaderName, client: Client) -> Self {
+    pub fn new(config: &ForwardConfig, sso_header: HeaderName, pool: Pool) -> Self {
         let upstream = config.upstream.as_ref().expect("a checked configuration has an upstream");
         Self {
-            client,
-            origin: upstream.uri().clone(),
-            response_timeout: config.response_timeout,
-            idle_timeout: config.idle_timeout,
+            pool,
+            host: host_header(upstream.uri()),
+            timeouts: AnswerTimeouts { head: config.response_timeout, idle: config.idle_timeout },
             propagate: config.propagate,
             forwarded: config.forwarded,
             sso_header,
             rules: AnswerRules::new(config),
             retries: RetryBudget::new(Instant::now()),
-            uploads: Arc::new(Semaphore::new(body::places_while_arriving(config.max_connections))),
+            uploads: Arc::new(Semaphore::new(places_while_arriving(config.max_connections))),
             connect_timeout: config.connect_timeout,
         }
-    }
-
-    /// The host calls go to.
-    pub fn host(&self) -> &str {
-        self.origin.host().unwrap_or_default()
     }
 
     /// Waits for a place for a body that is passed on as it arrives, as long as connecting may take.
@@ -143,6 +138,7 @@ impl Forwarder {
         default_language: Option<&HeaderValue>,
     ) -> OutboundCall {
         let mut headers = headers::for_upstream(&inbound.headers, &self.sso_header);
+        headers.insert(header::HOST, self.host.clone());
         headers.insert(X_TRACEID, x_trace_id.as_header().clone());
         headers.append(header::VIA, VIA);
         if let Some(language) = default_language {
@@ -157,22 +153,10 @@ impl Forwarder {
         };
         OutboundCall {
             method: inbound.method.clone(),
-            uri: self.uri_for(&inbound.uri, path),
+            uri: target(&inbound.uri, path),
             headers,
             trace_headers,
         }
-    }
-
-    fn uri_for(&self, inbound: &Uri, path: &str) -> Uri {
-        let mut target = path.to_owned();
-        if let Some(query) = inbound.query() {
-            target.push('?');
-            target.push_str(query);
-        }
-        let mut parts = self.origin.clone().into_parts();
-        let target = PathAndQuery::try_from(target).expect("`call` has bounded what was parsed");
-        parts.path_and_query = Some(target);
-        Uri::from_parts(parts).expect("made of parts that were parsed")
     }
 
     /// One attempt. `span` is the attempt's own span, the parent of what KooDrive does; `fresh`
@@ -187,22 +171,23 @@ impl Forwarder {
         fresh: bool,
     ) -> Result<Answer, ForwardError> {
         let request = self.request(call, body, credential, span, now);
-        let sent = if fresh {
-            self.client.send_fresh(request, self.response_timeout).await
-        } else {
+        if !fresh {
             self.retries.earn();
-            self.client.send(request, self.response_timeout).await
-        };
-        let response = sent.map_err(|error| self.failure(error))?;
-        let (mut head, body) = response.into_parts();
+        }
+        let sent = self.pool.send(request, self.timeouts, fresh).await;
+        let (mut head, body) = sent.map_err(|error| self.failure(error))?.into_parts();
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(ForwardError::Switched);
         }
+        // The version of the answer is ours, not KooDrive's (RFC 9112 section 2.3).
+        head.version = Version::HTTP_11;
         headers::for_caller(&mut head.headers);
-        let body = InboundBody::new(body, self.idle_timeout)
-            .map_trailers(|trailers| Some(headers::trailers_for_caller(trailers)));
-        let (judgement, body) = peek::judge(&self.rules, &head, body).await;
-        Ok(Answer { head, body, judgement })
+        let judged = envelope::judge(&self.rules, &head, body).await;
+        let (verdict, body) = judged.map_err(|error| match error {
+            BodyError::Idle(timeout) => ForwardError::TimedOut(timeout),
+            error => ForwardError::Broken(ClientError::Body(error)),
+        })?;
+        Ok(Answer { head, body, verdict })
     }
 
     fn request(
@@ -221,13 +206,13 @@ impl Forwarder {
             Credential::Signature(identity) => {
                 let whole = match &body {
                     OutboundBody::Whole(bytes) => bytes.as_deref().unwrap_or_default(),
-                    _ => &[],
+                    OutboundBody::Streaming(_) => &[],
                 };
                 let unsigned = Unsigned {
                     method: &call.method,
                     path: call.uri.path(),
                     query: call.uri.query(),
-                    host: &host_header(&call.uri),
+                    host: self.host.to_str().unwrap_or_default(),
                     body: whole,
                 };
                 SignedHeaders::sign(identity, &unsigned, now).apply(&mut headers);
@@ -261,7 +246,7 @@ impl Forwarder {
 
     fn failure(&self, error: ClientError) -> ForwardError {
         match error {
-            ClientError::TimedOut(_) => ForwardError::TimedOut(self.response_timeout),
+            ClientError::TimedOut(_) => ForwardError::TimedOut(self.timeouts.head),
             ClientError::Connect(_) => ForwardError::Unreachable(error),
             ClientError::Saturated => ForwardError::Saturated,
             _ if error.body_error().is_some() => ForwardError::CallerBody(error),
@@ -273,8 +258,8 @@ impl Forwarder {
 impl ForwardError {
     /// Whether the call was lost on a connection that had been used before, which KooDrive may
     /// have been closing at that moment.
-    pub fn is_lost(&self) -> bool {
-        matches!(self, Self::Broken(error) if error.is_lost())
+    pub fn closed_while_idle(&self) -> bool {
+        matches!(self, Self::Broken(error) if error.closed_while_idle())
     }
 
     /// Why the caller's own body failed, if that was it.
@@ -308,13 +293,29 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
     HeaderValue::from_maybe_shared(Bytes::from(whole)).ok()
 }
 
-/// The value of `Host` as the client will send it: without a port that goes without saying.
-fn host_header(uri: &Uri) -> String {
+/// In origin form: `path`, and the caller's query.
+fn target(inbound: &Uri, path: &str) -> Uri {
+    if let Some(as_written) = inbound.path_and_query()
+        && as_written.path() == path
+    {
+        return as_written.clone().into();
+    }
+    let mut target = path.to_owned();
+    if let Some(query) = inbound.query() {
+        target.push('?');
+        target.push_str(query);
+    }
+    PathAndQuery::try_from(target).expect("`call` has bounded what was parsed").into()
+}
+
+/// The value of `Host`: without a port that goes without saying.
+fn host_header(uri: &Uri) -> HeaderValue {
     let host = uri.host().unwrap_or_default();
-    match (uri.port_u16(), uri.scheme_str()) {
+    let host = match (uri.port_u16(), uri.scheme_str()) {
         (None, _) | (Some(443), Some("https")) | (Some(80), Some("http")) => host.to_owned(),
         (Some(port), _) => format!("{host}:{port}"),
-    }
+    };
+    HeaderValue::try_from(host).expect("the host of an address is visible ASCII")
 }
 
 fn append_forwarded(headers: &mut HeaderMap, inbound: &request::Parts, caller: CallerAddress) {

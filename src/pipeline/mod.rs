@@ -22,11 +22,11 @@ use self::send::CallBody;
 use self::walk::Walk;
 use crate::accept::{Accepted, Acceptor};
 use crate::body;
-use crate::body::{Budget, InboundBody, OutboundBody, WholeBody};
+use crate::body::{Budget, InboundBody, WholeBody};
 use crate::call::{CallPlan, Routes};
 use crate::clock::Clock;
 use crate::config::{GuardMode, OnIllegal};
-use crate::forward::Forwarder;
+use crate::forward::{AnswerBody, Forwarder};
 use crate::limit::Limiter;
 use crate::rejection::{Reason, Rejection};
 use crate::telemetry;
@@ -115,7 +115,7 @@ impl Pipeline {
         self.telemetry.unreadable(self.clock.now(), reason);
     }
 
-    async fn run(&self, walk: &mut Walk) -> Result<Response<OutboundBody>, Rejection> {
+    async fn run(&self, walk: &mut Walk) -> Result<Response<AnswerBody>, Rejection> {
         if let Some(fault) = walk.arrival.framing_fault {
             return Err(Rejection::Framing(fault));
         }

@@ -7,18 +7,19 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::walk::Held;
-use crate::body::{BodyError, OutboundBody};
+use crate::body::BodyError;
+use crate::forward::AnswerBody;
 use crate::telemetry::RecordedBody;
 
 /// Frees what the request held when the answer has gone out. The default is an empty body.
 #[derive(Debug, Default)]
 pub struct ResponseBody {
-    recorded: Option<RecordedBody<OutboundBody>>,
+    recorded: Option<RecordedBody<AnswerBody>>,
     _held: Held,
 }
 
 impl ResponseBody {
-    pub(super) fn new(recorded: RecordedBody<OutboundBody>, held: Held) -> Self {
+    pub(super) fn new(recorded: RecordedBody<AnswerBody>, held: Held) -> Self {
         Self { recorded: Some(recorded), _held: held }
     }
 }

@@ -11,7 +11,7 @@ use crate::accept::Accepted;
 use crate::body;
 use crate::body::{InboundBody, OutboundBody, WholeBody};
 use crate::call::{CallPlan, Route};
-use crate::forward::{Answer, CallerAddress, ForwardError, Judgement};
+use crate::forward::{Answer, AnswerBody, CallerAddress, ForwardError, TokenVerdict};
 use crate::rejection::Rejection;
 use crate::telemetry::{Attempt, Stage};
 use crate::token::{Credential, Issued, TokenError, TokenSource};
@@ -54,7 +54,7 @@ impl Pipeline {
         route: &Route,
         accepted: &Accepted,
         mut body: CallBody,
-    ) -> Result<Response<OutboundBody>, Rejection> {
+    ) -> Result<Response<AnswerBody>, Rejection> {
         let mut issued = self.issue(walk, accepted).await?;
         if let (Credential::Signature(_), CallBody::Stream(stream)) =
             (&issued.credential, &mut body)
@@ -96,7 +96,7 @@ impl Pipeline {
             match sent {
                 Err(error)
                     if !lost_before
-                        && error.is_lost()
+                        && error.closed_while_idle()
                         && is_harmless(&walk.parts.method)
                         && body.can_be_sent_again()
                         && self.forwarder.may_retry() =>
@@ -109,10 +109,10 @@ impl Pipeline {
                     let Credential::Token(token) = &issued.credential else {
                         return Ok(pass_on(answer));
                     };
-                    match answer.judgement {
-                        Judgement::Accepted => self.tokens.accepted(token, sent_at),
-                        Judgement::Other => {}
-                        Judgement::TokenRefused => {
+                    match answer.verdict {
+                        TokenVerdict::Accepted => self.tokens.accepted(token, sent_at),
+                        TokenVerdict::Other => {}
+                        TokenVerdict::TokenRefused => {
                             self.tokens.refused(token);
                             if !refused_before && body.can_be_sent_again() {
                                 refused_before = true;
@@ -154,7 +154,7 @@ impl Pipeline {
     }
 }
 
-fn pass_on(answer: Answer) -> Response<OutboundBody> {
+fn pass_on(answer: Answer) -> Response<AnswerBody> {
     Response::from_parts(answer.head, answer.body)
 }
 

@@ -6,7 +6,8 @@ use http::{Response, request};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Arrival, Pipeline, ResponseBody, language_of};
-use crate::body::{InboundBody, OutboundBody};
+use crate::body::InboundBody;
+use crate::forward::AnswerBody;
 use crate::limit::{Admission, CallerLimits, RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::rejection::Rejection;
 use crate::telemetry;
@@ -110,17 +111,17 @@ impl Walk {
     }
 
     /// Turns a rejection into the answer, and into facts.
-    pub(super) fn refuse(&mut self, rejection: &Rejection) -> Response<OutboundBody> {
+    pub(super) fn refuse(&mut self, rejection: &Rejection) -> Response<AnswerBody> {
         self.record.rejected(Refused {
             reason: rejection.reason(),
             detail: telemetry::chain(rejection),
             stage: stage_of(rejection),
         });
-        rejection.to_response(self.language, &self.x_trace_id)
+        rejection.to_response(self.language, &self.x_trace_id).map(AnswerBody::from)
     }
 
     /// Adds what every answer carries; the record and what is held go with the body.
-    pub(super) fn close(self, mut response: Response<OutboundBody>) -> Response<ResponseBody> {
+    pub(super) fn close(self, mut response: Response<AnswerBody>) -> Response<ResponseBody> {
         let headers = response.headers_mut();
         headers.insert(X_TRACEID, self.x_trace_id.as_header().clone());
         let standing = self.limits.as_ref().and_then(CallerLimits::standing);

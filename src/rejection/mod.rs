@@ -18,7 +18,7 @@ use serde::Serialize;
 pub use self::reason::{Origin, Reason};
 use self::text::Text;
 use crate::accept::{AcceptError, MalformedToken};
-use crate::body::{BodyError, OutboundBody};
+use crate::body::BodyError;
 use crate::call::CallRefused;
 use crate::forward::ForwardError;
 use crate::limit::{LimitExceeded, Policy};
@@ -109,7 +109,7 @@ impl Rejection {
     }
 
     /// The answer to the caller.
-    pub fn to_response(&self, language: Language, x_trace_id: &XTraceId) -> Response<OutboundBody> {
+    pub fn to_response(&self, language: Language, x_trace_id: &XTraceId) -> Response<Bytes> {
         let reason = self.reason();
         let retry_after = self.retry_after().map(whole_seconds);
         let problem = Problem {
@@ -125,7 +125,7 @@ impl Rejection {
             errors: self.findings(language),
         };
         let body = serde_json::to_vec(&problem).expect("strings and numbers serialize");
-        let mut response = Response::new(OutboundBody::from(Bytes::from(body)));
+        let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = reason.status();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);

@@ -80,7 +80,6 @@ fn client() -> Client {
         connections_max: 16,
         extra_roots: "",
         identity: None,
-        http2: false,
     })
     .expect("the defaults make a client")
 }

@@ -250,7 +250,6 @@ impl Exchange {
             ClientError::TooLarge(_) => TokenError::AnswerUnusable(Unusable::TooLarge),
             ClientError::Connect(_)
             | ClientError::Saturated
-            | ClientError::Forgotten
             | ClientError::Broken { .. }
             | ClientError::Body(_) => {
                 let cause = Outage::Unreachable(Arc::new(error));

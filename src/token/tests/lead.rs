@@ -32,7 +32,6 @@ async fn a_leader_finds_the_token_of_a_flight_that_ended_meanwhile() {
         connections_max: 1,
         extra_roots: "",
         identity: None,
-        http2: false,
     });
     let inner = Tokens::new(&config, &store, client.unwrap()).unwrap().inner;
     let Method::Network(exchange) = &inner.method else { panic!("a network method") };

@@ -202,7 +202,6 @@ pub(super) fn client() -> Client {
         connections_max: 16,
         extra_roots: "",
         identity: None,
-        http2: false,
     })
     .unwrap()
 }

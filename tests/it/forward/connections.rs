@@ -113,3 +113,38 @@ async fn an_answer_that_says_more_than_its_length_spoils_only_its_connection() {
     let (second, ()) = tokio::join!(calls, serving);
     assert_eq!(second.text(), "good");
 }
+
+#[tokio::test]
+async fn calls_one_after_another_take_the_connection_that_was_used_last() {
+    let world = World::start().await;
+    let alice = world.caller("alice");
+    world.koodrive.switch.gate.close();
+    let opening = async {
+        assert!(world.koodrive.switch.gate.wait_for(3, SOON).await);
+        world.koodrive.switch.gate.open();
+    };
+    tokio::join!(join_all((0..3).map(|_| alice.get(ECHO))), opening);
+    assert_eq!(world.koodrive.server.connections(), 3);
+    let mut used = Vec::new();
+    for _ in 0..5 {
+        used.push(alice.get(ECHO).await.json()["connection"].clone());
+    }
+    used.dedup();
+    assert_eq!(used.len(), 1, "{used:?}");
+    assert_eq!(world.koodrive.server.connections(), 3);
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_needs_is_closed() {
+    let upstream = Upstream::start().await;
+    let world = upstream.plan().config("[forward]\npool_idle_timeout = '100ms'").start().await;
+    let alice = world.caller("alice");
+    let serving = async {
+        let mut connection = upstream.accept().await;
+        connection.request().await.expect("the call");
+        connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+        assert!(connection.request().await.is_none(), "the gateway leaves");
+    };
+    let (reply, ()) = tokio::join!(alice.get(ECHO), serving);
+    assert_eq!(reply.status, 200);
+}

@@ -2,6 +2,7 @@
 
 mod answers;
 mod connections;
+mod isolation;
 mod lost;
 mod protocols;
 mod storm;

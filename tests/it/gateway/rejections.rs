@@ -348,7 +348,8 @@ async fn a_token_endpoint_that_says_no_or_nothing() {
             if told.is_some() {
                 assert_eq!(promised, Some(7), "the endpoint's own Retry-After");
             }
-            asked += 1;
+            // Lost on the connection that had served the others, it is asked on a fresh one too.
+            asked += if behaviour.close && language == "en-US" { 2 } else { 1 };
             assert_eq!(world.sso.token.calls(), asked, "{behaviour:?} is asked once");
         }
     }

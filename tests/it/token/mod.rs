@@ -101,7 +101,6 @@ fn client() -> Client {
         connections_max: 16,
         extra_roots: "",
         identity: None,
-        http2: false,
     })
     .unwrap()
 }

@@ -26,8 +26,15 @@ class Processes:
             process.terminate()
             process.wait()
 
-    def start(self, *command):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    def end(self, pid):
+        """This one now."""
+        [process] = [process for process in self.running if process.pid == pid]
+        self.running.remove(process)
+        process.terminate()
+        process.wait()
+
+    def start(self, *command, stdin=None, stdout=subprocess.DEVNULL, stderr=None):
+        process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr)
         self.running.append(process)
         return process
 
@@ -65,13 +72,31 @@ def ask(port, method, target, token=None, body=None, timeout=30):
 
 def wait_for(port, target):
     for _ in range(300):
-        try:
-            if ask(port, "GET", target)[0] == 200:
-                return
-        except OSError:
-            pass
+        if answers(port, target):
+            return
         time.sleep(0.1)
     sys.exit(f"nothing answers {target}")
+
+
+def answers(port, target):
+    try:
+        return ask(port, "GET", target)[0] == 200
+    except OSError:
+        return False
+
+
+def family(pid):
+    """The process and its descendants."""
+    found = [pid]
+    for one in found:
+        for children in Path(f"/proc/{one}/task").glob("*/children"):
+            found += [int(child) for child in children.read_text().split()]
+    return found
+
+
+def memory(pid):
+    """What the process has in RAM, in bytes."""
+    return status_line(pid, "VmRSS")
 
 
 def most_memory(pid):

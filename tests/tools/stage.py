@@ -21,11 +21,13 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
-from processes import MIB, ask, free_ports, program, status_line, wait_for  # noqa: E402
+from processes import MIB, ask, free_ports, processor_seconds, program, status_line, wait_for  # noqa: E402
 
 ECHO = "/koodrive/test/echo"
 PREVERIFY = "/koodrive/ose/v1/users/batchimport/preverify"
-GOOD_BATCH = b'{"curDeptId":1575416580416769793,"users":[{"personalCapacity":10,"isAllocateCapacity":true}]}'
+GOOD_BATCH = (
+    b'{"curDeptId":1575416580416769793,"users":[{"personalCapacity":10,"isAllocateCapacity":true}]}'
+)
 
 
 class Gateway:
@@ -50,11 +52,16 @@ class Gateway:
         found = re.findall(rf"^{name}(?:\{{[^}}]*\}})? ([0-9.e+]+)$", text, re.MULTILINE)
         return sum(float(value) for value in found)
 
+    def processor_seconds(self):
+        return processor_seconds(self.process.pid)
+
     def memory(self):
         """What the process and, where it has one, its control group use, for people."""
         told = f"RSS {self.resident() / MIB:.1f} MiB (peak {self.resident_peak() / MIB:.1f})"
         if self.group:
-            told += f", cgroup {self.group.usage() / MIB:.1f} MiB (peak {self.group.peak() / MIB:.1f}"
+            told += (
+                f", cgroup {self.group.usage() / MIB:.1f} MiB (peak {self.group.peak() / MIB:.1f}"
+            )
             told += f", limit {self.group.limit / MIB:.0f}, OOM kills {self.group.oom_kills()})"
         return told
 
@@ -115,7 +122,9 @@ def simulators():
     with tempfile.TemporaryDirectory() as directory:
         sso, koodrive, listen, admin = free_ports(4)
         config = write_config(Path(directory), sso, koodrive, listen, admin, "")
-        process = start(program("DEMO_BIN", "example", "demo"), "--only", "sso,koodrive", "--config", config)
+        process = start(
+            program("DEMO_BIN", "example", "demo"), "--only", "sso,koodrive", "--config", config
+        )
         try:
             wait_for(sso, "/realms/tools/jwks")
             yield sso, koodrive
@@ -124,15 +133,20 @@ def simulators():
 
 
 @contextlib.contextmanager
-def gateway(sso, koodrive, settings="", tls=False, memory_limit=None):
-    """The gateway between them, ready. `settings` is TOML by dotted keys, one a line."""
+def gateway(sso, koodrive, settings="", tls=False, memory_limit=None, keys=None, token=None):
+    """The gateway between them, ready. `settings` is TOML by dotted keys, one a line. `keys` and
+    `token` are the ports where it finds keys and token endpoint, if not the SSO's own."""
     with tempfile.TemporaryDirectory() as directory:
         directory = Path(directory)
         listen, admin = free_ports(2)
         if tls:
             certificate(directory)
-            settings += "\nlisten.tls_certificate_file = 'server.pem'\nlisten.tls_key_file = 'key.pem'"
-        config = write_config(directory, sso, koodrive, listen, admin, settings)
+            settings += (
+                "\nlisten.tls_certificate_file = 'server.pem'\nlisten.tls_key_file = 'key.pem'"
+            )
+        config = write_config(
+            directory, sso, koodrive, listen, admin, settings, keys or sso, token or sso
+        )
         group = MemoryGroup(memory_limit) if memory_limit else None
         log = directory / "log"
         process = keeper = None
@@ -158,7 +172,7 @@ def gateway(sso, koodrive, settings="", tls=False, memory_limit=None):
                 group.remove()
 
 
-def write_config(directory, sso, koodrive, listen, admin, settings):
+def write_config(directory, sso, koodrive, listen, admin, settings, keys=None, token=None):
     (directory / "client-secret").write_text("not a secret\n")
     path = directory / "gateway.toml"
     path.write_text(
@@ -166,9 +180,9 @@ def write_config(directory, sso, koodrive, listen, admin, settings):
 listen.address = "127.0.0.1:{listen}"
 admin.address = "127.0.0.1:{admin}"
 accept.issuers = [
-    {{ issuer = "http://127.0.0.1:{sso}/realms/tools", audiences = ["koodrive-gateway"] }},
+    {{ issuer = "http://127.0.0.1:{sso}/realms/tools", jwks_url = "http://127.0.0.1:{keys or sso}/realms/tools/jwks", audiences = ["koodrive-gateway"] }},
 ]
-token.endpoint = "http://127.0.0.1:{sso}/realms/tools/token"
+token.endpoint = "http://127.0.0.1:{token or sso}/realms/tools/token"
 token.client_id = "koodrive-gateway"
 token.client_secret_file = "client-secret"
 forward.upstream = "http://127.0.0.1:{koodrive}"
@@ -195,6 +209,16 @@ def timed(port, method, target, token, body=None, timeout=10):
     except (OSError, http.client.HTTPException) as error:
         status = type(error).__name__
     return status, time.monotonic() - begun
+
+
+def wait_until(fact, within=60):
+    """Whether it came to that in time."""
+    deadline = time.monotonic() + within
+    while not fact():
+        if deadline < time.monotonic():
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def many_files():

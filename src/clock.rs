@@ -3,6 +3,7 @@
 //! Only `app` and `pipeline` read it on behalf of the stages; stores that must know the time
 //! between requests (key sets, limiter, tokens) hold a clone.
 
+use std::ops::Add;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -31,6 +32,11 @@ impl Clock {
         self.started.elapsed() + self.offset()
     }
 
+    /// One moment on both clocks.
+    pub fn moment(&self) -> Moment {
+        Moment { wall: self.now(), monotonic: self.monotonic() }
+    }
+
     /// Moves time forward for this clock and all its clones.
     pub fn advance(&self, by: Duration) {
         let ms = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
@@ -39,6 +45,23 @@ impl Clock {
 
     fn offset(&self) -> Duration {
         Duration::from_millis(self.offset_ms.load(Ordering::Relaxed))
+    }
+}
+
+/// One moment on both clocks. What must not live longer than said ends when either says so: the
+/// wall clock may be set back, and the monotonic one stands still while the machine sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    pub wall: SystemTime,
+    /// Since the clock was made.
+    pub monotonic: Duration,
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, by: Duration) -> Self {
+        Self { wall: self.wall + by, monotonic: self.monotonic + by }
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::claims::{check_required, date, seconds, shown_audience};
 use super::error::{AcceptError, Shown};
-use super::identity::{Accepted, CallerId, Claims, Identity, SsoToken};
+use super::identity::{Accepted, SsoToken};
 use super::jwks::KeyFault;
 use super::keys::Pick;
 use super::token::Jws;
@@ -68,17 +68,11 @@ impl Acceptor {
     /// Whom a token claims to be about, if it could be accepted at all; its signature was NOT
     /// checked. For `explain` only: what later stages would do with such a caller.
     pub fn claimed(&self, token: &str, now: SystemTime) -> Option<Accepted> {
-        let claims = Jws::parse(token).ok()?.claims().ok()?;
+        let jws = Jws::parse(token).ok()?;
+        let claims = jws.claims().ok()?;
         let issuer = self.issuer_of(&claims).ok()?;
-        let checked = issuer.rules.check(&claims, now).ok()?;
+        let identity = issuer.identity(&jws, &issuer.rules.check(&claims, now).ok()?);
         let sso_token = Arc::new(SsoToken::new(token));
-        let identity = Identity {
-            issuer: Arc::clone(&issuer.name),
-            subject: checked.subject.into(),
-            claims: Claims::of(&sso_token),
-            expires_at: checked.expires_at,
-            caller: CallerId::of(&issuer.name, checked.subject),
-        };
         Some(Accepted { identity: Arc::new(identity), sso_token, cached: false })
     }
 }

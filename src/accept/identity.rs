@@ -1,15 +1,14 @@
 //! What `accept` proves: who calls, for how long.
 
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::json;
 use crate::digest;
 
 /// Who calls, for logs and limits: a digest of issuer and subject, 32 hex digits when shown.
@@ -45,7 +44,7 @@ pub struct Identity {
     pub issuer: Arc<str>,
     /// The issuer's `subject_claim`: not empty, no control characters, at most 512 bytes.
     pub subject: Arc<str>,
-    /// All claims of the verified token.
+    /// The claims that later stages read.
     pub claims: Claims,
     /// `exp`, without leeway.
     pub expires_at: SystemTime,
@@ -62,33 +61,70 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// The claims of a verified token, read again when somebody asks for one: few do, and a parsed
-/// claim set takes three times the memory of the token it came in.
+/// The claims that later stages read, out of all that a verified token makes. The rest is let go:
+/// tokens are kept by the ten thousand, and a parsed claim set takes several times the memory of
+/// the token it came in.
+#[derive(Clone, Default)]
+pub struct Claims(Box<[(Box<str>, Claim)]>);
+
+/// One claim, as its token writes it: a number beyond 64 bits keeps its digits.
 #[derive(Clone)]
-pub struct Claims {
-    token: Option<Arc<SsoToken>>,
-    read: OnceLock<Map<String, Value>>,
-}
+pub struct Claim(Box<RawValue>);
 
 impl Claims {
-    pub(super) fn of(token: &Arc<SsoToken>) -> Self {
-        Self { token: Some(Arc::clone(token)), read: OnceLock::new() }
+    /// Those of `names` that are members of `payload`, which was read strictly before.
+    pub(super) fn keep(payload: &[u8], names: &BTreeSet<String>) -> Self {
+        if names.is_empty() {
+            return Self::default();
+        }
+        let all: HashMap<String, &RawValue> = serde_json::from_slice(payload).unwrap_or_default();
+        let kept = names.iter().filter_map(|name| {
+            let claim = Claim((*all.get(name)?).to_owned());
+            Some((name.as_str().into(), claim))
+        });
+        Self(kept.collect())
     }
 
     /// One claim, by its exact name.
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        self.read.get_or_init(|| self.read_again().unwrap_or_default()).get(name)
+    pub fn get(&self, name: &str) -> Option<&Claim> {
+        self.0.iter().find(|(known, _)| **known == *name).map(|(_, claim)| claim)
     }
 
-    fn read_again(&self) -> Option<Map<String, Value>> {
-        let payload = self.token.as_ref()?.expose().split('.').nth(1)?;
-        json::object(&URL_SAFE_NO_PAD.decode(payload).ok()?)
+    /// Bytes held.
+    pub(super) fn weight(&self) -> usize {
+        let entry = size_of::<(Box<str>, Claim)>();
+        self.0.iter().map(|(name, claim)| entry + name.len() + claim.json().len()).sum()
+    }
+}
+
+impl Claim {
+    pub fn json(&self) -> &str {
+        self.0.get()
+    }
+
+    pub fn raw(&self) -> &RawValue {
+        &self.0
+    }
+
+    pub fn is_null(&self) -> bool {
+        self.json() == "null"
+    }
+
+    /// The value, but for digits that a 64-bit number has no room for.
+    pub fn value(&self) -> Value {
+        serde_json::from_str(self.json()).unwrap_or_default()
     }
 }
 
 impl From<Map<String, Value>> for Claims {
     fn from(claims: Map<String, Value>) -> Self {
-        Self { token: None, read: OnceLock::from(claims) }
+        let raw = |value: Value| RawValue::from_string(value.to_string()).ok().map(Claim);
+        Self(
+            claims
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.into(), raw(value)?)))
+                .collect(),
+        )
     }
 }
 
@@ -119,4 +155,23 @@ pub struct Accepted {
     pub sso_token: Arc<SsoToken>,
     /// Whether the verdict is an earlier one, kept for this very token.
     pub cached: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_keeps_its_digits_and_only_named_ones_are_kept() {
+        let names = ["tenant", "act", "absent"].map(str::to_owned).into();
+        let keep = |payload: &str| Claims::keep(payload.as_bytes(), &names);
+        let first = keep(r#"{"tenant":100000000000000000001,"act":{"sub":"x"},"sub":"alice"}"#);
+        let second = keep(r#"{"tenant":100000000000000000002}"#);
+        let json = |claims: &Claims, name| claims.get(name).map(|claim| claim.json().to_owned());
+        assert_eq!(json(&first, "tenant").as_deref(), Some("100000000000000000001"));
+        assert_eq!(json(&second, "tenant").as_deref(), Some("100000000000000000002"));
+        assert_eq!(json(&first, "act").as_deref(), Some(r#"{"sub":"x"}"#));
+        assert_eq!((json(&first, "sub"), json(&first, "absent")), (None, None));
+        assert!(first.weight() < 200, "{}", first.weight());
+    }
 }

@@ -25,6 +25,8 @@ mod stores;
 mod token;
 mod verified;
 
+use std::collections::BTreeSet;
+use std::iter;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -33,13 +35,13 @@ use serde_json::{Map, Value};
 
 pub use error::{AcceptError, ClaimFault, MalformedToken, Shown, SkewHint};
 pub use explain::{ExplainLine, Verdict};
-pub use identity::{Accepted, CallerId, Claims, Identity, SsoToken};
+pub use identity::{Accepted, CallerId, Claim, Claims, Identity, SsoToken};
 pub use keys::{SkipReason, Skipped};
 pub use stores::{KeyFetch, KeyFetchCause, KeyFetchOutcome, KeyStores};
 pub use verified::VerifiedTokens;
 
 use self::algorithms::Algorithms;
-use self::claims::ClaimRules;
+use self::claims::{Checked, ClaimRules};
 use self::jwks::{IssuerKeys, KeyFault, KeySettings};
 use self::keys::{Fingerprint, VerifyKey};
 use self::token::Jws;
@@ -61,15 +63,24 @@ struct Issuer {
     name: Arc<str>,
     algorithms: Algorithms,
     rules: ClaimRules,
-    /// Differs whenever the configuration of this issuer does.
+    /// The claims that later stages read.
+    kept_claims: Arc<BTreeSet<String>>,
+    /// Differs whenever the configuration of this issuer, or what is kept of its tokens, does.
     rules_digest: Fingerprint,
     keys: Arc<IssuerKeys>,
 }
 
 impl Acceptor {
     /// `keys` must follow `config` ([`KeyStores::apply`]); an issuer it lacks has no keys.
-    pub fn new(config: &AcceptConfig, keys: &KeyStores, verified: &VerifiedTokens) -> Self {
-        let issuers = config.issuers.iter().map(|issuer| Issuer::new(config, issuer, keys));
+    /// `kept_claims` are those that later stages read.
+    pub fn new(
+        config: &AcceptConfig,
+        keys: &KeyStores,
+        verified: &VerifiedTokens,
+        kept_claims: BTreeSet<String>,
+    ) -> Self {
+        let kept = Arc::new(kept_claims);
+        let issuers = config.issuers.iter().map(|issuer| Issuer::new(config, issuer, keys, &kept));
         Self {
             header: config.header.clone(),
             issuers: issuers.collect(),
@@ -122,15 +133,8 @@ impl Acceptor {
             Err(error) => return Err(error.with_skew(issuer.keys.book().skew)),
         };
         let sso_token = Arc::new(SsoToken::new(token));
-        let identity = Identity {
-            issuer: Arc::clone(&issuer.name),
-            subject: checked.subject.into(),
-            claims: Claims::of(&sso_token),
-            expires_at: checked.expires_at,
-            caller: CallerId::of(&issuer.name, checked.subject),
-        };
         Ok(Verified {
-            identity: Arc::new(identity),
+            identity: Arc::new(issuer.identity(&jws, &checked)),
             sso_token,
             key: key.fingerprint,
             rules: issuer.rules_digest,
@@ -154,19 +158,37 @@ impl Acceptor {
 }
 
 impl Issuer {
-    fn new(accept: &AcceptConfig, config: &IssuerConfig, keys: &KeyStores) -> Self {
+    fn new(
+        accept: &AcceptConfig,
+        config: &IssuerConfig,
+        keys: &KeyStores,
+        kept_claims: &Arc<BTreeSet<String>>,
+    ) -> Self {
         let keys = keys.of(&config.issuer).unwrap_or_else(|| {
             let settings = KeySettings::new(accept, config);
             Arc::new(IssuerKeys::new(config.issuer.as_str().into(), settings, Clock::system()))
         });
         let written =
             serde_json::to_vec(&config.to_table()).expect("the configuration can be written");
+        let kept = kept_claims.iter().map(String::as_bytes);
         Self {
             name: Arc::clone(&keys.issuer),
             algorithms: config.algorithms.iter().copied().collect(),
             rules: ClaimRules::new(Arc::clone(&keys.issuer), config),
-            rules_digest: digest::half_of([written.as_slice()]),
+            kept_claims: Arc::clone(kept_claims),
+            rules_digest: digest::half_of(iter::once(written.as_slice()).chain(kept)),
             keys,
+        }
+    }
+
+    /// Who calls, by a token whose claims keep the rules.
+    fn identity(&self, jws: &Jws<'_>, checked: &Checked<'_>) -> Identity {
+        Identity {
+            issuer: Arc::clone(&self.name),
+            subject: checked.subject.into(),
+            claims: Claims::keep(jws.payload(), &self.kept_claims),
+            expires_at: checked.expires_at,
+            caller: CallerId::of(&self.name, checked.subject),
         }
     }
 

@@ -48,6 +48,11 @@ impl<'a> Jws<'a> {
     pub(super) fn claims(&self) -> Result<Map<String, Value>, MalformedToken> {
         json::object(&self.payload).ok_or(MalformedToken::NotJson("payload"))
     }
+
+    /// The payload as JSON text; read it only after [`Jws::claims`] found it in order.
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.payload
+    }
 }
 
 /// The engine wants no padding and refuses bits that are not used.

@@ -95,5 +95,6 @@ impl Default for VerifiedTokens {
 }
 
 fn weight(verified: &Verified) -> u32 {
-    u32::try_from(ENTRY_BYTES + verified.sso_token.expose().len()).unwrap_or(u32::MAX)
+    let bytes = verified.sso_token.expose().len() + verified.identity.claims.weight();
+    u32::try_from(ENTRY_BYTES + bytes).unwrap_or(u32::MAX)
 }

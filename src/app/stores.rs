@@ -20,6 +20,7 @@ use crate::lifecycle::Tasks;
 use crate::limit::{LimitStores, Limiter, StoreFailed};
 use crate::pipeline::Pipeline;
 use crate::telemetry::{Peer, Telemetry};
+use crate::token;
 use crate::token::{ExchangeReport, TokenStore, Tokens};
 use crate::validate::BatchRules;
 
@@ -79,6 +80,7 @@ impl Stores {
     pub(super) fn pipeline(&self, config: &Config) -> Result<Pipeline, SetupError> {
         let pool = self.upstream_pool(&config.forward)?;
         let tokens = Tokens::new(&config.token, &self.tokens, self.token_client.clone())?;
+        let kept_claims = token::claims_read(&config.token).map_err(SetupError::Token)?;
         self.keep_upstream(&config.forward, &pool);
         self.telemetry.follow(&config.accept, &config.token);
         self.keys.apply(&config.accept);
@@ -91,7 +93,7 @@ impl Stores {
             telemetry: self.telemetry.clone(),
             on_illegal_trace_id: config.trace_id.on_illegal,
             routes: Routes::new(upstream.base_path(), &config.forward.prefix),
-            acceptor: Acceptor::new(&config.accept, &self.keys, &self.verified),
+            acceptor: Acceptor::new(&config.accept, &self.keys, &self.verified, kept_claims),
             limiter: Limiter::new(&config.limit, &self.limits),
             validate_mode: config.validate.mode,
             rules: BatchRules::new(&config.validate),

@@ -89,7 +89,8 @@ fn explain_accept(config: &Config, token: &str) -> Option<Accepted> {
     let clock = Clock::system();
     let keys = KeyStores::offline(clock.clone());
     keys.apply(&config.accept);
-    let acceptor = Acceptor::new(&config.accept, &keys, &VerifiedTokens::new());
+    let kept = token::claims_read(&config.token).unwrap_or_default();
+    let acceptor = Acceptor::new(&config.accept, &keys, &VerifiedTokens::new(), kept);
     let now = clock.now();
     let lines = acceptor.explain(token, now);
     for line in &lines {

@@ -14,7 +14,7 @@ use crate::call::{CallPlan, Route};
 use crate::forward::{Answer, AnswerBody, CallerAddress, ForwardError, TokenVerdict};
 use crate::rejection::Rejection;
 use crate::telemetry::{Attempt, Stage};
-use crate::token::{Credential, Issued, TokenError, TokenSource};
+use crate::token::{Credential, Issued, Refusal, TokenError, TokenSource};
 
 /// A request body on its way out.
 pub(super) enum CallBody {
@@ -78,15 +78,22 @@ impl Pipeline {
         loop {
             walk.record.begin(Stage::Forward);
             let span = walk.record.stage_span(Stage::Forward).child();
-            let sent_at = self.clock.now();
+            let sent_at = self.clock.moment();
             let replay = refused_before || lost_before;
             let sent = self
                 .forwarder
-                .attempt(&call, body.for_attempt(), &issued.credential, span, sent_at, lost_before)
+                .attempt(
+                    &call,
+                    body.for_attempt(),
+                    &issued.credential,
+                    span,
+                    sent_at.wall,
+                    lost_before,
+                )
                 .await;
             walk.record.attempt(Attempt {
                 span,
-                started: sent_at,
+                started: sent_at.wall,
                 ended: self.clock.now(),
                 status: sent.as_ref().ok().map(|answer| answer.head.status.as_u16()),
                 error: sent.as_ref().err().map(error_word),
@@ -105,16 +112,19 @@ impl Pipeline {
                 }
                 Err(error) => return Err(error.into()),
                 Ok(answer) => {
-                    self.note_date(&answer, sent_at);
+                    self.note_date(&answer, sent_at.wall);
                     let Credential::Token(token) = &issued.credential else {
                         return Ok(pass_on(answer));
                     };
                     match answer.verdict {
-                        TokenVerdict::Accepted => self.tokens.accepted(token, sent_at),
+                        TokenVerdict::Accepted => self.tokens.accepted(token, accepted, sent_at),
                         TokenVerdict::Other => {}
                         TokenVerdict::TokenRefused => {
-                            self.tokens.refused(token);
-                            if !refused_before && body.can_be_sent_again() {
+                            let refusal = self.tokens.refused(token, accepted);
+                            if refusal == Refusal::Renew
+                                && !refused_before
+                                && body.can_be_sent_again()
+                            {
                                 refused_before = true;
                                 walk.record.end(Stage::Forward);
                                 issued = self.issue(walk, accepted).await?;
@@ -131,7 +141,7 @@ impl Pipeline {
     async fn issue(&self, walk: &mut Walk, accepted: &Accepted) -> Result<Issued, Rejection> {
         walk.record.begin(Stage::Token);
         let span = walk.record.stage_span(Stage::Token);
-        let issued = self.tokens.token_for(accepted, self.clock.now(), &span).await;
+        let issued = self.tokens.token_for(accepted, &span).await;
         match issued {
             Ok(issued) => {
                 walk.record.token(issued.source, issued.exchange);

@@ -98,8 +98,8 @@ impl SigningApp {
     }
 
     fn claimed(&self, caller: &Identity) -> Option<HeaderValue> {
-        match caller.claims.get(&self.user_claim)? {
-            serde_json::Value::String(user_id) => user_id_header(user_id),
+        match caller.claims.get(&self.user_claim)?.value() {
+            serde_json::Value::String(user_id) => user_id_header(&user_id),
             // Ids of 19 digits are exact in a JSON number read as u64.
             serde_json::Value::Number(number) if number.is_u64() => {
                 user_id_header(&number.to_string())

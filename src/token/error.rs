@@ -1,5 +1,6 @@
 //! Why there is no credential for a call: one variant per row of the contract's table.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +15,9 @@ pub enum TokenError {
     /// The token endpoint does not take the gateway for a client, or answered nothing we can use.
     #[error("the token endpoint's answer is unusable: {0}")]
     AnswerUnusable(Unusable),
-    /// Too many exchanges: the token endpoint said so, or our own queue is too long.
-    #[error("too many token exchanges at once")]
-    Busy { retry_after: Duration },
+    /// Too many exchanges.
+    #[error("too many token exchanges at once: {who} has no place for another")]
+    Busy { retry_after: Duration, who: Crowded },
     /// The token endpoint is down or out of reach.
     #[error("the token endpoint is unavailable")]
     Unavailable {
@@ -29,13 +30,48 @@ pub enum TokenError {
     TimedOut { after: Duration, retry_after: Duration },
 }
 
+/// Where there are too many exchanges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crowded {
+    /// The endpoint asks to be left alone.
+    Endpoint,
+    /// Our own queue is too long. That says nothing about the endpoint.
+    Gateway,
+}
+
+impl fmt::Display for Crowded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Endpoint => "the token endpoint",
+            Self::Gateway => "the gateway",
+        })
+    }
+}
+
+/// What an answer without a token says: its status and, if known, its OAuth `error`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Said {
+    pub status: u16,
+    /// A word of the table in `exchange/answer.rs`; never the endpoint's own text.
+    pub error: Option<&'static str>,
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.status)?;
+        self.error.map_or(Ok(()), |error| write!(f, " {error}"))
+    }
+}
+
 /// Who denied the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denial {
-    #[error("the token endpoint answered {status}")]
-    Endpoint { status: u16 },
+    #[error("the token endpoint answered {0}")]
+    Endpoint(Said),
     #[error("the SSO token has no claim the configuration asks for")]
     ClaimMissing,
+    #[error("the SSO token makes the login longer than an address may be")]
+    ClaimTooLong,
     #[error("no KooDrive user id is known for the subject")]
     UserUnknown,
 }
@@ -43,8 +79,10 @@ pub enum Denial {
 /// What is wrong with the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
-    #[error("status {status} refuses the gateway's own credentials or request")]
-    Refused { status: u16 },
+    #[error(
+        "the token endpoint answered {0}, which refuses the gateway's own credentials or request"
+    )]
+    Refused(Said),
     #[error("the body is no JSON object")]
     NotJson,
     #[error("the body is too large")]
@@ -61,6 +99,10 @@ pub enum Unusable {
     TokenIllegal,
     #[error("the token is over 64 KiB")]
     TokenTooLong,
+    #[error("the token is of a type that is not sent as a bearer")]
+    NotBearer,
+    #[error("the token is a refresh or id token, not an access token")]
+    NoAccessToken,
     #[error("the token has expired on arrival")]
     Expired,
 }
@@ -69,7 +111,7 @@ pub enum Unusable {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Outage {
     #[error("the token endpoint answered {0}")]
-    Status(u16),
+    Status(Said),
     #[error("the token endpoint could not be reached")]
     Unreachable(#[source] Arc<ClientError>),
     /// The task that ran it was stopped.
@@ -86,7 +128,7 @@ impl TokenError {
     pub(super) fn after_waiting(&self, left: Duration) -> Self {
         let mut error = self.clone();
         match &mut error {
-            Self::Busy { retry_after }
+            Self::Busy { retry_after, .. }
             | Self::Unavailable { retry_after, .. }
             | Self::TimedOut { retry_after, .. } => *retry_after = left.max(RETRY_AFTER_MIN),
             Self::Denied(_) | Self::AnswerUnusable(_) => {}
@@ -97,7 +139,7 @@ impl TokenError {
     /// When trying again may help, if time can help at all.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Busy { retry_after }
+            Self::Busy { retry_after, .. }
             | Self::Unavailable { retry_after, .. }
             | Self::TimedOut { retry_after, .. } => Some(*retry_after),
             Self::Denied(_) | Self::AnswerUnusable(_) => None,

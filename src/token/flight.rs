@@ -3,7 +3,8 @@
 //! Whoever asks first leads a flight and waits like everyone else; the exchange itself runs
 //! detached, so that a hang-up costs nobody anything. All who wait get the same outcome, failures
 //! too, and a failure is remembered for a moment, so that a thousand callers do not try one after
-//! the other. Knows nothing of what is exchanged.
+//! the other. A denial speaks of the SSO token that was shown: it is remembered for that one, and
+//! whoever waited with another is not told it. Knows nothing of what is exchanged.
 //!
 //! ```text
 //!             join_or_lead                      leader ends it
@@ -22,7 +23,8 @@ use tokio::sync::watch;
 
 use super::cache::CachedToken;
 use super::error::TokenError;
-use super::key::CacheKey;
+use super::key::{CacheKey, SsoDigest};
+use crate::accept::CallerId;
 use crate::trace_context::SpanContext;
 
 /// How a flight ended.
@@ -52,14 +54,32 @@ pub(super) struct Flights {
 
 #[derive(Debug, Default)]
 struct State {
-    under_way: HashMap<CacheKey, Waiter>,
-    failures: HashMap<CacheKey, Failure>,
+    under_way: HashMap<CacheKey, UnderWay>,
+    failures: HashMap<FailureKey, Failure>,
 }
+
+#[derive(Debug)]
+struct UnderWay {
+    waiter: Waiter,
+    caller: CallerId,
+}
+
+/// A denial is that of one SSO token, any other failure that of the key.
+type FailureKey = (CacheKey, Option<SsoDigest>);
 
 #[derive(Debug)]
 struct Failure {
     until: Duration,
     error: TokenError,
+    caller: CallerId,
+}
+
+/// Who wants the token of a key, and what is shown for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claimant {
+    pub(super) key: CacheKey,
+    pub(super) caller: CallerId,
+    pub(super) sso: SsoDigest,
 }
 
 /// What a caller without a fresh token finds.
@@ -78,6 +98,8 @@ pub(super) enum Flight {
 pub(super) struct Waiter {
     /// The exchange waited for.
     pub(super) span: SpanContext,
+    /// The SSO token it shows.
+    pub(super) sso: SsoDigest,
     outcome: watch::Receiver<Option<Outcome>>,
 }
 
@@ -85,36 +107,50 @@ pub(super) struct Waiter {
 #[derive(Debug)]
 pub(super) struct Leader {
     flights: Flights,
-    pub(super) key: CacheKey,
+    pub(super) claimant: Claimant,
     pub(super) span: SpanContext,
     outcome: watch::Sender<Option<Outcome>>,
 }
 
 impl Flights {
-    /// Joins the flight of `key`, or starts one whose exchange is `span()`.
+    /// Joins the flight of the claimant's key, or starts one whose exchange is `span()`.
     /// `now` is monotonic time.
     pub(super) fn join_or_lead(
         &self,
-        key: CacheKey,
+        claimant: Claimant,
         now: Duration,
         span: impl FnOnce() -> SpanContext,
     ) -> Flight {
+        let Claimant { key, caller, sso } = claimant;
         let mut state = self.lock();
-        if let Some(waiter) = state.under_way.get(&key) {
-            return Flight::Joined(waiter.clone());
-        }
-        if let Some(failure) = state.failures.get(&key) {
-            if now < failure.until {
-                let left = failure.until.saturating_sub(now);
-                return Flight::Failed(failure.error.after_waiting(left));
+        for remembered in [(key, Some(sso)), (key, None)] {
+            match state.failures.get(&remembered) {
+                Some(failure) if now < failure.until => {
+                    let left = failure.until.saturating_sub(now);
+                    return Flight::Failed(failure.error.after_waiting(left));
+                }
+                Some(_) => drop(state.failures.remove(&remembered)),
+                None => {}
             }
-            state.failures.remove(&key);
+        }
+        if let Some(flight) = state.under_way.get(&key) {
+            return Flight::Joined(flight.waiter.clone());
         }
         let span = span();
         let (sender, outcome) = watch::channel(None);
-        let waiter = Waiter { span, outcome };
-        state.under_way.insert(key, waiter.clone());
-        Flight::Led(waiter, Leader { flights: self.clone(), key, span, outcome: sender })
+        let waiter = Waiter { span, sso, outcome };
+        state.under_way.insert(key, UnderWay { waiter: waiter.clone(), caller });
+        Flight::Led(waiter, Leader { flights: self.clone(), claimant, span, outcome: sender })
+    }
+
+    /// Forgets the failures of the callers that `who` names, and how many; flights of theirs that
+    /// are under way end unseen by newcomers, and leave no token.
+    pub(super) fn forget(&self, who: impl Fn(&CallerId) -> bool) -> usize {
+        let mut state = self.lock();
+        let before = state.failures.len();
+        state.failures.retain(|_, failure| !who(&failure.caller));
+        state.under_way.retain(|_, flight| !who(&flight.caller));
+        before - state.failures.len()
     }
 
     /// Flights under way.
@@ -148,29 +184,51 @@ impl Leader {
     pub(super) fn end(self, outcome: Outcome, remember_until: Option<Duration>, now: Duration) {
         {
             let mut state = self.flights.lock();
-            state.under_way.remove(&self.key);
+            let seen = self.take_off(&mut state);
             match (&outcome.result, remember_until) {
-                (Err(error), Some(until)) if now < until => {
-                    state.remember(self.key, Failure { until, error: error.clone() }, now);
+                (Err(error), Some(until)) if seen && now < until => {
+                    let Claimant { key, caller, sso } = self.claimant;
+                    let of_token = matches!(error, TokenError::Denied(_)).then_some(sso);
+                    let failure = Failure { until, error: error.clone(), caller };
+                    state.remember((key, of_token), failure, now);
                 }
                 _ => {}
             }
         }
         self.outcome.send_replace(Some(outcome));
     }
+
+    /// Whether newcomers join it: its caller was not forgotten meanwhile.
+    pub(super) fn is_seen(&self) -> bool {
+        self.is_listed(&self.flights.lock())
+    }
+
+    fn is_listed(&self, state: &State) -> bool {
+        let listed = state.under_way.get(&self.claimant.key);
+        listed.is_some_and(|flight| flight.waiter.span.span_id == self.span.span_id)
+    }
+
+    /// Whether it was still listed.
+    fn take_off(&self, state: &mut State) -> bool {
+        let listed = self.is_listed(state);
+        if listed {
+            state.under_way.remove(&self.claimant.key);
+        }
+        listed
+    }
 }
 
 impl Drop for Leader {
     fn drop(&mut self) {
         if self.outcome.borrow().is_none() {
-            self.flights.lock().under_way.remove(&self.key);
+            self.take_off(&mut self.flights.lock());
             self.outcome.send_replace(Some(Outcome::lost()));
         }
     }
 }
 
 impl State {
-    fn remember(&mut self, key: CacheKey, failure: Failure, now: Duration) {
+    fn remember(&mut self, key: FailureKey, failure: Failure, now: Duration) {
         if FAILURES_MAX <= self.failures.len() {
             self.failures.retain(|_, failure| now < failure.until);
         }

@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::error::{RETRY_AFTER_MIN, TokenError};
+use super::error::{Crowded, RETRY_AFTER_MIN, TokenError};
 use crate::clock::Clock;
 
 /// The gate's numbers. A gate whose numbers did not change survives a reload.
@@ -139,8 +139,8 @@ impl Gate {
 
     fn busy(&self, ahead: usize) -> TokenError {
         let seconds = ahead.div_ceil(self.numbers.max_per_second.get() as usize) as u64;
-        let retry_after = Duration::from_secs(seconds).clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX);
-        TokenError::Busy { retry_after }
+        let retry_after = Duration::from_secs(seconds).clamp(RETRY_AFTER_MIN, QUEUE_MAX);
+        TokenError::Busy { retry_after, who: Crowded::Gateway }
     }
 
     fn check(&self) -> Result<(), TokenError> {
@@ -189,7 +189,6 @@ impl Pass {
 
     /// The endpoint is down or wants to be left alone for `pause`.
     pub(super) fn down(self, error: &TokenError, pause: Duration) {
-        let pause = pause.min(RETRY_AFTER_MAX);
         *self.gate.breaker() = if pause.is_zero() {
             Breaker::Closed
         } else {
@@ -231,8 +230,8 @@ impl Drop for Waiting<'_> {
 }
 
 const SECOND: Duration = Duration::from_secs(1);
-/// Longest pause one answer of the token endpoint can impose, and longest we tell callers.
-const RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
+/// Longest wait for our own queue that callers are told; nobody waits so long in it.
+const QUEUE_MAX: Duration = Duration::from_mins(1);
 /// Renewals ahead of need get this part of the places.
 const BACKGROUND_SHARE: usize = 4;
 

@@ -1,35 +1,91 @@
 //! Whose token it is: the key of the cache, made of everything that decides it.
 
-use crate::accept::Identity;
+use std::collections::BTreeSet;
+
+use super::exchange::Grant;
+use crate::accept::{CallerId, Claim, Identity, SsoToken};
 use crate::config::TokenConfig;
 use crate::digest;
 use crate::digest::Fields;
 
 /// Whose token it is, obtained how: a digest, so that neither a secret nor a subject is a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct CacheKey([u8; 32]);
+pub(super) struct CacheKey(pub(super) [u8; 32]);
 
-impl CacheKey {
-    /// The key of one caller. `claims` are the names that make callers distinct; an absent claim
-    /// differs from every present one.
-    pub(super) fn of_caller(setup: &SetupDigest, identity: &Identity, claims: &[String]) -> Self {
-        let mut fields = Fields::new();
-        fields.add(&setup.0);
-        fields.add(identity.issuer.as_bytes());
-        fields.add(identity.subject.as_bytes());
-        for name in claims {
-            fields.add(name.as_bytes());
-            match identity.claims.get(name) {
-                Some(value) => fields.add(value.to_string().as_bytes()),
-                None => fields.add(&[]),
-            }
-        }
-        Self(fields.finish())
+/// Which SSO token was shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct SsoDigest(pub(super) [u8; 32]);
+
+impl SsoDigest {
+    pub(super) fn of(token: &SsoToken) -> Self {
+        Self(digest::of([token.expose().as_bytes()]))
+    }
+}
+
+/// Who shares a token with whom, under one configuration.
+#[derive(Debug)]
+pub(super) struct Sharing {
+    setup: SetupDigest,
+    /// The claims that, besides issuer and subject, make two calls two callers: those that the
+    /// configuration names and those that the grant shows to the token endpoint. `None`: the
+    /// token is the whole process's.
+    claims: Option<BTreeSet<String>>,
+}
+
+impl Sharing {
+    pub(super) fn new(config: &TokenConfig, grant: &Grant) -> Self {
+        let claims = (!grant.is_per_process()).then(|| {
+            let shown = grant.claims().into_iter().map(str::to_owned);
+            config.cache_claims.iter().cloned().chain(shown).collect()
+        });
+        Self { setup: SetupDigest::of(config), claims }
     }
 
-    /// The one key of methods whose token belongs to the process.
-    pub(super) fn of_process(setup: &SetupDigest) -> Self {
-        Self(digest::of([setup.0.as_slice()]))
+    /// The claims that make two calls two callers; `None` when the token is the whole process's.
+    pub(super) fn claims(&self) -> Option<&BTreeSet<String>> {
+        self.claims.as_ref()
+    }
+
+    /// The key of a caller's token: everything that decides whose it is.
+    ///
+    /// - how it is obtained ([`SetupDigest`]);
+    /// - issuer and subject: a subject is unique within its issuer only;
+    /// - each of the claims, by its name and as its token writes it, so that no two numbers are
+    ///   taken for one; an absent claim differs from every present one.
+    pub(super) fn key(&self, identity: &Identity) -> CacheKey {
+        let mut fields = Fields::new();
+        fields.add(&self.setup.0);
+        if let Some(claims) = &self.claims {
+            fields.add(identity.issuer.as_bytes());
+            fields.add(identity.subject.as_bytes());
+            for name in claims {
+                fields.add(name.as_bytes());
+                fields.add(identity.claims.get(name).map_or("", Claim::json).as_bytes());
+            }
+        }
+        CacheKey(fields.finish())
+    }
+
+    /// Whose the token is: of nobody when it is the whole process's.
+    pub(super) fn owner(&self, identity: &Identity) -> Option<CallerId> {
+        self.claims.as_ref().map(|_| identity.caller)
+    }
+
+    /// [`Sharing::key`] for people: the names of what makes it up for this caller.
+    pub(super) fn describe(&self, identity: &Identity) -> String {
+        let Some(claims) = &self.claims else {
+            return "one token for the whole process, whoever calls".to_owned();
+        };
+        let (present, absent): (Vec<&str>, Vec<&str>) =
+            claims.iter().map(String::as_str).partition(|name| identity.claims.get(name).is_some());
+        let mut text = "one token for this caller, by issuer, subject".to_owned();
+        for name in present {
+            text.extend([", ", name]);
+        }
+        if !absent.is_empty() {
+            text.extend([" (this token has no ", &absent.join(", "), ")"]);
+        }
+        text
     }
 }
 
@@ -57,9 +113,6 @@ impl SetupDigest {
             &custom,
         ] {
             fields.add(field);
-        }
-        for claim in &config.cache_claims {
-            fields.add(claim.as_bytes());
         }
         Self(fields.finish())
     }

@@ -2,21 +2,22 @@
 //! due for renewal.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
-use super::cache::CachedToken;
-use super::error::{RETRY_AFTER_MIN, TokenError, Unusable};
+use super::cache::{CachedToken, Issue, NewToken};
+use super::error::{Crowded, RETRY_AFTER_MIN, TokenError, Unusable};
 use super::exchange::{Exchange, ExchangeRequest, ExchangeResult};
-use super::flight::{Flight, Leader, Outcome, Work};
+use super::flight::{Claimant, Flight, Leader, Outcome, Work};
 use super::gate::Pass;
-use super::key::CacheKey;
+use super::key::{CacheKey, SsoDigest};
 use super::report::{ExchangeOutcome, ExchangeReport};
-use super::{Inner, Issued, Method, TokenSource};
+use super::{Inner, Issued, Method, TokenSource, damping};
 use crate::accept::Accepted;
 use crate::client;
-use crate::clock::chance;
+use crate::clock::{Moment, chance};
 use crate::trace_context::SpanContext;
 
 /// Why a leader flies.
@@ -30,7 +31,10 @@ pub(super) enum Errand {
 }
 
 impl Inner {
-    /// No fresh token: joins or leads the flight of `key`.
+    /// No fresh token: joins or leads the flight of the caller's key.
+    ///
+    /// A flight that was denied spoke of its leader's SSO token. Who waited with another one goes
+    /// round again, and leads in the end, if nobody else does so with success.
     pub(super) async fn obtain(
         self: &Arc<Self>,
         key: CacheKey,
@@ -38,33 +42,38 @@ impl Inner {
         caller: &Accepted,
         span: &SpanContext,
     ) -> Result<Issued, TokenError> {
-        let monotonic = self.shared.clock.monotonic();
-        let flight = self.shared.flights.join_or_lead(key, monotonic, || span.child());
-        let (waiter, leads) = match flight {
-            Flight::Failed(error) => return self.serve_stale(stale, error),
-            Flight::Joined(waiter) => (waiter, false),
-            Flight::Led(waiter, leader) => {
-                self.fly(leader, caller.clone(), *span, Errand::Needed);
-                (waiter, true)
+        let claimant = Claimant::new(key, caller);
+        let deadline = Instant::now() + self.flight_timeout();
+        loop {
+            let monotonic = self.shared.clock.monotonic();
+            let flight = self.shared.flights.join_or_lead(claimant, monotonic, || span.child());
+            let (waiter, leads) = match flight {
+                Flight::Failed(error) => return self.serve_stale(stale, error),
+                Flight::Joined(waiter) => (waiter, false),
+                Flight::Led(waiter, leader) => {
+                    self.fly(leader, caller.clone(), *span, Errand::Needed);
+                    (waiter, true)
+                }
+            };
+            let (exchange, shown) = (waiter.span, waiter.sso);
+            let outcome = match tokio::time::timeout_at(deadline, waiter.outcome()).await {
+                Ok(outcome) => outcome,
+                Err(_) => Outcome { result: Err(self.too_slow()), work: Work::Found },
+            };
+            match outcome.result {
+                Ok(token) => {
+                    let source = match outcome.work {
+                        Work::Found => TokenSource::Cached,
+                        _ if !leads => TokenSource::Joined,
+                        Work::First => TokenSource::Exchanged,
+                        Work::Renewal => TokenSource::Refreshed,
+                    };
+                    let exchange = (outcome.work != Work::Found).then_some(exchange);
+                    return Ok(Issued::of(token, source, exchange));
+                }
+                Err(TokenError::Denied(_)) if shown != claimant.sso => {}
+                Err(error) => return self.serve_stale(stale, error),
             }
-        };
-        let exchange = waiter.span;
-        let outcome = match tokio::time::timeout(self.flight_timeout(), waiter.outcome()).await {
-            Ok(outcome) => outcome,
-            Err(_) => Outcome { result: Err(self.too_slow()), work: Work::Found },
-        };
-        match outcome.result {
-            Ok(token) => {
-                let source = match outcome.work {
-                    Work::Found => TokenSource::Cached,
-                    _ if !leads => TokenSource::Joined,
-                    Work::First => TokenSource::Exchanged,
-                    Work::Renewal => TokenSource::Refreshed,
-                };
-                let exchange = (outcome.work != Work::Found).then_some(exchange);
-                Ok(Issued::of(token, source, exchange))
-            }
-            Err(error) => self.serve_stale(stale, error),
         }
     }
 
@@ -74,7 +83,7 @@ impl Inner {
         stale: Option<Arc<CachedToken>>,
         error: TokenError,
     ) -> Result<Issued, TokenError> {
-        let now = self.shared.clock.now();
+        let now = self.shared.clock.moment();
         match (stale, &error) {
             (_, TokenError::Denied(_) | TokenError::AnswerUnusable(_)) => Err(error),
             (Some(token), _) if token.is_alive(now) => {
@@ -93,21 +102,22 @@ impl Inner {
         exchange: &Exchange,
         (key, token): (CacheKey, &CachedToken),
         caller: &Accepted,
-        now: SystemTime,
+        now: Moment,
         span: &SpanContext,
     ) {
         if !token.is_due(now) {
             return;
         }
-        if !exchange.is_per_process() && caller.identity.expires_at <= now + self.timeout {
-            return; // the SSO token will have expired by then; the next call may bring another
+        let shows_sso_token = !exchange.grant().is_per_process();
+        if shows_sso_token && caller.identity.expires_at <= now.wall + self.timeout {
+            return; // it will have expired by then; the next call may bring another
         }
         let Some(place) = self.gate.background() else { return };
         if !token.claim_renewal(now) {
             return;
         }
-        let monotonic = self.shared.clock.monotonic();
-        let flight = self.shared.flights.join_or_lead(key, monotonic, || span.child());
+        let claimant = Claimant::new(key, caller);
+        let flight = self.shared.flights.join_or_lead(claimant, now.monotonic, || span.child());
         if let Flight::Led(_, leader) = flight {
             let errand = Errand::Ahead { generation: token.generation, _place: place };
             self.fly(leader, caller.clone(), *span, errand);
@@ -153,10 +163,10 @@ impl Inner {
         parent: SpanContext,
         errand: &Errand,
     ) -> Outcome {
-        let previous = self.cache.get(&leader.key).await;
+        let previous = self.cache.get(&leader.claimant.key).await;
         // A flight that ended between the look into the cache and this one left its token.
         if let Some(token) = &previous
-            && token.is_fresh(self.shared.clock.now())
+            && token.is_fresh(self.shared.clock.moment())
             && !errand.is_to_replace(token)
         {
             return Outcome { result: Ok(Arc::clone(token)), work: Work::Found };
@@ -178,44 +188,83 @@ impl Inner {
         previous: Option<Arc<CachedToken>>,
         errand: &Errand,
     ) -> Result<Arc<CachedToken>, TokenError> {
-        let Method::Network(exchange) = &self.method else { return Err(TokenError::lost()) };
-        let sent_at = self.shared.clock.now();
+        let Method::Network { exchange, sharing } = &self.method else {
+            return Err(TokenError::lost());
+        };
+        let sent_at = self.shared.clock.moment();
         let alive = previous.as_ref().filter(|token| token.is_alive(sent_at));
         let session = alive.and_then(|token| Some((token.session.as_ref()?, &token.header)));
-        let request = ExchangeRequest { caller, session, now: sent_at, span: leader.span };
-        let ExchangeResult { mut result, status, date } = exchange.run(&request).await;
-        let ended = self.shared.clock.now();
+        let request = ExchangeRequest { caller, session, now: sent_at.wall, span: leader.span };
+        let ExchangeResult { mut result, status, pause, date } = exchange.run(&request).await;
+        let ended = self.shared.clock.moment();
         if let Ok(token) = &result
-            && token.expires_in.is_some_and(|life| sent_at + life <= ended)
+            && token.expires_in.is_some_and(|life| sent_at.monotonic + life <= ended.monotonic)
         {
             result = Err(TokenError::AnswerUnusable(Unusable::Expired));
         }
-        self.tell_gate(pass, result.as_ref().err());
+        let result = self.tell_gate(pass, result, pause);
         (self.shared.report)(ExchangeReport {
             span: leader.span,
             parent,
-            started: sent_at,
-            ended,
+            started: sent_at.wall,
+            ended: ended.wall,
             outcome: ExchangeOutcome::of(result.as_ref().err()),
             status,
-            skew_seconds: date.map(|date| client::clock_skew(date, sent_at, ended)),
+            skew_seconds: date.map(|date| client::clock_skew(date, sent_at.wall, ended.wall)),
             background: matches!(errand, Errand::Ahead { .. }),
         });
-        let generation = self.shared.next_generation();
-        let token = CachedToken::issue(generation, result?, &self.lifetimes, sent_at, chance());
-        let token = Arc::new(token);
-        self.cache.insert(leader.key, Arc::clone(&token)).await;
+        let follows_a_refusal = previous.is_some_and(|token| token.is_refused());
+        let issue = Issue {
+            generation: self.shared.next_generation(),
+            caller: sharing.owner(&caller.identity),
+            sent_at,
+            proof: if follows_a_refusal { damping::PROOF } else { Duration::ZERO },
+            lifetimes: &self.lifetimes,
+            chance: chance(),
+        };
+        let token = Arc::new(CachedToken::issue(result?, &issue));
+        self.keep(leader, &token).await;
         Ok(token)
     }
 
-    fn tell_gate(&self, pass: Pass, error: Option<&TokenError>) {
-        match error {
-            None | Some(TokenError::Denied(_) | TokenError::AnswerUnusable(_)) => pass.up(),
-            Some(error @ TokenError::Busy { retry_after }) => pass.down(error, *retry_after),
-            Some(error @ (TokenError::Unavailable { .. } | TokenError::TimedOut { .. })) => {
-                pass.down(error, self.unavailable_for);
-            }
+    /// Unless the caller was forgotten meanwhile: then the token serves those who waited for it,
+    /// and whoever comes later starts anew.
+    async fn keep(&self, leader: &Leader, token: &Arc<CachedToken>) {
+        let key = leader.claimant.key;
+        self.cache.insert(key, Arc::clone(token)).await;
+        if !leader.is_seen()
+            && self.cache.get(&key).await.is_some_and(|kept| Arc::ptr_eq(&kept, token))
+        {
+            self.cache.invalidate(&key).await;
         }
+    }
+
+    /// Tells the gate what the exchange says of the endpoint, and everybody who waited how long
+    /// it is to be left alone: `pause`, if it said so.
+    fn tell_gate(
+        &self,
+        pass: Pass,
+        result: Result<NewToken, TokenError>,
+        pause: Option<Duration>,
+    ) -> Result<NewToken, TokenError> {
+        let pause = pause.map(|pause| pause.clamp(RETRY_AFTER_MIN, PAUSE_MAX));
+        let (error, pause) = match &result {
+            Ok(_) | Err(TokenError::Denied(_) | TokenError::AnswerUnusable(_)) => {
+                pass.up();
+                return result;
+            }
+            // Our own bound says nothing about the endpoint.
+            Err(TokenError::Busy { who: Crowded::Gateway, .. }) => return result,
+            Err(error @ TokenError::Busy { who: Crowded::Endpoint, .. }) => {
+                (error, pause.unwrap_or(RETRY_AFTER_MIN))
+            }
+            Err(error @ (TokenError::Unavailable { .. } | TokenError::TimedOut { .. })) => {
+                (error, pause.unwrap_or(self.unavailable_for))
+            }
+        };
+        let error = error.after_waiting(pause);
+        pass.down(&error, pause);
+        Err(error)
     }
 
     /// Longer than any flight takes: queue, and up to two requests.
@@ -234,3 +283,12 @@ impl Errand {
         matches!(self, Self::Ahead { generation, .. } if *generation == token.generation)
     }
 }
+
+impl Claimant {
+    pub(super) fn new(key: CacheKey, caller: &Accepted) -> Self {
+        Self { key, caller: caller.identity.caller, sso: SsoDigest::of(&caller.sso_token) }
+    }
+}
+
+/// Longest pause one answer of the token endpoint can impose.
+const PAUSE_MAX: Duration = Duration::from_hours(1);

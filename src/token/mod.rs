@@ -15,6 +15,7 @@
 
 mod app_signature;
 mod cache;
+mod damping;
 mod error;
 mod exchange;
 mod explain;
@@ -25,15 +26,16 @@ mod lead;
 mod report;
 mod store;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::HeaderValue;
 use moka::future::Cache;
 
 pub use self::app_signature::{AppIdentity, AppSetupError};
-pub use self::error::{Denial, Outage, TokenError, Unusable};
+pub use self::error::{Crowded, Denial, Outage, Said, TokenError, Unusable};
 pub use self::exchange::{ExchangeSetupError, KeyError, TemplateError};
 pub use self::explain::{Explanation, explain};
 pub use self::report::{ExchangeOutcome, ExchangeReport};
@@ -41,12 +43,13 @@ pub use self::store::TokenStore;
 
 use self::app_signature::SigningApp;
 use self::cache::{CachedToken, Lifetimes};
-use self::exchange::Exchange;
+use self::exchange::{Exchange, Grant};
 use self::gate::{Gate, GateNumbers};
-use self::key::{CacheKey, SetupDigest};
+use self::key::Sharing;
 use self::store::Shared;
-use crate::accept::Accepted;
+use crate::accept::{Accepted, CallerId};
 use crate::client::Client;
+use crate::clock::Moment;
 use crate::config::TokenConfig;
 use crate::trace_context::SpanContext;
 use crate::words::words;
@@ -65,6 +68,14 @@ pub struct Issued {
     pub source: TokenSource,
     /// The exchange this call led or joined.
     pub exchange: Option<SpanContext>,
+}
+
+/// The claims of an SSO token that `config` has this room read.
+pub fn claims_read(config: &TokenConfig) -> Result<BTreeSet<String>, TokenSetupError> {
+    Ok(match Grant::new(config)? {
+        Some(grant) => Sharing::new(config, &grant).claims().cloned().unwrap_or_default(),
+        None => BTreeSet::from([config.app.user_claim.clone()]),
+    })
 }
 
 /// What proves the caller to KooDrive.
@@ -110,6 +121,15 @@ words! {
     }
 }
 
+/// What a refusal by KooDrive asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Another token, and the call once more with it, if its body allows.
+    Renew,
+    /// Nothing: it says more about the call than about the token.
+    Damped,
+}
+
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenSetupError {
@@ -123,19 +143,17 @@ pub enum TokenSetupError {
 struct Inner {
     shared: Arc<Shared>,
     method: Method,
-    setup: SetupDigest,
     lifetimes: Lifetimes,
-    cache_claims: Vec<String>,
     timeout: Duration,
     denied_for: Duration,
     unavailable_for: Duration,
-    cache: Cache<CacheKey, Arc<CachedToken>>,
+    cache: Cache<key::CacheKey, Arc<CachedToken>>,
     gate: Arc<Gate>,
 }
 
 #[derive(Debug)]
 enum Method {
-    Network(Box<Exchange>),
+    Network { exchange: Box<Exchange>, sharing: Sharing },
     Signature(SigningApp),
 }
 
@@ -147,7 +165,10 @@ impl Tokens {
         client: Client,
     ) -> Result<Self, TokenSetupError> {
         let method = match Exchange::new(config, client)? {
-            Some(exchange) => Method::Network(Box::new(exchange)),
+            Some(exchange) => {
+                let sharing = Sharing::new(config, exchange.grant());
+                Method::Network { exchange: Box::new(exchange), sharing }
+            }
             None => Method::Signature(SigningApp::new(&config.app)?),
         };
         let shared = Arc::clone(store.shared());
@@ -158,14 +179,13 @@ impl Tokens {
         };
         let inner = Inner {
             method,
-            setup: SetupDigest::of(config),
             lifetimes: Lifetimes {
                 idle: config.idle_lifetime,
                 absolute: config.absolute_lifetime,
                 margin: config.freshness_margin,
                 refresh_ahead: config.refresh_ahead,
+                expires_in: config.expires_in,
             },
-            cache_claims: config.cache_claims.clone(),
             timeout: config.timeout,
             denied_for: config.denied_for,
             unavailable_for: config.unavailable_for,
@@ -182,19 +202,19 @@ impl Tokens {
     pub async fn token_for(
         &self,
         caller: &Accepted,
-        now: SystemTime,
         span: &SpanContext,
     ) -> Result<Issued, TokenError> {
-        let exchange = match &self.inner.method {
-            Method::Network(exchange) => exchange,
+        let (exchange, sharing) = match &self.inner.method {
+            Method::Network { exchange, sharing } => (exchange, sharing),
             Method::Signature(app) => {
                 let identity = app.identity_of(&caller.identity).map_err(TokenError::Denied)?;
                 let credential = Credential::Signature(identity);
                 return Ok(Issued { credential, source: TokenSource::Cached, exchange: None });
             }
         };
-        let key = self.inner.key_of(exchange, caller);
+        let key = sharing.key(&caller.identity);
         let cached = self.inner.cache.get(&key).await;
+        let now = self.inner.shared.clock.moment();
         if let Some(token) = &cached
             && token.is_fresh(now)
         {
@@ -205,16 +225,51 @@ impl Tokens {
         Box::pin(self.inner.obtain(key, cached, caller, span)).await
     }
 
-    /// KooDrive accepted a call that carried `token` and was sent at `sent_at`.
-    pub fn accepted(&self, token: &AccessToken, sent_at: SystemTime) {
+    /// KooDrive accepted a call of `caller` that carried `token` and was sent at `sent_at`.
+    pub fn accepted(&self, token: &AccessToken, caller: &Accepted, sent_at: Moment) {
         token.0.slide(sent_at);
+        self.inner.shared.damping.accepted(caller.identity.caller);
     }
 
-    /// KooDrive refused `token`. It is never sent again; its successors are not touched.
-    pub fn refused(&self, token: &AccessToken) {
-        if token.0.refuse() {
-            tracing::debug!(generation = token.0.generation, "access token refused");
+    /// KooDrive refused a call of `caller` that carried `token`. Where that says something about
+    /// the token, it is never sent again; its successors are not touched.
+    pub fn refused(&self, token: &AccessToken, caller: &Accepted) -> Refusal {
+        let (token, caller) = (&token.0, caller.identity.caller);
+        let now = self.inner.shared.clock.moment();
+        if token.is_refused() {
+            return Refusal::Renew; // as others were told before
         }
+        let damping = &self.inner.shared.damping;
+        if damping.holds(caller, now.monotonic) {
+            return Refusal::Damped;
+        }
+        if token.is_unproved(now) {
+            damping.refused_again(caller, now.monotonic);
+            tracing::debug!(generation = token.generation, "access token refused again, kept");
+            return Refusal::Damped;
+        }
+        if token.refuse() {
+            tracing::debug!(generation = token.generation, "access token refused");
+        }
+        Refusal::Renew
+    }
+
+    /// Forgets tokens, failures and damping of one caller, or of all; how many tokens and
+    /// failures. A call under way keeps what it has.
+    pub async fn forget(&self, caller: Option<CallerId>) -> usize {
+        let named = |known: &CallerId| caller.is_none_or(|caller| caller == *known);
+        let shared = &self.inner.shared;
+        shared.damping.forget(named);
+        let mut forgotten = shared.flights.forget(named);
+        let keys = self.inner.cache.iter().filter(|(_, token)| match &token.caller {
+            Some(known) => named(known),
+            None => caller.is_none(), // the whole process's
+        });
+        for key in keys.map(|(key, _)| *key).collect::<Vec<_>>() {
+            self.inner.cache.invalidate(&key).await;
+            forgotten += 1;
+        }
+        forgotten
     }
 
     /// Tokens in the cache, as of the last housekeeping.
@@ -231,16 +286,6 @@ impl Tokens {
 impl Issued {
     fn of(token: Arc<CachedToken>, source: TokenSource, exchange: Option<SpanContext>) -> Self {
         Self { credential: Credential::Token(AccessToken(token)), source, exchange }
-    }
-}
-
-impl Inner {
-    fn key_of(&self, exchange: &Exchange, caller: &Accepted) -> CacheKey {
-        if exchange.is_per_process() {
-            CacheKey::of_process(&self.setup)
-        } else {
-            CacheKey::of_caller(&self.setup, &caller.identity, &self.cache_claims)
-        }
     }
 }
 

@@ -9,6 +9,7 @@ use moka::future::Cache;
 
 use super::cache;
 use super::cache::CachedToken;
+use super::damping::Damping;
 use super::flight::Flights;
 use super::gate::{Gate, GateNumbers};
 use super::key::CacheKey;
@@ -30,6 +31,7 @@ pub(super) struct Shared {
     pub(super) tasks: Tasks,
     pub(super) report: Report,
     pub(super) flights: Flights,
+    pub(super) damping: Damping,
     generations: AtomicU64,
     cache: Mutex<Option<BoundedCache>>,
     gate: Mutex<Option<Arc<Gate>>>,
@@ -53,6 +55,7 @@ impl TokenStore {
             tasks,
             report,
             flights: Flights::default(),
+            damping: Damping::default(),
             generations: AtomicU64::new(0),
             cache: Mutex::default(),
             gate: Mutex::default(),

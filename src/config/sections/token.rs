@@ -43,6 +43,16 @@ choice! {
     }
 }
 
+choice! {
+    /// What the `expires_in` of the token endpoint's answer means.
+    pub enum ExpiresIn {
+        /// A fixed end that no call moves.
+        Ends = "ends",
+        /// It takes the place of `idle_lifetime`, as KooDrive's own sessions do.
+        Slides = "slides",
+    }
+}
+
 section! {
     /// Access tokens: how they are had and how long they live.
     pub struct TokenConfig {
@@ -62,10 +72,12 @@ section! {
         scope: String = String::new(),
         /// What KooDrive sees before the token.
         scheme: String as Scheme = "Bearer".to_owned(),
-        /// Further claims that make callers distinct.
-        cache_claims: Vec<String> as List<String> = Vec::new(),
+        /// Claims that, besides issuer and subject, decide whose token it is.
+        cache_claims: Vec<String> as List<String> =
+            ["azp", "client_id", "scope", "scp", "acr", "act"].map(str::to_owned).into(),
         /// Slides on each accepted call.
         idle_lifetime: Duration as Period = Duration::from_mins(20),
+        expires_in: ExpiresIn = ExpiresIn::Ends,
         absolute_lifetime: Duration as Period = Duration::from_hours(12),
         /// How long before expiry a token is no longer used.
         freshness_margin: Duration as PeriodOrZero = Duration::from_mins(1),
@@ -75,7 +87,7 @@ section! {
         max_concurrent: usize as Count = 32,
         max_per_second: NonZeroU32 = NonZeroU32::new(50).expect("50 is not zero"),
         max_entries: usize as Count = 100_000,
-        /// Per caller, after "denied".
+        /// Per SSO token, after "denied".
         denied_for: Duration as PeriodOrZero = Duration::from_secs(5),
         /// Per endpoint, after "unavailable".
         unavailable_for: Duration as PeriodOrZero = Duration::from_secs(1),

@@ -6,13 +6,12 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
 use secrecy::SecretString;
 use serde_json::Value;
 
 use super::TokenResponse;
-use crate::client::{SmallAnswer, retry_after};
-use crate::token::error::{Denial, Outage, RETRY_AFTER_MIN, TokenError, Unusable};
+use crate::client::SmallAnswer;
+use crate::token::error::{Crowded, Denial, Outage, RETRY_AFTER_MIN, Said, TokenError, Unusable};
 
 /// The token in a standard answer.
 pub(super) fn read(answer: &SmallAnswer) -> Result<TokenResponse, TokenError> {
@@ -28,6 +27,7 @@ pub(super) fn read(answer: &SmallAnswer) -> Result<TokenResponse, TokenError> {
         .filter_map(|holder| body.pointer(holder))
         .find_map(|holder| Some((holder, member(holder, ["access_token", "accessToken"])?)))
         .ok_or(absent)?;
+    check_types(holder)?;
     let session = member(holder, ["refresh_token", "refreshToken"])
         .and_then(Value::as_str)
         .filter(|session| !session.is_empty())
@@ -36,17 +36,20 @@ pub(super) fn read(answer: &SmallAnswer) -> Result<TokenResponse, TokenError> {
     Ok(TokenResponse { token: usable(token)?, expires_in, session })
 }
 
-/// The token in the answer to a token exchange.
-///
-/// RFC 8693 section 2.2.2: a subject token that is "invalid for any reason" is answered with
-/// `invalid_request`. So Keycloak says of a user who has signed out; it says nothing of us.
-pub(super) fn read_exchange(answer: &SmallAnswer) -> Result<TokenResponse, TokenError> {
-    let status = answer.status;
-    if status == StatusCode::BAD_REQUEST && error(json(answer).as_ref()) == Some("invalid_request")
-    {
-        return Err(TokenError::Denied(Denial::Endpoint { status: status.as_u16() }));
+/// RFC 6749 section 7.1 and RFC 8693 section 2.2.1: what the token is must be something that can be
+/// sent as a bearer.
+fn check_types(holder: &Value) -> Result<(), TokenError> {
+    let text = |names| member(holder, names).map(|value| value.as_str().unwrap_or_default());
+    let of_bearer =
+        |name: &str| ["bearer", "n_a"].iter().any(|ours| ours.eq_ignore_ascii_case(name));
+    if text(["token_type", "tokenType"]).is_some_and(|name| !of_bearer(name)) {
+        return Err(TokenError::AnswerUnusable(Unusable::NotBearer));
     }
-    read(answer)
+    let issued = text(["issued_token_type", "issuedTokenType"]).unwrap_or_default();
+    if NO_ACCESS_TOKENS.contains(&issued) {
+        return Err(TokenError::AnswerUnusable(Unusable::NoAccessToken));
+    }
+    Ok(())
 }
 
 /// The body as JSON, if it is.
@@ -56,27 +59,71 @@ pub(super) fn json(answer: &SmallAnswer) -> Option<Value> {
 
 /// What any status but success means.
 pub(super) fn refusal(answer: &SmallAnswer, body: Option<&Value>) -> Result<(), TokenError> {
-    let status = answer.status;
-    let code = status.as_u16();
-    if status.is_success() {
+    if answer.status.is_success() {
         return Ok(());
     }
-    if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
-        let retry_after = wait_asked_for(answer);
-        return Err(TokenError::Unavailable { retry_after, cause: Outage::Status(code) });
-    }
-    Err(match (status, error(body)) {
-        (StatusCode::TOO_MANY_REQUESTS, _) => {
-            let retry_after = wait_asked_for(answer);
-            TokenError::Busy { retry_after }
+    let status = answer.status.as_u16();
+    let (error, meaning) = meaning_of(status, error(body));
+    let said = Said { status, error };
+    Err(match meaning {
+        Meaning::Denied => TokenError::Denied(Denial::Endpoint(said)),
+        Meaning::Refused => TokenError::AnswerUnusable(Unusable::Refused(said)),
+        Meaning::Busy => TokenError::Busy { retry_after: RETRY_AFTER_MIN, who: Crowded::Endpoint },
+        Meaning::Down => {
+            TokenError::Unavailable { retry_after: RETRY_AFTER_MIN, cause: Outage::Status(said) }
         }
-        (StatusCode::FORBIDDEN, _)
-        | (StatusCode::BAD_REQUEST, Some("invalid_grant" | "access_denied")) => {
-            TokenError::Denied(Denial::Endpoint { status: code })
-        }
-        _ => TokenError::AnswerUnusable(Unusable::Refused { status: code }),
     })
 }
+
+/// What an answer without a token says of whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meaning {
+    /// Of the caller: must sign in anew, consent, prove a second factor, or may not.
+    Denied,
+    /// Of the gateway: its credentials, its rights, what it asks for.
+    Refused,
+    /// Of the endpoint: it has enough for now.
+    Busy,
+    /// Of the endpoint: it does not work.
+    Down,
+}
+
+/// The table of the token endpoint's refusals, by status and OAuth `error`; a known error is named.
+fn meaning_of(status: u16, error: Option<&str>) -> (Option<&'static str>, Meaning) {
+    let known = ERRORS.iter().find(|(name, _)| Some(*name) == error);
+    let meaning = match (status, known) {
+        (500.. | 408, _) => Meaning::Down,
+        (429, _) => Meaning::Busy,
+        (403, _) => Meaning::Denied,
+        (400, Some((_, meaning))) => *meaning,
+        _ => Meaning::Refused,
+    };
+    (known.map(|(name, _)| *name), meaning)
+}
+
+/// What `error` means beside status 400: RFC 6749 sections 4.1.2.1 and 5.2, RFC 8628 section 3.5,
+/// RFC 8693 section 2.2.2, RFC 6750 section 3.1, OpenID Connect Core section 3.1.2.6.
+///
+/// `invalid_request` is the caller's: so RFC 8693 answers a subject token that is "invalid for any
+/// reason", such as that of a user who has signed out. Our own request is the same each time.
+const ERRORS: [(&str, Meaning); 16] = [
+    ("invalid_grant", Meaning::Denied),
+    ("invalid_request", Meaning::Denied),
+    ("invalid_token", Meaning::Denied),
+    ("access_denied", Meaning::Denied),
+    ("interaction_required", Meaning::Denied),
+    ("login_required", Meaning::Denied),
+    ("consent_required", Meaning::Denied),
+    ("account_selection_required", Meaning::Denied),
+    ("invalid_client", Meaning::Refused),
+    ("unauthorized_client", Meaning::Refused),
+    ("unsupported_grant_type", Meaning::Refused),
+    ("invalid_scope", Meaning::Refused),
+    ("invalid_target", Meaning::Refused),
+    ("slow_down", Meaning::Busy),
+    ("temporarily_unavailable", Meaning::Down),
+    ("server_error", Meaning::Down),
+];
 
 /// The `error` of RFC 6749 section 5.2.
 fn error(body: Option<&Value>) -> Option<&str> {
@@ -145,11 +192,9 @@ fn member<'a, const N: usize>(holder: &'a Value, names: [&str; N]) -> Option<&'a
     names.into_iter().find_map(present)
 }
 
-/// At least a second, so that a caller who obeys does not come back at once.
-fn wait_asked_for(answer: &SmallAnswer) -> Duration {
-    retry_after(&answer.headers).unwrap_or(RETRY_AFTER_MIN).max(RETRY_AFTER_MIN)
-}
-
+/// Types of tokens that prove nothing to a resource server (RFC 8693 section 3).
+const NO_ACCESS_TOKENS: [&str; 2] =
+    ["urn:ietf:params:oauth:token-type:refresh_token", "urn:ietf:params:oauth:token-type:id_token"];
 /// Objects that may hold the token, as JSON Pointers.
 const HOLDERS: [&str; 3] = ["", "/data", "/data/sessionInfo"];
 const TOKEN_BYTES_MAX: usize = 64 * 1024;
@@ -158,36 +203,75 @@ const SECONDS_MAX: f64 = 3.2e9;
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
+
     use super::*;
 
+    fn answer(status: u16, body: &str) -> SmallAnswer {
+        let status = StatusCode::from_u16(status).unwrap();
+        SmallAnswer { status, headers: http::HeaderMap::new(), body: body.to_owned().into() }
+    }
+
     #[test]
-    fn a_subject_token_that_the_sso_refuses_is_the_callers_only_in_an_exchange() {
-        let refused = Err("refused");
-        let denied = Err("denied");
-        for (status, error, exchange, other) in [
-            (400, "invalid_request", denied, refused),
-            (400, "invalid_grant", denied, denied),
-            (400, "invalid_client", refused, refused),
-            (400, "invalid_target", refused, refused),
-            (401, "invalid_request", refused, refused),
-            (403, "access_denied", denied, denied),
-        ] {
-            let answer = SmallAnswer {
-                status: StatusCode::from_u16(status).unwrap(),
-                headers: http::HeaderMap::new(),
-                body: serde_json::json!({ "error": error }).to_string().into(),
-            };
-            assert_eq!(verdict(&read_exchange(&answer)), exchange, "exchange: {status} {error}");
-            assert_eq!(verdict(&read(&answer)), other, "other methods: {status} {error}");
+    fn each_status_and_error_means_what_the_table_of_the_token_endpoint_says() {
+        use Meaning::{Busy, Denied, Down, Refused};
+        let rows: [(u16, &[&str], Meaning); 9] = [
+            (
+                400,
+                &[
+                    "invalid_grant",
+                    "invalid_request",
+                    "invalid_token",
+                    "access_denied",
+                    "interaction_required",
+                    "login_required",
+                    "consent_required",
+                    "account_selection_required",
+                ],
+                Denied,
+            ),
+            (403, &["", "access_denied", "invalid_client", "something_else"], Denied),
+            (401, &["", "invalid_client", "invalid_token", "invalid_request"], Refused),
+            (
+                400,
+                &[
+                    "invalid_client",
+                    "unauthorized_client",
+                    "unsupported_grant_type",
+                    "invalid_scope",
+                    "invalid_target",
+                    "",
+                    "something_else",
+                    "Invalid_Grant",
+                ],
+                Refused,
+            ),
+            (404, &["", "invalid_grant"], Refused),
+            (429, &["", "invalid_client"], Busy),
+            (400, &["slow_down"], Busy),
+            (503, &["", "invalid_grant", "slow_down"], Down),
+            (400, &["temporarily_unavailable", "server_error"], Down),
+        ];
+        for (status, errors, expected) in rows {
+            for error in errors {
+                let body = serde_json::json!({ "error": error }).to_string();
+                let found = match read(&answer(status, &body)) {
+                    Err(TokenError::Denied(Denial::Endpoint(_))) => Denied,
+                    Err(TokenError::AnswerUnusable(Unusable::Refused(_))) => Refused,
+                    Err(TokenError::Busy { who: Crowded::Endpoint, .. }) => Busy,
+                    Err(TokenError::Unavailable { cause: Outage::Status(_), .. }) => Down,
+                    other => panic!("{status} {error}: {other:?}"),
+                };
+                assert_eq!(found, expected, "{status} {error}");
+            }
         }
     }
 
-    fn verdict(given: &Result<TokenResponse, TokenError>) -> Result<(), &'static str> {
-        match given {
-            Ok(_) => Ok(()),
-            Err(TokenError::Denied(_)) => Err("denied"),
-            Err(TokenError::AnswerUnusable(Unusable::Refused { .. })) => Err("refused"),
-            Err(_) => Err("something else"),
-        }
+    #[test]
+    fn an_error_shows_a_known_code_and_nothing_of_the_endpoints_own_text() {
+        let said = |body| read(&answer(400, body)).unwrap_err().to_string();
+        assert!(said(r#"{"error":"consent_required"}"#).ends_with("answered 400 consent_required"));
+        let strange = said(r#"{"error":"s3cr3t","error_description":"s3cr3t"}"#);
+        assert!(!strange.contains("s3cr3t"), "{strange}");
     }
 }

@@ -3,8 +3,6 @@
 //! Pages `Login.html` and `RefreshToken.html` of api-koodrive-carrier. The endpoint is the address
 //! of `…/auth/login`; renewal goes to `refreshToken` beside it.
 
-use std::collections::BTreeSet;
-
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -45,7 +43,6 @@ impl CarrierLogin {
         Description {
             how: format!("carrier login at {}", self.login),
             sends: "the configured account, nothing of the caller".to_owned(),
-            claims: BTreeSet::new(),
         }
     }
 

@@ -1,6 +1,5 @@
 //! How the gateway proves itself to an OAuth token endpoint, and the form it posts.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -121,7 +120,6 @@ impl OAuthClient {
         Description {
             how: format!("{what} at {}{client}", self.endpoint),
             sends: sends.to_owned() + &wishes.collect::<String>(),
-            claims: BTreeSet::new(),
         }
     }
 }

@@ -21,11 +21,11 @@ pub use self::client_auth::KeyError;
 use self::custom::Custom;
 pub use self::custom::TemplateError;
 use super::cache::NewToken;
-use super::error::{Denial, Outage, RETRY_AFTER_MIN, TokenError, Unusable};
+use super::error::{Crowded, Denial, Outage, RETRY_AFTER_MIN, TokenError, Unusable};
 use crate::accept::Accepted;
 use crate::body::{BodyError, OutboundBody};
 use crate::client;
-use crate::client::{Client, ClientError};
+use crate::client::{Client, ClientError, retry_after};
 use crate::config::{TokenConfig, TokenMethod};
 use crate::trace_context::{SpanContext, TRACEPARENT};
 
@@ -55,8 +55,6 @@ pub(super) struct Description {
     pub(super) how: String,
     /// What of the caller and of the gateway's wishes is sent; no value of a claim, no secret.
     pub(super) sends: String,
-    /// Claims it reads: a caller without one is denied.
-    pub(super) claims: BTreeSet<String>,
 }
 
 /// One exchange to run.
@@ -74,6 +72,8 @@ pub(super) struct ExchangeRequest<'a> {
 pub(super) struct ExchangeResult {
     pub(super) result: Result<NewToken, TokenError>,
     pub(super) status: Option<u16>,
+    /// How long the endpoint asks to be left alone, by the `Retry-After` of a refusal.
+    pub(super) pause: Option<Duration>,
     /// By the answer's `Date`.
     pub(super) date: Option<SystemTime>,
 }
@@ -81,7 +81,7 @@ pub(super) struct ExchangeResult {
 impl ExchangeResult {
     /// Without an answer.
     fn unsent(error: TokenError) -> Self {
-        Self { result: Err(error), status: None, date: None }
+        Self { result: Err(error), status: None, pause: None, date: None }
     }
 }
 
@@ -137,6 +137,17 @@ impl Grant {
         matches!(self, Self::ClientCredentials(_) | Self::CarrierLogin(_))
     }
 
+    /// The claims it reads: a caller without one is denied.
+    pub(super) fn claims(&self) -> BTreeSet<&str> {
+        match self {
+            Self::Custom(grant) => grant.claims(),
+            Self::TokenExchange(_)
+            | Self::JwtBearer(_)
+            | Self::ClientCredentials(_)
+            | Self::CarrierLogin(_) => BTreeSet::new(),
+        }
+    }
+
     pub(super) fn describe(&self) -> Description {
         match self {
             Self::TokenExchange(grant) => grant.describe(),
@@ -164,9 +175,8 @@ impl Exchange {
         Ok(Some(Self { grant, client, scheme, timeout: config.timeout }))
     }
 
-    /// Whether all callers share one token; see [`Grant::is_per_process`].
-    pub(super) fn is_per_process(&self) -> bool {
-        self.grant.is_per_process()
+    pub(super) fn grant(&self) -> &Grant {
+        &self.grant
     }
 
     /// Asks the token endpoint once. A session that can be renewed is renewed; only when the
@@ -206,14 +216,14 @@ impl Exchange {
         };
         let response = match &self.grant {
             Grant::Custom(grant) => grant.read(&answer),
-            Grant::TokenExchange(_) => answer::read_exchange(&answer),
             _ => answer::read(&answer),
         };
         let result = response
             .and_then(|response| self.with_scheme(response))
             .map_err(|error| self.attribute(error));
-        let date = client::answer_date(&answer.headers);
-        ExchangeResult { result, status: Some(answer.status.as_u16()), date }
+        let pause = if answer.status.is_success() { None } else { retry_after(&answer.headers) };
+        let (status, date) = (Some(answer.status.as_u16()), client::answer_date(&answer.headers));
+        ExchangeResult { result, status, pause, date }
     }
 
     /// Puts the scheme in front.
@@ -235,8 +245,8 @@ impl Exchange {
     /// Where the gateway itself logs in, a refusal is no fault of the caller.
     fn attribute(&self, error: TokenError) -> TokenError {
         match error {
-            TokenError::Denied(Denial::Endpoint { status }) if self.is_per_process() => {
-                TokenError::AnswerUnusable(Unusable::Refused { status })
+            TokenError::Denied(Denial::Endpoint(said)) if self.grant.is_per_process() => {
+                TokenError::AnswerUnusable(Unusable::Refused(said))
             }
             other => other,
         }
@@ -247,11 +257,12 @@ impl Exchange {
             ClientError::TimedOut(_) | ClientError::Body(BodyError::Idle(_)) => {
                 TokenError::TimedOut { after: self.timeout, retry_after: RETRY_AFTER_MIN }
             }
+            // Our own bound: the endpoint was not even asked.
+            ClientError::Saturated => {
+                TokenError::Busy { retry_after: RETRY_AFTER_MIN, who: Crowded::Gateway }
+            }
             ClientError::TooLarge(_) => TokenError::AnswerUnusable(Unusable::TooLarge),
-            ClientError::Connect(_)
-            | ClientError::Saturated
-            | ClientError::Broken { .. }
-            | ClientError::Body(_) => {
+            ClientError::Connect(_) | ClientError::Broken { .. } | ClientError::Body(_) => {
                 let cause = Outage::Unreachable(Arc::new(error));
                 TokenError::Unavailable { retry_after: RETRY_AFTER_MIN, cause }
             }

@@ -10,8 +10,8 @@ use crate::client::{Client, ClientOptions};
 use crate::clock::Clock;
 use crate::config::TokenConfig;
 use crate::lifecycle::Tasks;
-use crate::token::cache::{CachedToken, NewToken};
-use crate::token::flight::{Flight, Work};
+use crate::token::cache::{CachedToken, Issue, NewToken};
+use crate::token::flight::{Claimant, Flight, Work};
 use crate::token::lead::Errand;
 use crate::token::{Method, TokenStore, Tokens};
 use crate::trace_context::SpanContext;
@@ -34,17 +34,26 @@ async fn a_leader_finds_the_token_of_a_flight_that_ended_meanwhile() {
         identity: None,
     });
     let inner = Tokens::new(&config, &store, client.unwrap()).unwrap().inner;
-    let Method::Network(exchange) = &inner.method else { panic!("a network method") };
+    let Method::Network { sharing, .. } = &inner.method else { panic!("a network method") };
     let alice = caller(Duration::from_hours(1));
-    let key = inner.key_of(exchange, &alice);
+    let key = sharing.key(&alice.identity);
+    let claimant = Claimant::new(key, &alice);
     let flights = &inner.shared.flights;
     let span = SpanContext::root(true);
-    let Flight::Led(_, leader) = flights.join_or_lead(key, clock.monotonic(), || span) else {
+    let Flight::Led(_, leader) = flights.join_or_lead(claimant, clock.monotonic(), || span) else {
         panic!("nobody leads yet");
     };
     let header = HeaderValue::from_static("Bearer t");
     let token = NewToken { header, expires_in: None, session: None };
-    let found = CachedToken::issue(7, token, &inner.lifetimes, clock.now(), 0.5);
+    let issue = Issue {
+        generation: 7,
+        caller: None,
+        sent_at: clock.moment(),
+        proof: Duration::ZERO,
+        lifetimes: &inner.lifetimes,
+        chance: 0.5,
+    };
+    let found = CachedToken::issue(token, &issue);
     inner.cache.insert(key, Arc::new(found)).await;
 
     let outcome = inner.lead(&leader, &alice, span, &Errand::Needed).await;

@@ -3,6 +3,7 @@
 
 #![no_main]
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -26,7 +27,7 @@ static ACCEPTOR: LazyLock<Acceptor> = LazyLock::new(|| {
     let keys = KeyStores::offline(Clock::system());
     keys.apply(&config);
     assert!(keys.missing().is_empty());
-    Acceptor::new(&config, &keys, &VerifiedTokens::new())
+    Acceptor::new(&config, &keys, &VerifiedTokens::new(), BTreeSet::new())
 });
 
 fuzz_target!(|data: &[u8]| {

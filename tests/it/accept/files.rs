@@ -1,5 +1,6 @@
 //! Key sets from files.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,7 +119,7 @@ fn offline_stores_read_files_and_fetch_nothing() {
     let stores = KeyStores::offline(clock.clone());
     stores.apply(&config);
     assert_eq!(stores.missing(), [Arc::<str>::from("https://remote.example.com")]);
-    let acceptor = Acceptor::new(&config, &stores, &verified);
+    let acceptor = Acceptor::new(&config, &stores, &verified, BTreeSet::new());
     let token = sound_token(clock.now());
     let lines = acceptor.explain(&token, clock.now());
     assert!(lines.iter().all(|line| line.verdict == Verdict::Passed), "{lines:?}");

@@ -1,6 +1,6 @@
 //! An SSO's key endpoint on loopback: answers what it is told to, counts, can be down or slow.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -157,7 +157,7 @@ impl Gate {
         let stores = KeyStores::new(client(), clock.clone(), Tasks::default(), report);
         stores.apply(config);
         let verified = VerifiedTokens::new();
-        let acceptor = Acceptor::new(config, &stores, &verified);
+        let acceptor = Acceptor::new(config, &stores, &verified, kept_claims());
         Self { clock, stores, verified, acceptor, fetches, fetched }
     }
 
@@ -220,3 +220,8 @@ pub(super) const ALL: [SignatureAlgorithm; 9] = [
     SignatureAlgorithm::ES384,
     SignatureAlgorithm::EdDSA,
 ];
+
+/// What later stages would read of a token.
+pub(super) fn kept_claims() -> BTreeSet<String> {
+    BTreeSet::from(["groups".to_owned()])
+}

@@ -8,7 +8,7 @@ use koodrive_gateway::config::AcceptConfig;
 use serde_json::json;
 
 use super::mint::{P256, RSA, p256};
-use super::sso::Gate;
+use super::sso::{Gate, kept_claims};
 use super::{
     HOUR, bearer, gate_with, header, merged, published, sound_claims, sound_token, unix, verdict,
 };
@@ -108,7 +108,7 @@ async fn changed_rules_judge_remembered_tokens_anew() {
     let under = |issuer| {
         let config = AcceptConfig { issuers: vec![issuer], ..AcceptConfig::default() };
         gate.stores.apply(&config);
-        Acceptor::new(&config, &gate.stores, &gate.verified)
+        Acceptor::new(&config, &gate.stores, &gate.verified, kept_claims())
     };
     let mut issuer = sso.issuer();
     issuer.audiences = vec!["another".to_owned()];
@@ -140,7 +140,7 @@ async fn a_gate_without_its_issuer_forgets_its_tokens() {
     other.issuer = "https://other.example.com".to_owned();
     let config = AcceptConfig { issuers: vec![other], ..AcceptConfig::default() };
     gate.stores.apply(&config);
-    let acceptor = Acceptor::new(&config, &gate.stores, &gate.verified);
+    let acceptor = Acceptor::new(&config, &gate.stores, &gate.verified, kept_claims());
     let result = acceptor.accept(&bearer(&token), gate.clock.now()).await;
     assert_eq!(verdict(&result), "token_issuer_unknown");
     let Gate { stores, .. } = gate;

@@ -52,7 +52,7 @@ async fn a_good_call_is_explained_stage_by_stage() {
             "validate\n  body: a good batch of 2 users",
             &format!("token\n  RFC 8693 token exchange at {endpoint}, as client koodrive-gateway"),
             "sends: this SSO token as subject_token",
-            "kept: one token for this caller, by issuer and subject\n",
+            "kept: one token for this caller, by issuer, subject",
             "lives: 1200s after the last call KooDrive accepted, at most 43200s",
             &format!("forward\n  to {}{PREVERIFY}\n", world.koodrive.url()),
         ],
@@ -145,8 +145,13 @@ async fn the_token_stage_tells_what_is_sent_what_is_missing_and_whose_token_it_i
         (custom, None, 1, &["region (MISSING), tenant (MISSING)", "REFUSED  403"]),
         (custom, tenant, 1, &["sends: list, token", "region (MISSING), tenant (present)"]),
         (carrier, None, 0, &["sends: the configured account", "for the whole process"]),
-        (claims, tenant, 0, &["as assertion, scope drive", "tenant (present), x (missing"]),
-        (claims, None, 0, &["subject and tenant (missing, which counts"]),
+        (
+            claims,
+            tenant,
+            0,
+            &["as assertion, scope drive", "subject, tenant (this token has no x)"],
+        ),
+        (claims, None, 0, &["issuer, subject (this token has no tenant, x)"]),
         (process, None, 0, &["sends: nothing of the caller", "one token for the whole process"]),
     ];
     for (config, claim, code, expected) in rows {

@@ -16,6 +16,9 @@ async fn every_documented_shape_of_a_token_is_read() {
     for (row, (body, expected)) in [
         (r#"{"access_token":"t"}"#, "Bearer t"),
         (r#"{"access_token":"t","token_type":"N_A","issued_token_type":"x"}"#, "Bearer t"),
+        (r#"{"access_token":"t","token_type":"bearer"}"#, "Bearer t"),
+        (r#"{"access_token":"t","token_type":"Bearer"}"#, "Bearer t"),
+        (r#"{"access_token":"t","token_type":null}"#, "Bearer t"),
         (r#"{"accessToken":"t"}"#, "Bearer t"),
         (r#"{"code":0,"msg":"ok","accessToken":"Bearer+t"}"#, "Bearer t"),
         (r#"{"code":"0","accessToken":"Bearer t"}"#, "Bearer t"),
@@ -80,6 +83,16 @@ async fn an_answer_without_a_usable_token_is_told_apart_and_is_no_fault_of_the_c
         (too_large.as_str(), Unusable::TooLarge),
         (r#"{"code":13000201,"msg":"x","accessToken":"t"}"#, Unusable::NotSuccess),
         (r#"{"code":"1","data":{"accessToken":"t"}}"#, Unusable::NotSuccess),
+        (r#"{"access_token":"t","token_type":"DPoP"}"#, Unusable::NotBearer),
+        (r#"{"access_token":"t","token_type":7}"#, Unusable::NotBearer),
+        (
+            r#"{"access_token":"t","issued_token_type":"urn:ietf:params:oauth:token-type:id_token"}"#,
+            Unusable::NoAccessToken,
+        ),
+        (
+            r#"{"access_token":"t","issued_token_type":"urn:ietf:params:oauth:token-type:refresh_token"}"#,
+            Unusable::NoAccessToken,
+        ),
         (r#"{"access_token":"t","expires_in":0}"#, Unusable::Expired),
         (r#"{"access_token":"t","expires_in":-5}"#, Unusable::Expired),
     ]
@@ -124,8 +137,8 @@ async fn every_status_of_the_table_has_its_meaning() {
         world.endpoint.always(Answer::json(status, body.as_str()));
         let error = world.ask(&caller(&row.to_string())).await.unwrap_err();
         let outcome = match error {
-            TokenError::Denied(Denial::Endpoint { status: told }) => {
-                assert_eq!(told, status);
+            TokenError::Denied(Denial::Endpoint(said)) => {
+                assert_eq!(said.status, status);
                 Outcome::Denied
             }
             TokenError::Denied(other) => panic!("{other:?}"),
@@ -191,7 +204,7 @@ async fn resets_and_refused_connections_are_unavailable() {
     let tokens =
         koodrive_gateway::token::Tokens::new(&config, &world.store, super::client()).unwrap();
     let span = koodrive_gateway::trace_context::SpanContext::root(true);
-    let error = tokens.token_for(&caller("alice"), world.clock.now(), &span).await.unwrap_err();
+    let error = tokens.token_for(&caller("alice"), &span).await.unwrap_err();
     assert!(matches!(error, TokenError::Unavailable { .. }), "{error:?}");
 }
 
@@ -199,7 +212,7 @@ async fn resets_and_refused_connections_are_unavailable() {
 async fn an_exchange_is_told_once_with_its_place_in_the_trace() {
     let world = World::start().await;
     let span = koodrive_gateway::trace_context::SpanContext::root(true);
-    let issued = world.tokens.token_for(&caller("alice"), world.clock.now(), &span).await.unwrap();
+    let issued = world.tokens.token_for(&caller("alice"), &span).await.unwrap();
     let reports = world.reports();
     let [report] = reports.as_slice() else { panic!("{reports:?}") };
     assert_eq!(report.parent, span);

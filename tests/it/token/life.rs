@@ -3,18 +3,18 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use koodrive_gateway::accept::{Accepted, SsoToken};
+use koodrive_gateway::accept::Accepted;
 use koodrive_gateway::token::{TokenError, TokenSource};
 
 use super::endpoint::Answer;
-use super::{World, caller, text_of, token_of};
+use super::{World, caller, text_of, token_of, with_sso_token};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 
 async fn accepted_call(world: &World, caller: &Accepted) -> TokenSource {
     let issued = world.ask(caller).await.unwrap();
-    world.tokens.accepted(&token_of(&issued), world.clock.now());
+    world.accept(&token_of(&issued), caller);
     issued.source
 }
 
@@ -54,9 +54,9 @@ async fn the_idle_life_counts_from_the_sending_of_the_accepted_call() {
     let alice = caller("alice");
     let token = world.token(&alice).await;
     world.advance(10 * MINUTE);
-    let sent_at = world.clock.now();
+    let sent_at = world.clock.moment();
     world.advance(9 * MINUTE); // a long call
-    world.tokens.accepted(&token, sent_at);
+    world.tokens.accepted(&token, &alice, sent_at);
     world.advance(10 * MINUTE);
     assert_eq!(world.ask(&alice).await.unwrap().source, TokenSource::Cached);
     world.advance(MINUTE);
@@ -68,10 +68,10 @@ async fn acceptance_out_of_order_never_shortens_a_life() {
     let world = World::start().await;
     let alice = caller("alice");
     let token = world.token(&alice).await;
-    let early = world.clock.now();
+    let early = world.clock.moment();
     world.advance(15 * MINUTE);
-    world.tokens.accepted(&token, world.clock.now());
-    world.tokens.accepted(&token, early);
+    world.accept(&token, &alice);
+    world.tokens.accepted(&token, &alice, early);
     world.advance(15 * MINUTE);
     assert_eq!(world.ask(&alice).await.unwrap().source, TokenSource::Cached);
 }
@@ -90,28 +90,36 @@ async fn no_amount_of_use_carries_a_token_past_its_absolute_life() {
 }
 
 #[tokio::test]
-async fn a_shorter_expires_in_is_a_fixed_end_and_a_longer_one_is_not() {
-    for (expires_in, alive_after, dead_after) in [(600, 7, 10), (300, 3, 5), (60, 0, 1)] {
+async fn expires_in_is_a_fixed_end_that_no_call_moves_however_long_it_is() {
+    for (expires_in, alive_after, dead_after) in
+        [(3600, 50, 60), (1200, 15, 20), (600, 7, 10), (300, 3, 5), (60, 0, 1)]
+    {
         let world = World::with("refresh_ahead = 0.999").await;
         world.endpoint.issues(Some(expires_in));
         let alice = caller("alice");
         accepted_call(&world, &alice).await;
-        world.advance(alive_after * MINUTE);
-        assert_eq!(accepted_call(&world, &alice).await, TokenSource::Cached, "{expires_in}");
+        for _ in 0..alive_after {
+            world.advance(MINUTE);
+            assert_eq!(accepted_call(&world, &alice).await, TokenSource::Cached, "{expires_in}");
+        }
         world.advance((dead_after - alive_after) * MINUTE);
         assert_eq!(accepted_call(&world, &alice).await, TokenSource::Refreshed, "{expires_in}");
     }
-    for expires_in in [1200, 3600] {
-        let world = World::start().await;
-        world.endpoint.issues(Some(expires_in));
+}
+
+#[tokio::test]
+async fn where_expires_in_slides_it_takes_the_place_of_the_idle_lifetime() {
+    for minutes in [5, 20, 60] {
+        let world = World::with("expires_in = \"slides\"").await;
+        world.endpoint.issues(Some(u64::from(minutes) * 60));
         let alice = caller("alice");
         accepted_call(&world, &alice).await;
-        for _ in 0..10 {
-            world.advance(15 * MINUTE);
-            assert_eq!(accepted_call(&world, &alice).await, TokenSource::Cached, "{expires_in}");
+        for _ in 0..5 {
+            world.advance((minutes - 1) * MINUTE);
+            assert_eq!(accepted_call(&world, &alice).await, TokenSource::Cached, "{minutes}");
         }
-        world.advance(20 * MINUTE);
-        assert_eq!(accepted_call(&world, &alice).await, TokenSource::Refreshed, "{expires_in}");
+        world.advance(minutes * MINUTE);
+        assert_eq!(accepted_call(&world, &alice).await, TokenSource::Refreshed, "{minutes}");
     }
 }
 
@@ -211,9 +219,7 @@ async fn a_renewal_ahead_sends_the_sso_token_of_the_call_that_found_it_due() {
     let alice = caller("alice");
     accepted_call(&world, &alice).await;
     world.advance(500 * SECOND);
-    let mut later = alice.clone();
-    later.sso_token = std::sync::Arc::new(SsoToken::new("a later one"));
-    accepted_call(&world, &later).await;
+    accepted_call(&world, &with_sso_token(&alice, "a later one")).await;
     world.settle().await;
     assert_eq!(world.endpoint.asked().pop().unwrap().form()["subject_token"], "a later one");
 }

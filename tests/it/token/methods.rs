@@ -11,7 +11,9 @@ use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use koodrive_gateway::accept::Accepted;
 use koodrive_gateway::config::TokenConfig;
-use koodrive_gateway::token::{Credential, Denial, TokenError, TokenSource, Tokens, Unusable};
+use koodrive_gateway::token::{
+    Credential, Denial, Said, TokenError, TokenSource, Tokens, Unusable,
+};
 use koodrive_gateway::trace_context::SpanContext;
 use serde_json::json;
 
@@ -41,7 +43,7 @@ async fn ask_with(
     let config = read_config(world, &scratch, lines);
     let tokens = Tokens::new(&config, &world.store, client()).unwrap();
     let span = SpanContext::root(true);
-    let issued = tokens.token_for(caller, world.clock.now(), &span).await?;
+    let issued = tokens.token_for(caller, &span).await?;
     Ok(text_of(&issued))
 }
 
@@ -156,7 +158,7 @@ async fn private_key_jwt_is_an_assertion_signed_as_its_key_can() {
     }
 }
 
-const CLIENT_CREDENTIALS: &str = "method = \"client_credentials\"\nclient_id = \"gw\"\n\
+pub(super) const CLIENT_CREDENTIALS: &str = "method = \"client_credentials\"\nclient_id = \"gw\"\n\
     client_auth = \"post\"\nclient_secret_file = \"config/local.client-secret\"";
 
 #[tokio::test]
@@ -176,7 +178,10 @@ async fn a_refused_login_of_the_gateway_itself_is_not_blamed_on_the_caller() {
     let world = World::with(CLIENT_CREDENTIALS).await;
     world.endpoint.always(Answer::json(400, r#"{"error":"access_denied"}"#));
     let error = world.ask(&caller("alice")).await.unwrap_err();
-    let unusable = TokenError::AnswerUnusable(Unusable::Refused { status: 400 });
+    let unusable = TokenError::AnswerUnusable(Unusable::Refused(Said {
+        status: 400,
+        error: Some("access_denied"),
+    }));
     assert_eq!(format!("{error:?}"), format!("{unusable:?}"));
 }
 
@@ -239,7 +244,7 @@ async fn custom_reads_the_answer_by_its_rules() {
         denied = { "/code" = [40301, "DENIED"], "/result/blocked" = [true] }
         "#;
     let world = World::start().await;
-    let denied = TokenError::Denied(Denial::Endpoint { status: 200 });
+    let denied = TokenError::Denied(Denial::Endpoint(Said { status: 200, error: None }));
     let unusable = TokenError::AnswerUnusable;
     for (row, (body, expected)) in [
         (r#"{"code":0,"result":{"ticket":{"value":"Bearer t","ttl":"60"}}}"#, Ok("Bearer t")),
@@ -284,7 +289,7 @@ async fn carrier_login_logs_in_once_and_renews_its_session() {
     let tokens = Tokens::new(&config, &world.store, client()).unwrap();
     let ask = async |subject: &str| {
         let span = SpanContext::root(true);
-        tokens.token_for(&caller(subject), world.clock.now(), &span).await.unwrap()
+        tokens.token_for(&caller(subject), &span).await.unwrap()
     };
     let session = |token: &str| {
         json!({ "code": "0", "data": { "sessionInfo": { "accessToken": token, "expiresIn": 900,
@@ -351,7 +356,7 @@ async fn app_signature_signs_for_the_user_of_the_map_or_of_the_claim() {
     ] {
         let span = SpanContext::root(true);
         let caller = caller_of("i", subject, claims.clone());
-        let issued = tokens.token_for(&caller, world.clock.now(), &span).await;
+        let issued = tokens.token_for(&caller, &span).await;
         match (issued, expected) {
             (Ok(issued), Some(expected)) => match issued.credential {
                 Credential::Signature(app) => {

@@ -3,12 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "what cannot be had fails the test that wants it")]
 
 mod answers;
+mod damping;
 mod endpoint;
 mod flights;
 mod gateway;
 mod life;
 mod methods;
 mod protection;
+mod whose;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -55,11 +57,16 @@ impl World {
     }
 
     async fn ask(&self, caller: &Accepted) -> Result<Issued, TokenError> {
-        self.tokens.token_for(caller, self.clock.now(), &SpanContext::root(true)).await
+        self.tokens.token_for(caller, &SpanContext::root(true)).await
     }
 
     async fn token(&self, caller: &Accepted) -> AccessToken {
         token_of(&self.ask(caller).await.unwrap())
+    }
+
+    /// KooDrive accepts a call that carries `token`, sent now.
+    fn accept(&self, token: &AccessToken, caller: &Accepted) {
+        self.tokens.accepted(token, caller, self.clock.moment());
     }
 
     fn advance(&self, by: Duration) {
@@ -122,6 +129,11 @@ fn caller_of(issuer: &str, subject: &str, claims: serde_json::Value) -> Accepted
         sso_token: Arc::new(SsoToken::new(format!("sso.{issuer}.{subject}"))),
         cached: false,
     }
+}
+
+/// The same caller with another SSO token.
+fn with_sso_token(caller: &Accepted, token: &str) -> Accepted {
+    Accepted { sso_token: Arc::new(SsoToken::new(token)), ..caller.clone() }
 }
 
 fn far_future() -> SystemTime {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use koodrive_gateway::token::{TokenError, TokenSource};
+use koodrive_gateway::token::{Crowded, TokenError, TokenSource};
 
 use super::endpoint::Answer;
 use super::{World, caller};
@@ -93,25 +93,69 @@ async fn a_failed_probe_starts_the_pause_anew() {
 }
 
 #[tokio::test]
-async fn the_pause_a_429_asks_for_is_kept_and_told_within_bounds() {
-    for (header, pause) in
-        [(Some("7"), 7), (Some("0"), 1), (None, 1), (Some("soon"), 1), (Some("99999999"), 60)]
-    {
+async fn the_pause_the_endpoint_asks_for_is_told_to_all_alike_and_kept_within_bounds() {
+    const HOUR: u64 = 3600;
+    let date = "Sun, 06 Nov 1994 08:49:37 GMT"; // the answer's own date is 20 s earlier
+    for (status, error, header, pause) in [
+        (429, "", Some("7"), 7),
+        (429, "", Some("0"), 1),
+        (429, "", None, 1),
+        (429, "", Some("soon"), 1),
+        (429, "", Some("99999999"), HOUR),
+        (429, "", Some(date), 20),
+        (503, "", Some("120"), 120),
+        (503, "", Some(date), 20),
+        (503, "", None, 1),
+        (503, "", Some("99999999"), HOUR),
+        (400, "slow_down", Some("9"), 9),
+        (400, "temporarily_unavailable", Some("9"), 9),
+        (400, "server_error", None, 1),
+    ] {
+        let row = format!("{status} {error} {header:?}");
         let world = World::start().await;
-        let headers = header.map(|value| ("retry-after", value.to_owned())).into_iter().collect();
-        world.endpoint.always(Answer::Reply { status: 429, headers, body: String::new() });
+        let mut headers = vec![("date", "Sun, 06 Nov 1994 08:49:17 GMT".to_owned())];
+        headers.extend(header.map(|value| ("retry-after", value.to_owned())));
+        let body = format!(r#"{{"error":"{error}"}}"#);
+        world.endpoint.always(Answer::Reply { status, headers, body });
+        let (alice, bob) = (caller("alice"), caller("bob"));
         let pause = Duration::from_secs(pause);
-        let first = world.ask(&caller("alice")).await.unwrap_err();
-        assert!(matches!(first, TokenError::Busy { .. }), "{first:?}");
-        assert!(first.retry_after().is_some_and(|told| pause <= told), "{first:?}");
+        let first = join_all((0..10).map(|_| world.ask(&alice))).await;
+        for error in first.iter().map(|issued| issued.as_ref().unwrap_err()) {
+            let told = error.retry_after().unwrap();
+            let nearly = pause.saturating_sub(Duration::from_secs(1));
+            assert!(nearly <= told && told <= pause, "{row}: {error:?}");
+        }
         world.endpoint.issues(None);
         world.advance(pause.saturating_sub(Duration::from_millis(500)));
-        let second = world.ask(&caller("bob")).await.unwrap_err();
-        assert!(matches!(second, TokenError::Busy { .. }), "{header:?} {second:?}");
-        assert_eq!(world.endpoint.count(), 1, "{header:?}");
+        world.ask(&bob).await.unwrap_err();
+        assert_eq!(world.endpoint.count(), 1, "{row}");
         world.advance(Duration::from_millis(500));
-        world.ask(&caller("bob")).await.unwrap();
+        world.ask(&bob).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn our_own_lack_of_connections_is_no_outage_of_the_endpoint() {
+    let world = World::with("max_concurrent = 40\nmax_per_second = 1000\ntimeout = \"5s\"").await;
+    world.endpoint.hold(true);
+    // The client has 16 connections and waits 3 s for one.
+    let callers: Vec<_> = (0..24).map(|number| caller(&number.to_string())).collect();
+    let asking = join_all(callers.iter().map(|caller| world.ask(caller)));
+    let release = async {
+        world.endpoint.wait_for(16).await;
+        while world.reports().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        world.endpoint.hold(false);
+    };
+    let (issued, ()) = tokio::join!(asking, release);
+    assert_eq!(issued.iter().filter(|issued| issued.is_ok()).count(), 16);
+    for error in issued.iter().filter_map(|issued| issued.as_ref().err()) {
+        let own = matches!(error, TokenError::Busy { who: Crowded::Gateway, .. });
+        assert!(own, "{error:?}");
+    }
+    // So the next one is served at once.
+    world.ask(&caller("next")).await.unwrap();
 }
 
 #[tokio::test]

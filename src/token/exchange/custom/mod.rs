@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use secrecy::ExposeSecret as _;
-use serde_json::{Map, Value};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 pub use self::template::TemplateError;
 use self::template::{Filling, Template};
@@ -14,7 +15,7 @@ use super::{Description, ExchangeRequest, ExchangeSetupError, TokenResponse, ans
 use crate::body::OutboundBody;
 use crate::client::SmallAnswer;
 use crate::config::{CustomFormat, CustomMethod, SecretFile, TokenConfig};
-use crate::token::error::{Denial, TokenError, Unusable};
+use crate::token::error::{Denial, Said, TokenError, Unusable};
 
 mod template;
 
@@ -76,12 +77,11 @@ impl Custom {
     pub(super) fn describe(&self) -> Description {
         let fields: Vec<&str> = self.body.iter().map(|(name, _)| name.as_str()).collect();
         let sends = if fields.is_empty() { "no fields".to_owned() } else { fields.join(", ") };
-        let how = format!("custom login at {}", self.endpoint);
-        Description { how, sends, claims: self.claims().into_iter().map(str::to_owned).collect() }
+        Description { how: format!("custom login at {}", self.endpoint), sends }
     }
 
     /// The names of the claims a caller must have.
-    fn claims(&self) -> BTreeSet<&str> {
+    pub(super) fn claims(&self) -> BTreeSet<&str> {
         let mut names = BTreeSet::new();
         let headers = self.headers.iter().map(|(_, template)| template);
         let body = self.body.iter().map(|(_, template)| template);
@@ -101,17 +101,20 @@ impl Custom {
         };
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        let mut fields = Map::new();
+        let mut fields = BTreeMap::new();
         for (name, template) in &self.body {
-            fields.insert(name.clone(), template.fill(&filling)?);
+            fields.insert(name.as_str(), template.fill(&filling)?);
         }
         let mut uri = self.endpoint.clone();
         let mut body = OutboundBody::empty();
         if self.method == CustomMethod::Get {
-            uri = with_query(uri, &form(&fields));
+            uri = with_query(uri, &form(&fields)).ok_or(Denial::ClaimTooLong)?;
         } else {
             let (content_type, text) = match self.format {
-                CustomFormat::Json => ("application/json", Value::Object(fields).to_string()),
+                CustomFormat::Json => {
+                    let text = serde_json::to_string(&fields);
+                    ("application/json", text.expect("JSON texts can be joined"))
+                }
                 CustomFormat::Form => ("application/x-www-form-urlencoded", form(&fields)),
             };
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -138,12 +141,12 @@ impl Custom {
     /// The token, where the pointers say it is.
     pub(super) fn read(&self, answer: &SmallAnswer) -> Result<TokenResponse, TokenError> {
         let body = answer::json(answer);
-        let status = answer.status.as_u16();
+        let said = Said { status: answer.status.as_u16(), error: None };
         if let Some(body) = &body
             && !answer.status.is_server_error()
             && self.denied.iter().any(|rule| rule.holds(body))
         {
-            return Err(TokenError::Denied(Denial::Endpoint { status }));
+            return Err(TokenError::Denied(Denial::Endpoint(said)));
         }
         answer::refusal(answer, body.as_ref())?;
         let body = body.ok_or(TokenError::AnswerUnusable(Unusable::NotJson))?;
@@ -192,7 +195,7 @@ fn check_pointer(pointer: &str) -> Result<(), TemplateError> {
     Err(TemplateError::Pointer(pointer.to_owned()))
 }
 
-fn form(fields: &Map<String, Value>) -> String {
+fn form(fields: &BTreeMap<&str, Box<RawValue>>) -> String {
     let mut form = form_urlencoded::Serializer::new(String::new());
     for (name, value) in fields {
         form.append_pair(name, &template::text_of(value));
@@ -200,13 +203,14 @@ fn form(fields: &Map<String, Value>) -> String {
     form.finish()
 }
 
-fn with_query(uri: Uri, query: &str) -> Uri {
+/// None when it would be longer than an address may be: 64 KiB.
+fn with_query(uri: Uri, query: &str) -> Option<Uri> {
     let joined = match (uri.query(), query) {
-        (_, "") => return uri,
+        (_, "") => return Some(uri),
         (None, query) => format!("{}?{query}", uri.path()),
         (Some(present), query) => format!("{}?{present}&{query}", uri.path()),
     };
     let mut parts = uri.into_parts();
-    parts.path_and_query = joined.parse().ok();
-    Uri::from_parts(parts).expect("an encoded query fits behind any path")
+    parts.path_and_query = Some(joined.parse().ok()?);
+    Uri::from_parts(parts).ok()
 }

@@ -2,9 +2,11 @@
 //!
 //! Parsed once, when the configuration is. Braces around anything but a word are text.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::accept::Accepted;
 use crate::token::error::Denial;
@@ -110,8 +112,9 @@ impl Template {
         }
     }
 
-    /// The value for one caller. A place alone keeps the claim's type; among text it is text.
-    pub(super) fn fill(&self, filling: &Filling<'_>) -> Result<Value, Denial> {
+    /// The value for one caller, as JSON. A place alone keeps the claim's type; among text it is
+    /// text.
+    pub(super) fn fill(&self, filling: &Filling<'_>) -> Result<Box<RawValue>, Denial> {
         Ok(match self {
             Self::Text(parts) => match parts.as_slice() {
                 [part] => part.fill(filling)?,
@@ -120,20 +123,18 @@ impl Template {
                     for part in parts {
                         text.push_str(&text_of(&part.fill(filling)?));
                     }
-                    Value::String(text)
+                    json(&text)
                 }
             },
             Self::List(items) => {
-                Value::Array(items.iter().map(|item| item.fill(filling)).collect::<Result<_, _>>()?)
+                let items = items.iter().map(|item| item.fill(filling));
+                json(&items.collect::<Result<Vec<_>, _>>()?)
             }
             Self::Table(members) => {
-                let mut table = Map::new();
-                for (name, value) in members {
-                    table.insert(name.clone(), value.fill(filling)?);
-                }
-                Value::Object(table)
+                let members = members.iter().map(|(name, value)| Ok((name, value.fill(filling)?)));
+                json(&members.collect::<Result<BTreeMap<_, _>, _>>()?)
             }
-            Self::Plain(value) => value.clone(),
+            Self::Plain(value) => json(value),
         })
     }
 }
@@ -153,7 +154,7 @@ impl Part {
         })
     }
 
-    fn fill(&self, filling: &Filling<'_>) -> Result<Value, Denial> {
+    fn fill(&self, filling: &Filling<'_>) -> Result<Box<RawValue>, Denial> {
         let identity = &filling.caller.identity;
         let text = match self {
             Self::Literal(text) => text.as_str(),
@@ -164,10 +165,10 @@ impl Part {
             Self::ClientSecret => filling.client_secret,
             Self::Claim(name) => {
                 let claim = identity.claims.get(name).filter(|claim| !claim.is_null());
-                return claim.cloned().ok_or(Denial::ClaimMissing);
+                return claim.map(|claim| claim.raw().to_owned()).ok_or(Denial::ClaimMissing);
             }
         };
-        Ok(Value::String(text.to_owned()))
+        Ok(json(text))
     }
 }
 
@@ -175,13 +176,17 @@ fn looks_like_a_place(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
 }
 
-/// As it stands in a form or header.
-pub(super) fn text_of(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
+/// As it stands in a form or header: text without its quotes, anything else as JSON.
+pub(super) fn text_of(value: &RawValue) -> String {
+    match value.get() {
+        "null" => String::new(),
+        text if text.starts_with('"') => serde_json::from_str(text).unwrap_or_default(),
+        other => other.to_owned(),
     }
+}
+
+fn json<T: Serialize + ?Sized>(value: &T) -> Box<RawValue> {
+    serde_json::value::to_raw_value(value).expect("texts, lists and tables can be written as JSON")
 }
 
 pub(super) fn to_json(value: &toml::Value) -> Result<Value, TemplateError> {

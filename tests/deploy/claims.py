@@ -1,0 +1,339 @@
+"""What README and comments promise of deploy/kubernetes and deploy/helm, one claim after the other."""
+
+import json
+import re
+import shutil
+import subprocess
+import threading
+import time
+
+import bases
+from charts import CHART, helm_program
+from cluster import OUTSIDE, REDIS, TOOL
+from containers import BATCH, PREVERIFY
+from parts import HERE, ROOT, attempt, check, run, until
+
+TOOLS, ALONE = "internal-tools", "koodrive-gateway"
+HOST = "koodrive-gateway.koodrive-gateway.svc"
+
+
+def accepted(c):
+    """`apply --dry-run=server` takes every manifest, in namespaces that enforce `restricted`"""
+    prepare(c)
+    for overlay in ("example", "standalone", "workloads"):
+        said = c.kubectl("apply", "--kustomize", str(overlays(c) / overlay), "--dry-run=server", seconds=180)
+        check("created" in said and "Warning" not in said, said)
+
+
+def start_order(c):
+    """the tool starts once the gateway is ready, and its first call succeeds"""
+    prepare(c)
+    c.kubectl("--namespace", "outside", "scale", "deployment/outside", "--replicas=0")
+    until(lambda: not c.pods("outside", "app=outside"), 60, "the SSO is away")
+    c.kubectl("apply", "--kustomize", str(overlays(c) / "example"))
+    state = lambda: c.pods(TOOLS, "app=internal-tool")[0]["status"]  # noqa: E731
+    until(lambda: c.pods(TOOLS, "app=internal-tool") and state().get("initContainerStatuses", [{}])[0].get("state", {}).get("running"), 120, "the gateway runs")
+    time.sleep(5)
+    check("waiting" in state()["containerStatuses"][0]["state"], state()["containerStatuses"])
+    c.kubectl("--namespace", "outside", "scale", "deployment/outside", "--replicas=1")
+    rolled_out(c, TOOLS, "deployment/internal-tool")
+    pod = c.pods(TOOLS, "app=internal-tool")[0]["metadata"]["name"]
+    first = until(lambda: c.logs(TOOLS, pod, "tool"), 60, "the tool calls").splitlines()[0]
+    check(first.endswith("status 200"), first)
+
+
+def own_init_container(c):
+    """a tool's own init container can call already"""
+    workloads(c)
+    rolled_out(c, TOOLS, "statefulset/stateful")
+    calls = c.logs(TOOLS, "stateful-0", "before").splitlines()
+    check(len(calls) == 3 and all(line.endswith("status 200") for line in calls), calls)
+
+
+def jobs_complete(c):
+    """Job and CronJob complete: the gateway ends with the tool"""
+    workloads(c)
+    c.kubectl("--namespace", TOOLS, "delete", "job", "from-cron-job", "--ignore-not-found")
+    c.kubectl("--namespace", TOOLS, "create", "job", "from-cron-job", "--from=cronjob/nightly")
+    for job in ("once", "from-cron-job"):
+        c.kubectl("--namespace", TOOLS, "wait", "--for=condition=complete", f"job/{job}", "--timeout=180s", seconds=200)
+        pod = c.pods(TOOLS, f"job-name={job}")[0]
+        ended = pod["status"]["initContainerStatuses"][0]["state"]["terminated"]
+        check(ended["exitCode"] == 0, ended)
+        lines = c.logs(TOOLS, pod["metadata"]["name"], "tool").splitlines()
+        check(5 <= len(lines) and all(line.endswith("status 200") for line in lines), lines)
+
+
+def every_node(c):
+    """a DaemonSet gains the sidecar as well"""
+    workloads(c)
+    rolled_out(c, TOOLS, "daemonset/everywhere")
+
+
+def rolling_update(c):
+    """a rolling update of the tool fails no call, and the gateway stops after the tool"""
+    prepare(c)
+    c.kubectl("apply", "--kustomize", str(overlays(c) / "example"))
+    c.kubectl("--namespace", TOOLS, "scale", "deployment/internal-tool", "--replicas=3")
+    rolled_out(c, TOOLS, "deployment/internal-tool")
+    followed = {}
+    for pod in c.pods(TOOLS, "app=internal-tool"):
+        name = pod["metadata"]["name"]
+        for container in ("tool", "koodrive-gateway"):
+            followed[name, container] = Following(c, TOOLS, name, container)
+    c.kubectl("--namespace", TOOLS, "set", "image", "deployment/internal-tool", f"tool={TOOL.replace('1.0.0', '1.0.1')}")
+    rolled_out(c, TOOLS, "deployment/internal-tool")
+    calls = 0
+    for (name, container), following in followed.items():
+        lines = following.finish()
+        if container == "tool":
+            bad = [line for line in lines if not line.endswith("status 200")]
+            check(lines and not bad, bad)
+            calls += len(lines)
+            stopping = [json.loads(line) for line in followed[name, "koodrive-gateway"].finish() if '"stopping"' in line]
+            check(len(stopping) == 1, f"{name}: {stopping}")
+            last = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(float(lines[-1].split()[0])))
+            check(last <= stopping[0]["time"], f"last call {last}, gateway {stopping[0]['time']}")
+    check(30 < calls, calls)
+
+
+def configuration(c):
+    """a changed ConfigMap and Secret are taken over without a restart; a bad one is refused, logged, and fails new pods only"""
+    prepare(c)
+    folder = overlays(c) / "example"
+    c.kubectl("apply", "--kustomize", str(folder))
+    rolled_out(c, TOOLS, "deployment/internal-tool")
+    pod = c.pods(TOOLS, "app=internal-tool")[0]["metadata"]["name"]
+    log = lambda: c.logs(TOOLS, pod, "koodrive-gateway")  # noqa: E731
+    good = (folder / "gateway.toml").read_text()
+    try:
+        (folder / "gateway.toml").write_text(good + "\n[limit]\ncalls_per_minute = 61\n")
+        c.kubectl("apply", "--kustomize", str(folder))
+        until(lambda: '"configuration reloaded"' in log(), 180, "the ConfigMap is taken over")
+        (folder / "gateway.toml").write_text(good + "\n[limit]\ncalls_per_minute = 0\n")
+        c.kubectl("apply", "--kustomize", str(folder))
+        until(lambda: "limit.calls_per_minute" in log(), 180, "the bad ConfigMap is refused")
+        before = len(c.logs(TOOLS, pod, "tool").splitlines())
+        until(lambda: len(c.logs(TOOLS, pod, "tool").splitlines()) > before + 3, 30, "calls go on")
+        check(c.logs(TOOLS, pod, "tool").splitlines()[-1].endswith("status 200"), "calls succeed")
+        status = c.get("--namespace", TOOLS, "pod", pod)["status"]
+        check(status["initContainerStatuses"][0]["restartCount"] == 0, status)
+        c.kubectl("--namespace", TOOLS, "rollout", "restart", "deployment/internal-tool")
+        fresh = lambda: [one for one in c.pods(TOOLS, "app=internal-tool") if failing(one)]  # noqa: E731
+        name = until(fresh, 120, "a new pod fails")[0]["metadata"]["name"]
+        said = until(lambda: c.attempt("--namespace", TOOLS, "logs", name, "--container", "koodrive-gateway", "--previous").stdout or c.logs(TOOLS, name, "koodrive-gateway"), 60, "it says why")
+        check("limit.calls_per_minute" in said and "gateway.toml:" in said, said)
+    finally:
+        (folder / "gateway.toml").write_text(good)
+        c.kubectl("apply", "--kustomize", str(folder))
+        rolled_out(c, TOOLS, "deployment/internal-tool", 300)
+
+
+def standalone(c):
+    """`standalone` comes up with two replicas, and a rolling restart fails no call"""
+    alone(c)
+    check(c.get("--namespace", ALONE, "hpa", ALONE)["spec"]["minReplicas"] == 2, "minReplicas")
+    until(lambda: len(c.pods(ALONE, "app=koodrive-gateway")) == 2, 120, "two replicas")
+    rolled_out(c, ALONE, f"deployment/{ALONE}")
+    statuses = []
+    over = threading.Event()
+    callers = [threading.Thread(target=call_until, args=(c, over, statuses)) for _ in range(2)]
+    for caller in callers:
+        caller.start()
+    c.kubectl("--namespace", ALONE, "rollout", "restart", f"deployment/{ALONE}")
+    rolled_out(c, ALONE, f"deployment/{ALONE}", 300)
+    over.set()
+    for caller in callers:
+        caller.join()
+    bad = [status for status in statuses if status != 200]
+    check(20 < len(statuses) and not bad, f"{len(statuses)} calls, {bad}")
+
+
+def certificate(c):
+    """a renewed certificate is served without a restart"""
+    alone(c)
+    before = fingerprint(c)
+    tls_secret(c)
+    until(lambda: fingerprint(c) not in ("", before), 180, "the new certificate is served")
+
+
+def disruption_budget(c):
+    """the disruption budget lets one of two replicas go, and not the second"""
+    alone(c)
+    rolled_out(c, ALONE, f"deployment/{ALONE}")
+    until(lambda: c.get("--namespace", ALONE, "pdb", ALONE)["status"].get("disruptionsAllowed") == 1, 60, "one may go")
+    results = []
+    for pod in c.pods(ALONE, "app=koodrive-gateway")[:2]:
+        name = pod["metadata"]["name"]
+        eviction = json.dumps({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": ALONE}})
+        (c.folder / "eviction").write_text(eviction)
+        results.append(c.attempt("create", "--raw", f"/api/v1/namespaces/{ALONE}/pods/{name}/eviction", "--filename", str(c.folder / "eviction")))
+    check(results[0].returncode == 0 and "disruption budget" in results[1].stderr, [result.stderr for result in results])
+    rolled_out(c, ALONE, f"deployment/{ALONE}")
+
+
+def policies(c):
+    """NetworkPolicies let marked namespaces call and nobody else"""
+    alone(c)
+    address = c.pods(ALONE, "app=koodrive-gateway")[0]["status"]["podIP"]
+    for namespace, labels, port, expected in [
+        ("callers", "koodrive-gateway=caller", 8443, True), ("callers", "koodrive-gateway=caller", 9901, False),
+        ("strangers", "nothing=special", 8443, False), ("strangers", "nothing=special", 9901, False),
+        ("monitoring", "nothing=special", 9901, True),
+    ]:
+        c.apply(json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": dict([labels.split("=")])}}))
+        c.apply(json.dumps(pod_of("caller", namespace)))
+        c.kubectl("--namespace", namespace, "wait", "--for=condition=ready", "pod/caller", "--timeout=120s", seconds=150)
+        scheme = "https" if port == 8443 else "http"
+        ask = ["exec", "--namespace", namespace, "caller", "--", "curl", "--insecure", "--silent", "--max-time", "4", "--output", "/dev/null", f"{scheme}://{address}:{port}/livez"]
+        # The engine needs a moment to learn of a new pod.
+        until(lambda: (c.attempt(*ask).returncode == 0) == expected, 60, f"{namespace} → {port} is {'open' if expected else 'closed'}")
+
+
+def shared_limits(c):
+    """two replicas hold a caller's limit together, through a Redis in the cluster"""
+    prepare(c)
+    folder = overlays(c) / "standalone"
+    good = (folder / "gateway.toml").read_text()
+    c.apply((HERE / "redis.yaml").read_text().replace("$REDIS", REDIS))
+    rolled_out(c, "redis", "deployment/redis")
+    alone(c)
+    try:
+        (folder / "gateway.toml").write_text(good.replace("[limit]", f'[limit]\nstore = "redis://{REDIS}:6379"\n'))
+        c.kubectl("apply", "--kustomize", str(folder))
+        c.kubectl("--namespace", ALONE, "rollout", "restart", f"deployment/{ALONE}")
+        rolled_out(c, ALONE, f"deployment/{ALONE}", 300)
+        addresses = until(lambda: len(found := [pod["status"]["podIP"] for pod in c.pods(ALONE, "app=koodrive-gateway") if "deletionTimestamp" not in pod["metadata"]]) == 2 and found, 120, "two replicas")
+        token = sso_token(c, f"caller-{time.time()}")
+        began = time.monotonic()
+        statuses = [preverify(c, addresses[number % 2], token) for number in range(24)]
+        passed = statuses.count(200)
+        most = 10 + (time.monotonic() - began) + 1  # the burst, and one a second
+        check(10 <= passed <= most and set(statuses) == {200, 429}, f"{passed} of {statuses} within {most:.1f}")
+    finally:
+        (folder / "gateway.toml").write_text(good)
+
+
+def helm_test(c):
+    """the chart installs, serves, and its own test passes"""
+    namespace = "helmed"
+    c.apply(json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}))
+    secrets(c, namespace)
+    tls_secret(c, namespace)
+    helm = [str(helm_program()), "--kubeconfig", str(c.folder / "admin"), "--namespace", namespace]
+    inside = c.world.network.inside
+    run(*inside(*helm, "upgrade", "--install", ALONE, str(CHART), "--wait", "--timeout", "240s"), seconds=300)
+    run(*inside(*helm, "test", ALONE, "--timeout", "120s"), seconds=180)
+    run(*inside(*helm, "uninstall", ALONE, "--wait"), seconds=180)
+
+
+CLAIMS = [
+    accepted, start_order, own_init_container, jobs_complete, every_node, rolling_update, configuration,
+    standalone, certificate, disruption_budget, policies, shared_limits, helm_test,
+]
+
+
+# ── what they need ───────────────────────────────────────────────────────────────────────────────
+
+
+def overlays(c):
+    """A copy of deploy/kubernetes, for claims to change, with workloads of every kind beside it."""
+    folder = c.folder / "overlays"
+    if not folder.exists():
+        shutil.copytree(ROOT / "deploy/kubernetes", folder)
+        shutil.copytree(HERE / "workloads", folder / "workloads")
+        shutil.copy(folder / "example/gateway.toml", folder / "workloads")
+    return folder
+
+
+def prepare(c):
+    for namespace, overlay in [(TOOLS, "example"), (ALONE, "standalone")]:
+        c.kubectl("apply", "--filename", str(overlays(c) / overlay / "namespace.yaml"))
+        secrets(c, namespace)
+
+
+def secrets(c, namespace):
+    if c.attempt("--namespace", namespace, "get", "secret", "koodrive-gateway").returncode != 0:
+        c.kubectl("--namespace", namespace, "create", "secret", "generic", "koodrive-gateway", "--from-literal=client-secret=secret")
+
+
+def workloads(c):
+    prepare(c)
+    c.kubectl("apply", "--kustomize", str(overlays(c) / "workloads"))
+
+
+def alone(c):
+    prepare(c)
+    if c.attempt("--namespace", ALONE, "get", "secret", "koodrive-gateway-tls").returncode != 0:
+        tls_secret(c)
+    c.kubectl("apply", "--kustomize", str(overlays(c) / "standalone"))
+    rolled_out(c, ALONE, f"deployment/{ALONE}", 240)
+
+
+def tls_secret(c, namespace=ALONE):
+    name = f"tls-{time.monotonic_ns()}"
+    bases.certificate(c.folder, name, [HOST], days=30)
+    made = c.kubectl("--namespace", namespace, "create", "secret", "tls", "koodrive-gateway-tls", f"--cert={c.folder / name}.crt", f"--key={c.folder / name}.key", "--dry-run=client", "--output=yaml")
+    c.apply(made)
+
+
+def rolled_out(c, namespace, what, seconds=180):
+    c.kubectl("--namespace", namespace, "rollout", "status", what, f"--timeout={seconds}s", seconds=seconds + 20)
+
+
+def failing(pod):
+    return any(one["restartCount"] or "terminated" in one["state"] for one in pod["status"].get("initContainerStatuses", []))
+
+
+def pod_of(name, namespace):
+    security = {"runAsNonRoot": True, "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"}}
+    return {
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace},
+        "spec": {"terminationGracePeriodSeconds": 1, "containers": [{"name": name, "image": TOOL, "command": ["sleep", "3600"], "securityContext": security}]},
+    }
+
+
+def sso_token(c, subject):
+    url = f"https://sso.example.com/realms/tools/demo-token?subject={subject}"
+    return c.world.curl("--insecure", "--resolve", f"sso.example.com:443:{OUTSIDE}", url)[1]
+
+
+def preverify(c, address, token):
+    options = ["--cacert", str(c.folder / "ca.crt"), "--resolve", f"{HOST}:8443:{address}"]
+    return c.world.curl(*options, "--header", f"Authorization: Bearer {token}", "--json", BATCH, f"https://{HOST}:8443{PREVERIFY}")[0]
+
+
+def call_until(c, over, statuses):
+    """One connection per call, to the Service."""
+    address = c.get("--namespace", ALONE, "service", ALONE)["spec"]["clusterIP"]
+    token = sso_token(c, "alice")
+    options = ["--cacert", str(c.folder / "ca.crt"), "--resolve", f"{HOST}:443:{address}", "--header", f"Authorization: Bearer {token}"]
+    while not over.is_set():
+        statuses.append(c.world.curl(*options, f"https://{HOST}/koodrive/ose/v1/userList", ok=range(256))[0])
+        time.sleep(0.05)
+
+
+def fingerprint(c):
+    address = c.pods(ALONE, "app=koodrive-gateway")[0]["status"]["podIP"]
+    shown = attempt(*c.world.network.inside("openssl", "s_client", "-connect", f"{address}:8443", "-servername", HOST), stdin="", seconds=20).stdout
+    found = re.search(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", shown, re.S)
+    return found[0] if found else ""
+
+
+class Following:
+    """The output of a container, to the end of its pod."""
+
+    def __init__(self, c, namespace, pod, container):
+        words = ["kubectl", "--kubeconfig", str(c.folder / "admin"), "--namespace", namespace, "logs", "--follow", pod, "--container", container]
+        self.path = c.folder / f"{pod}.{container}.log"
+        self.file = open(self.path, "w")
+        self.process = subprocess.Popen(c.world.network.inside(*words), stdin=subprocess.DEVNULL, stdout=self.file, stderr=subprocess.DEVNULL)
+
+    def finish(self):
+        try:
+            self.process.wait(90)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.file.close()
+        return self.path.read_text().splitlines()

@@ -1,13 +1,15 @@
-//! Buckets for many keys under one rule: governor's GCRA over a bounded table of our own.
+//! Buckets for many keys under one rule: governor's GCRA (generic cell rate algorithm) over a
+//! bounded table of our own.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::Hash;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use governor::RateLimiter;
-use governor::clock::{Clock as GovernorClock, Reference};
+use governor::clock::Clock as _;
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::StateStore;
@@ -60,31 +62,20 @@ impl Quota {
 
 /// One bucket per key, at most `keys_max`; further keys share one more bucket until places come
 /// free. A key loses its place only when its bucket is full again, so nothing is regained.
-#[derive(Debug)]
 pub(super) struct Buckets<K: Hash + Eq + Clone> {
     quota: Quota,
-    clock: Clock,
-    limiter: RateLimiter<K, Table<K>, Monotonic, NoOpMiddleware<Moment>>,
-    table: Arc<TableState<K>>,
-    started: Duration,
+    time: Time,
+    limiter: RateLimiter<K, Table<K>, Time, NoOpMiddleware<Nanos>>,
+    table: Table<K>,
 }
 
 impl<K: Hash + Eq + Clone> Buckets<K> {
     pub(super) fn new(quota: Quota, keys_max: usize, clock: Clock) -> Self {
-        let started = clock.monotonic();
-        let table = Arc::new(TableState {
-            keys_max,
-            clock: clock.clone(),
-            started,
-            inner: Mutex::new(Inner { keys: HashMap::new(), overflow: None, swept: started }),
-        });
-        let store = Table(Arc::clone(&table));
-        let limiter = RateLimiter::new(
-            quota.to_governor(),
-            store,
-            Monotonic { clock: clock.clone(), started },
-        );
-        Self { quota, clock, limiter, table, started }
+        let time = Time { started: clock.monotonic(), clock };
+        let inner = Inner { keys: HashMap::new(), overflow: None, next_sweep: Nanos::new(0) };
+        let table = Table { keys_max, time: time.clone(), inner: Arc::new(Mutex::new(inner)) };
+        let limiter = RateLimiter::new(quota.to_governor(), table.clone(), time.clone());
+        Self { quota, time, limiter, table }
     }
 
     pub(super) fn quota(&self) -> &Quota {
@@ -106,39 +97,40 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         self.limiter
             .check_key_n(key, tokens)
             .expect("no more than a full bucket is asked for")
-            .map_err(|until| {
-                let now = self.limiter.clock().now();
-                until.wait_time_from(now)
-            })
+            .map_err(|until| until.wait_time_from(self.time.now()))
     }
 
     /// Tokens left, and whole seconds until the bucket is full.
     pub(super) fn standing(&self, key: &K) -> (u64, u64) {
-        let now = nanos(self.clock.monotonic().saturating_sub(self.started));
-        let full_at = self.table.lock().full_at(key).unwrap_or(0).max(now);
-        self.quota.standing(Duration::from_nanos(full_at - now))
+        let full_at = self.table.lock().full_at(key).unwrap_or_default();
+        self.quota.standing(full_at.saturating_sub(self.time.now()).into())
     }
 
     /// Forgets keys whose buckets are full.
     pub(super) fn sweep(&self) {
-        let now = self.table.now();
-        self.table.lock().sweep(now);
+        self.table.lock().sweep(self.time.now());
     }
 }
 
-/// What governor keeps per key: when the bucket will be full again, in nanoseconds since start.
+impl<K: Hash + Eq + Clone> fmt::Debug for Buckets<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buckets").field("quota", &self.quota).finish_non_exhaustive()
+    }
+}
+
+/// What governor keeps per key: when the bucket will be full again.
 struct Inner<K> {
-    keys: HashMap<K, u64>,
-    overflow: Option<u64>,
-    swept: Duration,
+    keys: HashMap<K, Nanos>,
+    overflow: Option<Nanos>,
+    next_sweep: Nanos,
 }
 
 impl<K: Hash + Eq> Inner<K> {
-    fn full_at(&self, key: &K) -> Option<u64> {
+    fn full_at(&self, key: &K) -> Option<Nanos> {
         self.keys.get(key).copied().or(self.overflow)
     }
 
-    fn sweep(&mut self, now: u64) {
+    fn sweep(&mut self, now: Nanos) {
         self.keys.retain(|_, full_at| now < *full_at);
         if self.keys.len() * 4 < self.keys.capacity() {
             self.keys.shrink_to_fit();
@@ -147,32 +139,19 @@ impl<K: Hash + Eq> Inner<K> {
     }
 }
 
-struct TableState<K> {
+#[derive(Clone)]
+struct Table<K> {
     keys_max: usize,
-    clock: Clock,
-    started: Duration,
-    inner: Mutex<Inner<K>>,
+    time: Time,
+    inner: Arc<Mutex<Inner<K>>>,
 }
 
-impl<K> std::fmt::Debug for TableState<K> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TableState").field("keys_max", &self.keys_max).finish_non_exhaustive()
-    }
-}
-
-impl<K> TableState<K> {
+impl<K> Table<K> {
     fn lock(&self) -> MutexGuard<'_, Inner<K>> {
         // Every critical section leaves the table whole, even one that panicked.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn now(&self) -> u64 {
-        nanos(self.clock.monotonic().saturating_sub(self.started))
-    }
 }
-
-#[derive(Debug)]
-struct Table<K>(Arc<TableState<K>>);
 
 impl<K: Hash + Eq + Clone> StateStore for Table<K> {
     type Key = K;
@@ -181,29 +160,27 @@ impl<K: Hash + Eq + Clone> StateStore for Table<K> {
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        let mut inner = self.0.lock();
+        let mut inner = self.lock();
         if let Some(full_at) = inner.keys.get_mut(key) {
-            let (outcome, new) = decide(Some(Nanos::new(*full_at)))?;
-            *full_at = new.as_u64();
+            let (outcome, new) = decide(Some(*full_at))?;
+            *full_at = new;
             return Ok(outcome);
         }
-        if self.0.keys_max <= inner.keys.len() {
-            let elapsed = self.0.clock.monotonic();
-            if inner.swept + SWEEP_EVERY <= elapsed {
-                inner.swept = elapsed;
-                inner.sweep(nanos(elapsed.saturating_sub(self.0.started)));
-            }
+        let now = self.time.now();
+        if self.keys_max <= inner.keys.len() && inner.next_sweep <= now {
+            inner.next_sweep = now + SWEEP_EVERY;
+            inner.sweep(now);
         }
         // While the shared bucket is in use, a newcomer may be one who already drew on it: a
         // bucket of its own would hand back what it spent.
-        let full = self.0.keys_max <= inner.keys.len();
-        if full || inner.overflow.is_some_and(|full_at| self.0.now() < full_at) {
-            let (outcome, new) = decide(inner.overflow.map(Nanos::new))?;
-            inner.overflow = Some(new.as_u64());
+        let is_full = self.keys_max <= inner.keys.len();
+        if is_full || inner.overflow.is_some_and(|full_at| now < full_at) {
+            let (outcome, new) = decide(inner.overflow)?;
+            inner.overflow = Some(new);
             return Ok(outcome);
         }
         let (outcome, new) = decide(None)?;
-        inner.keys.insert(key.clone(), new.as_u64());
+        inner.keys.insert(key.clone(), new);
         Ok(outcome)
     }
 }
@@ -211,40 +188,18 @@ impl<K: Hash + Eq + Clone> StateStore for Table<K> {
 /// A full table is searched for free places at most this often.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// Nanoseconds since the buckets were made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Moment(u64);
-
-impl Reference for Moment {
-    fn duration_since(&self, earlier: Self) -> Nanos {
-        Nanos::new(self.0.saturating_sub(earlier.0))
-    }
-
-    fn saturating_sub(&self, duration: Nanos) -> Self {
-        Self(self.0.saturating_sub(duration.as_u64()))
-    }
-}
-
-impl std::ops::Add<Nanos> for Moment {
-    type Output = Self;
-
-    fn add(self, duration: Nanos) -> Self {
-        Self(self.0.saturating_add(duration.as_u64()))
-    }
-}
-
-/// Our clock as governor wants it.
+/// Our clock as governor reads it: nanoseconds since the buckets were made.
 #[derive(Clone, Debug)]
-struct Monotonic {
+struct Time {
     clock: Clock,
     started: Duration,
 }
 
-impl GovernorClock for Monotonic {
-    type Instant = Moment;
+impl governor::clock::Clock for Time {
+    type Instant = Nanos;
 
-    fn now(&self) -> Moment {
-        Moment(nanos(self.clock.monotonic().saturating_sub(self.started)))
+    fn now(&self) -> Nanos {
+        Nanos::new(nanos(self.clock.monotonic().saturating_sub(self.started)))
     }
 }
 

@@ -207,7 +207,7 @@ impl Limiter {
     }
 
     /// The limits as this caller meets them.
-    pub fn of(&self, caller: CallerId) -> CallerLimits {
+    pub fn for_caller(&self, caller: CallerId) -> CallerLimits {
         CallerLimits::new(self.clone(), caller)
     }
 }
@@ -217,6 +217,3 @@ impl std::fmt::Debug for LimitStores {
         f.debug_struct("LimitStores").field("current", &self.current).finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -157,7 +157,7 @@ impl Pipeline {
     /// Asks the limits that need no body.
     async fn admit(&self, walk: &mut Walk, accepted: &Accepted) -> Result<(), Rejection> {
         walk.record.begin(Stage::Limit);
-        let limits = walk.limits.insert(self.limiter.of(accepted.identity.caller));
+        let limits = walk.limits.insert(self.limiter.for_caller(accepted.identity.caller));
         let admitted = limits.admit_call().await;
         walk.record.limits(limits.decisions());
         walk.held.admission = Some(admitted?);

@@ -12,6 +12,7 @@ mod deploy;
 mod drain;
 mod forward;
 mod gateway;
+mod limit;
 mod open_metrics;
 mod reload;
 mod service_manager;

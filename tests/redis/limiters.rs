@@ -32,11 +32,11 @@ impl Replica {
     }
 
     async fn call(&self, name: &str) -> Result<(), LimitExceeded> {
-        self.limiter.of(caller(name)).admit_call().await.map(drop)
+        self.limiter.for_caller(caller(name)).admit_call().await.map(drop)
     }
 
     async fn users(&self, name: &str, users: u32) -> Result<(), LimitExceeded> {
-        self.limiter.of(caller(name)).admit_users(users).await.map(drop)
+        self.limiter.for_caller(caller(name)).admit_users(users).await.map(drop)
     }
 
     /// How many calls in a row are let through.
@@ -107,7 +107,7 @@ async fn the_standing_is_that_of_all_replicas() {
     let (a, b) = (Replica::with(&config), Replica::with(&config));
     a.admitted("alice", 3).await;
     a.users("alice", 1000).await.unwrap();
-    let mut limits = b.limiter.of(caller("alice"));
+    let mut limits = b.limiter.for_caller(caller("alice"));
     drop(limits.admit_call().await.unwrap());
     let standing = limits.standing().unwrap().limits;
     // The total comes back within milliseconds.

@@ -26,7 +26,7 @@ use crate::lifecycle::Tasks;
 #[derive(Clone, Copy, Debug)]
 pub struct StoreFailed;
 
-/// Hears of every failure.
+/// Told of every failure.
 pub type StoreReport = Arc<dyn Fn(StoreFailed) + Send + Sync>;
 
 /// What is asked of one bucket.
@@ -127,17 +127,17 @@ impl Shared {
         &self.store
     }
 
-    /// Asks all in one step. `None` when the store is away: after [`PATIENCE`] at most, and at
+    /// Asks all in one step. `None` when the store is away: after [`ANSWER_TIMEOUT`] at most, and at
     /// once when that is known.
     pub(super) async fn charge<const N: usize>(
         self: &Arc<Self>,
         asks: &[Ask; N],
     ) -> Option<Answer<N>> {
         let version = self.link.borrow().version;
-        let answered = tokio::time::timeout(PATIENCE, self.try_charge(asks)).await;
+        let answered = tokio::time::timeout(ANSWER_TIMEOUT, self.try_charge(asks)).await;
         answered.unwrap_or_else(|_| {
             (self.report)(StoreFailed);
-            if self.away(&StoreError::Slow(PATIENCE), |link| link.version == version) {
+            if self.away(&StoreError::Slow(ANSWER_TIMEOUT), |link| link.version == version) {
                 // It may have been we who were slow.
                 self.probe_now();
             }
@@ -210,9 +210,9 @@ impl Shared {
         });
         let error = error as &dyn std::error::Error;
         if begins {
-            tracing::warn!(store = %self.store, error, "limit store away, limits are local");
+            tracing::warn!(store = %self.store, error, "limit store unavailable, limiting locally");
         } else {
-            tracing::debug!(store = %self.store, error, "limit store still away");
+            tracing::debug!(store = %self.store, error, "limit store still unavailable");
         }
         begins
     }
@@ -233,14 +233,14 @@ impl Shared {
         }
         let shared = Arc::clone(self);
         self.tasks.spawn("limit-store-probe", async move {
-            let found = tokio::time::timeout(PROBE_PATIENCE, shared.connect()).await;
-            let found = found.unwrap_or(Err(StoreError::Slow(PROBE_PATIENCE)));
+            let found = tokio::time::timeout(PROBE_TIMEOUT, shared.connect()).await;
+            let found = found.unwrap_or(Err(StoreError::Slow(PROBE_TIMEOUT)));
             // Before anybody hears of the state: who finds it lacking must be able to ask again.
             *shared.lock_probe() =
                 Probe { running: false, due: shared.clock.monotonic() + PROBE_EVERY };
             match found {
                 Ok(state) => {
-                    tracing::info!(store = %shared.store, "limits are shared");
+                    tracing::info!(store = %shared.store, "limit store connected");
                     shared.link.send_modify(|link| {
                         *link = Link { version: link.version + 1, state };
                     });
@@ -272,8 +272,9 @@ impl Shared {
         });
         let probe = [Ask { key: key("probe"), quota: Quota::PROBE, tokens: 1 }];
         self.invoke(&mut connection, &probe).await?; // the first time it may have to be loaded
-        let quickly = tokio::time::timeout(PATIENCE, self.invoke(&mut connection, &probe)).await;
-        quickly.map_err(|_| StoreError::Slow(PATIENCE))??;
+        let quickly =
+            tokio::time::timeout(ANSWER_TIMEOUT, self.invoke(&mut connection, &probe)).await;
+        quickly.map_err(|_| StoreError::Slow(ANSWER_TIMEOUT))??;
         Ok(State::Up(connection, guard))
     }
 
@@ -301,9 +302,9 @@ pub(super) fn micros(duration: Duration) -> String {
 }
 
 /// Longest that a call waits for the store.
-const PATIENCE: Duration = Duration::from_millis(250);
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(250);
 /// Longest that a probe waits, name resolution included.
-const PROBE_PATIENCE: Duration = Duration::from_secs(1);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// From the end of a probe to the next, as long as there are calls.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 

@@ -1,5 +1,13 @@
-use super::*;
-use crate::accept::CallerId;
+//! The promises of the room `limit`, on a clock that moves.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use koodrive_gateway::accept::CallerId;
+use koodrive_gateway::clock::Clock;
+use koodrive_gateway::config::{GuardMode, LimitConfig};
+use koodrive_gateway::lifecycle::Tasks;
+use koodrive_gateway::limit::{Decision, LimitExceeded, LimitStores, Limiter, Policy};
 
 fn limiter(change: impl FnOnce(&mut LimitConfig)) -> (Limiter, Clock, LimitStores) {
     let mut config = LimitConfig::default();
@@ -21,7 +29,7 @@ fn caller(name: &str) -> CallerId {
 async fn admitted(limiter: &Limiter, caller: CallerId, calls: u32) -> u32 {
     let mut passed = 0;
     for _ in 0..calls {
-        passed += u32::from(limiter.of(caller).admit_call().await.is_ok());
+        passed += u32::from(limiter.for_caller(caller).admit_call().await.is_ok());
     }
     passed
 }
@@ -30,7 +38,7 @@ async fn admitted(limiter: &Limiter, caller: CallerId, calls: u32) -> u32 {
 async fn a_burst_passes_and_the_next_call_is_told_when_to_return() {
     let (limiter, clock, _) = limiter(|_| {});
     assert_eq!(admitted(&limiter, caller("alice"), 10).await, 10);
-    let refused = limiter.of(caller("alice")).admit_call().await.unwrap_err();
+    let refused = limiter.for_caller(caller("alice")).admit_call().await.unwrap_err();
     assert_eq!(refused.policy, Policy::Calls);
     assert!(refused.retry_after <= Duration::from_secs(1));
     clock.advance(refused.retry_after + Duration::from_millis(1));
@@ -66,42 +74,42 @@ async fn the_whole_process_has_a_limit_of_its_own() {
         passed += admitted(&limiter, caller(&format!("caller {n}")), 1).await;
     }
     assert_eq!(passed, 3);
-    let refused = limiter.of(caller("one more")).admit_call().await.unwrap_err();
+    let refused = limiter.for_caller(caller("one more")).admit_call().await.unwrap_err();
     assert_eq!(refused.policy, Policy::Total);
 }
 
 #[tokio::test]
 async fn calls_in_flight_are_bounded_and_places_come_free() {
     let (limiter, _, _) = limiter(|config| config.concurrent = number(2));
-    let first = limiter.of(caller("a")).admit_call().await.unwrap();
-    let _second = limiter.of(caller("b")).admit_call().await.unwrap();
-    let refused = limiter.of(caller("c")).admit_call().await.unwrap_err();
+    let first = limiter.for_caller(caller("a")).admit_call().await.unwrap();
+    let _second = limiter.for_caller(caller("b")).admit_call().await.unwrap();
+    let refused = limiter.for_caller(caller("c")).admit_call().await.unwrap_err();
     assert_eq!(
         refused,
         LimitExceeded { policy: Policy::Concurrent, retry_after: Duration::from_secs(1) }
     );
     drop(first);
-    limiter.of(caller("d")).admit_call().await.unwrap();
+    limiter.for_caller(caller("d")).admit_call().await.unwrap();
 }
 
 #[tokio::test]
 async fn batches_are_charged_by_their_length() {
     let (limiter, clock, _) = limiter(|_| {});
     for _ in 0..5 {
-        assert_eq!(limiter.of(caller("alice")).admit_users(1000).await, Ok(()));
+        assert_eq!(limiter.for_caller(caller("alice")).admit_users(1000).await, Ok(()));
     }
-    let refused = limiter.of(caller("alice")).admit_users(1000).await.unwrap_err();
+    let refused = limiter.for_caller(caller("alice")).admit_users(1000).await.unwrap_err();
     assert_eq!(refused.policy, Policy::Users);
     assert_eq!(refused.retry_after.as_secs(), 2); // 3 s for 1000 users, less what passed
     clock.advance(refused.retry_after + Duration::from_millis(1));
-    assert_eq!(limiter.of(caller("alice")).admit_users(1000).await, Ok(()));
+    assert_eq!(limiter.for_caller(caller("alice")).admit_users(1000).await, Ok(()));
 }
 
 #[tokio::test]
 async fn observing_counts_and_refuses_nothing() {
     let (limiter, _, _) = limiter(|config| config.mode = GuardMode::Observe);
     assert_eq!(admitted(&limiter, caller("alice"), 10).await, 10);
-    let mut limits = limiter.of(caller("alice"));
+    let mut limits = limiter.for_caller(caller("alice"));
     let _admission = limits.admit_call().await.unwrap();
     let decisions: Vec<_> = limits.decisions().iter().collect();
     assert_eq!(decisions, [(Policy::Calls, Decision::Observed)]);
@@ -112,7 +120,7 @@ async fn switched_off_nothing_is_counted() {
     let (limiter, _, stores) = limiter(|config| config.mode = GuardMode::Off);
     assert_eq!(admitted(&limiter, caller("alice"), 1000).await, 1000);
     assert_eq!(stores.tracked_callers(), 0);
-    assert!(limiter.of(caller("alice")).standing().is_none());
+    assert!(limiter.for_caller(caller("alice")).standing().is_none());
 }
 
 #[tokio::test]
@@ -144,7 +152,7 @@ async fn a_hundred_thousand_callers_stay_within_the_bound() {
         config.total_burst = number(1_000_000);
     });
     for n in 0..100_000 {
-        let _admission = limiter.of(caller(&n.to_string())).admit_call().await;
+        let _admission = limiter.for_caller(caller(&n.to_string())).admit_call().await;
     }
     assert_eq!(stores.tracked_callers(), 1000);
 }
@@ -153,20 +161,20 @@ async fn a_hundred_thousand_callers_stay_within_the_bound() {
 async fn a_reload_keeps_the_buckets_whose_numbers_stayed() {
     let (limiter, _, stores) = limiter(|_| {});
     assert_eq!(admitted(&limiter, caller("alice"), 20).await, 10);
-    limiter.of(caller("alice")).admit_users(1000).await.unwrap();
+    limiter.for_caller(caller("alice")).admit_users(1000).await.unwrap();
 
     let changed = LimitConfig { users_burst: number(2000), ..LimitConfig::default() };
     let limiter = Limiter::new(&changed, &stores);
     assert_eq!(admitted(&limiter, caller("alice"), 1).await, 0);
-    assert_eq!(limiter.of(caller("alice")).admit_users(2000).await, Ok(()));
+    assert_eq!(limiter.for_caller(caller("alice")).admit_users(2000).await, Ok(()));
 }
 
 #[tokio::test]
 async fn the_standing_says_what_is_left() {
     let (limiter, _, _) = limiter(|_| {});
-    limiter.of(caller("alice")).admit_call().await.unwrap();
-    limiter.of(caller("alice")).admit_users(1000).await.unwrap();
-    let standing = limiter.of(caller("alice")).standing().unwrap();
+    limiter.for_caller(caller("alice")).admit_call().await.unwrap();
+    limiter.for_caller(caller("alice")).admit_users(1000).await.unwrap();
+    let standing = limiter.for_caller(caller("alice")).standing().unwrap();
     assert_eq!(standing.policy, "\"calls\";q=10;w=10, \"users\";q=5000;w=15, \"total\";q=50;w=1");
     assert_eq!(standing.limits, "\"calls\";r=9;t=1, \"users\";r=4000;t=3, \"total\";r=49;t=1");
 }

@@ -25,7 +25,7 @@ pub(super) fn named(alg: &str) -> Option<SignatureAlgorithm> {
     ALL.into_iter().find(|algorithm| name(*algorithm) == alg)
 }
 
-/// Its registered name (RFC 7518, section 3.1; RFC 8037).
+/// Its registered name (RFC 7518 section 3.1; RFC 8037).
 pub(super) fn name(algorithm: SignatureAlgorithm) -> &'static str {
     match algorithm {
         SignatureAlgorithm::RS256 => "RS256",

@@ -1,4 +1,4 @@
-//! The SSO token out of the request headers (RFC 6750, section 2.1).
+//! The SSO token out of the request headers (RFC 6750 section 2.1).
 
 use http::{HeaderMap, HeaderName};
 

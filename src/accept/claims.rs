@@ -1,4 +1,4 @@
-//! The rules a token's claims must keep (RFC 7519, section 4.1; RFC 9068, section 4).
+//! The rules a token's claims must keep (RFC 7519 section 4.1; RFC 9068 section 4).
 //!
 //! jsonwebtoken's own checks are not used: they read another clock and let mistyped `iss` and
 //! `aud` pass.
@@ -64,7 +64,7 @@ impl ClaimRules {
         now: SystemTime,
     ) -> Result<SystemTime, AcceptError> {
         let exp = date(claims, "exp")?.ok_or_else(|| refused("exp", ClaimFault::Missing))?;
-        // RFC 7519, section 4.1.4: on the second of `exp` it is over.
+        // RFC 7519 section 4.1.4: on the second of `exp` it is over.
         let late = seconds(now) - exp;
         if self.leeway.as_secs_f64() <= late {
             return Err(AcceptError::Expired { seconds: whole(late), hint: SkewHint::default() });

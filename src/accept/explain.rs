@@ -127,7 +127,7 @@ impl Issuer {
         lines: &mut Vec<ExplainLine>,
     ) {
         let rules = &self.rules;
-        let skew = self.keys.book().skew;
+        let skew = self.keys.state().skew;
         let leeway = rules.leeway.as_secs_f64();
         let mut push = |rule, expected, found, judged: Result<(), AcceptError>| {
             let judged = judged.map_err(|error| error.with_skew(skew));

@@ -109,7 +109,7 @@ struct Discovery {
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// `max-age` less `Age` (RFC 9111, section 4.2). Answers that say `no-store`, `no-cache` or
+/// `max-age` less `Age` (RFC 9111 section 4.2). Answers that say `no-store`, `no-cache` or
 /// `max-age=0` do so by a framework's habit and mean nothing by it: none.
 pub(super) fn fresh_for(headers: &HeaderMap) -> Option<Duration> {
     let mut max_age = None;

@@ -14,12 +14,12 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::keys::{Fingerprint, KeySet, Pick, VerifyKey};
-use super::missing::MissingKids;
+use super::unknown_kids::UnknownKids;
 use crate::clock::Clock;
 use crate::config::{AcceptConfig, HttpUrl, IssuerConfig, SignatureAlgorithm, TextFile};
 
 /// Longest time a caller waits for a fetch that an unknown key id caused.
-const ASK_WAIT: Duration = Duration::from_secs(2);
+const REFRESH_WAIT: Duration = Duration::from_secs(2);
 
 /// Most callers of one issuer that wait so at once. Each holds a place of `max_in_flight`: whoever
 /// sends forged tokens while the SSO is slow must not take them all.
@@ -80,9 +80,9 @@ pub(super) struct IssuerKeys {
     current: ArcSwapOption<Current>,
     /// Monotonic milliseconds of the next fetch.
     due_ms: AtomicU64,
-    book: Mutex<Book>,
-    /// The last of the asked-for fetches ([`Book::asked`]) that is over.
-    answered: watch::Sender<u64>,
+    state: Mutex<State>,
+    /// The last of the asked-for fetches ([`State::refresh_seq`]) that is over.
+    completed: watch::Sender<u64>,
     waiting: Semaphore,
     pub(super) wake: Notify,
     /// Ends [`IssuerKeys::keep_fresh`].
@@ -99,12 +99,12 @@ struct Current {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Book {
+pub(super) struct State {
     /// Fetches asked for because of unknown key ids, so far.
-    pub(super) asked: u64,
+    pub(super) refresh_seq: u64,
     /// Before it (monotonic), no further one.
-    next_ask: Duration,
-    missing: MissingKids,
+    next_request: Duration,
+    unknown: UnknownKids,
     /// Fetches that failed since the last that did not.
     pub(super) failures: u32,
     /// The issuer's clock minus ours, in seconds.
@@ -121,8 +121,8 @@ impl IssuerKeys {
             settings: ArcSwap::from_pointee(settings),
             current: ArcSwapOption::empty(),
             due_ms: AtomicU64::new(0),
-            book: Mutex::default(),
-            answered: watch::Sender::new(0),
+            state: Mutex::default(),
+            completed: watch::Sender::new(0),
             waiting: Semaphore::new(WAITING_MAX),
             wake: Notify::new(),
             stop: CancellationToken::new(),
@@ -141,19 +141,19 @@ impl IssuerKeys {
             Pick::Unknown => {}
         }
         let kid_or_none = kid.unwrap_or_default();
-        let ticket = self.ask(kid_or_none);
-        let in_time = match ticket {
-            Some(ticket) => self.wait_for(ticket).await,
+        let seq = self.request_refresh(kid_or_none);
+        let in_time = match seq {
+            Some(seq) => self.wait_for(seq).await,
             None => true,
         };
         match self.pick(kid, algorithm)? {
             Pick::Found(key) => Ok(key),
             Pick::WrongAlgorithm => Err(KeyFault::WrongAlgorithm),
-            Pick::Unknown if !in_time || self.book().failures != 0 => Err(self.unavailable()),
+            Pick::Unknown if !in_time || self.state().failures != 0 => Err(self.unavailable()),
             Pick::Unknown => {
-                if ticket.is_some() {
+                if seq.is_some() {
                     let cooldown = self.settings.load().cooldown;
-                    self.book().missing.add(kid_or_none, self.clock.monotonic(), cooldown);
+                    self.state().unknown.add(kid_or_none, self.clock.monotonic(), cooldown);
                 }
                 Err(KeyFault::Unknown)
             }
@@ -192,26 +192,26 @@ impl IssuerKeys {
         Some(if current.lasting { Duration::ZERO } else { self.since(current.arrived) })
     }
 
-    pub(super) fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// New keys take the place of the old ones at once.
-    pub(super) fn adopt(&self, set: KeySet, lasting: bool) {
+    pub(super) fn install(&self, set: KeySet, lasting: bool) {
         let arrived = self.clock.monotonic();
         self.current.store(Some(Arc::new(Current { set: Arc::new(set), arrived, lasting })));
-        self.book().failures = 0;
+        self.state().failures = 0;
     }
 
     /// No new keys came. What came from a file ages from now on.
-    pub(super) fn keep_old(&self) -> u32 {
+    pub(super) fn keep_stale(&self) -> u32 {
         if let Some(current) = self.current.load_full().filter(|current| current.lasting) {
             let (set, arrived) = (Arc::clone(&current.set), self.clock.monotonic());
             self.current.store(Some(Arc::new(Current { set, arrived, lasting: false })));
         }
-        let mut book = self.book();
-        book.failures = book.failures.saturating_add(1);
-        book.failures
+        let mut state = self.state();
+        state.failures = state.failures.saturating_add(1);
+        state.failures
     }
 
     pub(super) fn fetch_in(&self, wait: Duration) {
@@ -221,21 +221,21 @@ impl IssuerKeys {
 
     /// Until the next fetch; zero when it should begin now.
     pub(super) fn until_due(&self) -> Duration {
-        let asked = self.book().asked;
-        if self.was_asked(asked) {
+        let asked = self.state().refresh_seq;
+        if self.is_pending(asked) {
             return Duration::ZERO;
         }
         self.due().saturating_sub(self.clock.monotonic())
     }
 
     /// Whether somebody waits for the fetch of this number.
-    pub(super) fn was_asked(&self, ticket: u64) -> bool {
-        *self.answered.borrow() < ticket
+    pub(super) fn is_pending(&self, seq: u64) -> bool {
+        *self.completed.borrow() < seq
     }
 
-    /// Lets everyone go who waits for a fetch asked for up to `ticket`.
-    pub(super) fn answer(&self, ticket: u64) {
-        self.answered.send_replace(ticket);
+    /// Lets everyone go who waits for a fetch asked for up to `seq`.
+    pub(super) fn complete(&self, seq: u64) {
+        self.completed.send_replace(seq);
     }
 
     fn due(&self) -> Duration {
@@ -264,33 +264,33 @@ impl IssuerKeys {
     }
 
     /// The number of the fetch that will show whether the key exists; none if there will be none.
-    fn ask(&self, kid: &str) -> Option<u64> {
+    fn request_refresh(&self, kid: &str) -> Option<u64> {
         let settings = self.settings.load();
         if matches!(settings.source, KeySource::File(_)) {
             return None;
         }
         let now = self.clock.monotonic();
-        let mut book = self.book();
-        if book.missing.is_known(kid, now) {
+        let mut state = self.state();
+        if state.unknown.is_known(kid, now) {
             return None;
         }
-        if self.was_asked(book.asked) {
-            return Some(book.asked);
+        if self.is_pending(state.refresh_seq) {
+            return Some(state.refresh_seq);
         }
-        if now < book.next_ask {
+        if now < state.next_request {
             return None;
         }
         // Taken before the fetch, so that failures count too.
-        book.next_ask = now + settings.cooldown;
-        book.asked += 1;
+        state.next_request = now + settings.cooldown;
+        state.refresh_seq += 1;
         self.wake.notify_one();
-        Some(book.asked)
+        Some(state.refresh_seq)
     }
 
-    async fn wait_for(&self, ticket: u64) -> bool {
+    async fn wait_for(&self, seq: u64) -> bool {
         let Ok(_place) = self.waiting.try_acquire() else { return false };
-        let mut answered = self.answered.subscribe();
-        let over = answered.wait_for(|answered| ticket <= *answered);
-        tokio::time::timeout(ASK_WAIT, over).await.is_ok()
+        let mut completed = self.completed.subscribe();
+        let over = completed.wait_for(|completed| seq <= *completed);
+        tokio::time::timeout(REFRESH_WAIT, over).await.is_ok()
     }
 }

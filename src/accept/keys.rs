@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 
 use super::algorithms::Algorithms;
 use super::token::KID_BYTES_MAX;
-use super::{algorithms, json, roca};
+use super::{algorithms, json, weak_rsa};
 use crate::config::SignatureAlgorithm;
 use crate::digest;
 
@@ -214,14 +214,14 @@ type Read = (Algorithms, Vec<u8>, DecodingKey);
 fn rsa(jwk: &Jwk) -> Result<Read, SkipReason> {
     let mut n = bytes(jwk, "n")?;
     let e = bytes(jwk, "e")?;
-    // Some publish a leading zero octet although RFC 7518, section 6.3.1.1 forbids it.
+    // Some publish a leading zero octet although RFC 7518 section 6.3.1.1 forbids it.
     let zeros = n.iter().take_while(|byte| **byte == 0).count();
     n.drain(..zeros);
     let bits = n.first().map_or(0, |first| n.len() * 8 - first.leading_zeros() as usize);
     let exponent_is_one = e.iter().rev().skip(1).all(|byte| *byte == 0) && e.last() == Some(&1);
     // Not looked at by the library until a signature is verified, and then only in part.
     let odd = |number: &[u8]| number.last().is_some_and(|byte| byte % 2 == 1);
-    if !(2048..=8192).contains(&bits) || exponent_is_one || roca::has_fingerprint(&n) {
+    if !(2048..=8192).contains(&bits) || exponent_is_one || weak_rsa::is_roca(&n) {
         return Err(SkipReason::WeakOrOversized);
     }
     if !odd(&n) || !odd(&e) {

@@ -18,9 +18,9 @@ mod identity;
 mod json;
 mod jwks;
 mod keys;
-mod missing;
+mod unknown_kids;
 mod refresh;
-mod roca;
+mod weak_rsa;
 mod stores;
 mod token;
 mod verified;
@@ -130,7 +130,7 @@ impl Acceptor {
         issuer.check_signature(&key, algorithm, &jws)?;
         let checked = match issuer.rules.check(&claims, now) {
             Ok(checked) => checked,
-            Err(error) => return Err(error.with_skew(issuer.keys.book().skew)),
+            Err(error) => return Err(error.with_skew(issuer.keys.state().skew)),
         };
         let sso_token = Arc::new(SsoToken::new(token));
         Ok(Verified {

@@ -41,12 +41,12 @@ impl IssuerKeys {
     /// Takes over a key set file, at start and whenever its content changed.
     pub(super) fn read_file(&self, file: &TextFile) -> KeyFetch {
         let now = self.clock.now();
-        let mut fetch = KeyFetch::begun(&self.issuer, KeyFetchCause::File, now);
+        let mut fetch = KeyFetch::begin(&self.issuer, KeyFetchCause::File, now);
         let read = KeySet::parse(file.text().as_bytes());
         fetch.outcome = match read {
             Ok((set, skipped)) if set.len() != 0 => {
                 (fetch.keys, fetch.skipped) = (set.len(), skipped);
-                self.adopt(set, true);
+                self.install(set, true);
                 KeyFetchOutcome::Fetched
             }
             Ok((_, skipped)) => {
@@ -56,7 +56,7 @@ impl IssuerKeys {
             Err(_) => KeyFetchOutcome::NotAKeySet,
         };
         if fetch.outcome != KeyFetchOutcome::Fetched {
-            self.keep_old();
+            self.keep_stale();
             tracing::warn!(
                 issuer = %self.issuer,
                 file = %file.path().display(),
@@ -69,18 +69,18 @@ impl IssuerKeys {
     }
 
     async fn fetch_once(&self, fetching: &Fetching) {
-        let ticket = self.book().asked;
-        let asked = self.was_asked(ticket);
+        let seq = self.state().refresh_seq;
+        let asked = self.is_pending(seq);
         let settings = self.settings.load_full();
         let cause = if asked { KeyFetchCause::UnknownKid } else { KeyFetchCause::Schedule };
-        let mut fetch = KeyFetch::begun(&self.issuer, cause, self.clock.now());
+        let mut fetch = KeyFetch::begin(&self.issuer, cause, self.clock.now());
         let fetched = self.fetch_from(&settings, fetching, asked).await;
         fetch.ended = self.clock.now();
         match fetched {
             Ok(fetched) => self.succeed(fetched, &settings, &mut fetch),
             Err(error) => self.fail(&error, &settings, &mut fetch),
         }
-        self.answer(ticket);
+        self.complete(seq);
         (fetching.report)(fetch);
     }
 
@@ -96,13 +96,13 @@ impl IssuerKeys {
             return fetch.keys_at(url).await;
         }
         // Somebody waits for a key: where the keys were a while ago will do.
-        let known = self.book().discovered.take().filter(|_| asked);
+        let known = self.state().discovered.take().filter(|_| asked);
         let url = match known {
             Some(url) => url,
             None => fetch.discover(&self.issuer).await?,
         };
         let fetched = fetch.keys_at(&url).await?;
-        self.book().discovered = Some(url);
+        self.state().discovered = Some(url);
         Ok(fetched)
     }
 
@@ -116,9 +116,9 @@ impl IssuerKeys {
         fetch.skew_seconds =
             fetched.date.map(|date| client::clock_skew(date, fetch.started, fetch.ended));
         if fetch.skew_seconds.is_some() {
-            self.book().skew = fetch.skew_seconds;
+            self.state().skew = fetch.skew_seconds;
         }
-        self.adopt(fetched.set, false);
+        self.install(fetched.set, false);
         if !fetch.skipped.is_empty() {
             let skipped = &fetch.skipped;
             tracing::debug!(issuer = %self.issuer, ?skipped, "some published keys are not used");
@@ -126,7 +126,7 @@ impl IssuerKeys {
     }
 
     fn fail(&self, error: &FetchError, settings: &KeySettings, fetch: &mut KeyFetch) {
-        let failures = self.keep_old();
+        let failures = self.keep_stale();
         let doubled = RETRY_FIRST.saturating_mul(1 << (failures - 1).min(8));
         let wait = doubled.min(RETRY_MAX).min(settings.refresh);
         self.fetch_in(wait.mul_f64(0.75 + 0.5 * chance()));

@@ -49,7 +49,7 @@ pub struct KeyFetch {
 }
 
 impl KeyFetch {
-    pub(super) fn begun(issuer: &Arc<str>, cause: KeyFetchCause, now: SystemTime) -> Self {
+    pub(super) fn begin(issuer: &Arc<str>, cause: KeyFetchCause, now: SystemTime) -> Self {
         Self {
             issuer: Arc::clone(issuer),
             cause,
@@ -177,7 +177,7 @@ impl KeyStores {
     fn change(&self, keys: &IssuerKeys, settings: &KeySettings) {
         let old = keys.settings.swap(Arc::new(settings.clone()));
         if old.source != settings.source {
-            keys.book().discovered = None;
+            keys.state().discovered = None;
             self.read_file(keys);
         }
         if *old != *settings {

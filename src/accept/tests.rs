@@ -8,9 +8,9 @@ use proptest::prelude::*;
 
 use super::fetch::fresh_for;
 use super::keys::KeySet;
-use super::missing::MissingKids;
 use super::token::Jws;
-use super::{bearer, json, roca};
+use super::unknown_kids::UnknownKids;
+use super::{bearer, json, weak_rsa};
 
 proptest! {
     #[test]
@@ -120,7 +120,7 @@ fn answers_say_how_long_they_are_fresh() {
 #[test]
 fn a_missing_key_id_is_asked_for_less_and_less() {
     let cooldown = Duration::from_secs(10);
-    let mut missing = MissingKids::default();
+    let mut missing = UnknownKids::default();
     let mut now = Duration::ZERO;
     let mut waits = Vec::new();
     for _ in 0..8 {
@@ -136,7 +136,7 @@ fn a_missing_key_id_is_asked_for_less_and_less() {
 
 #[test]
 fn a_flood_of_missing_key_ids_is_bounded() {
-    let (mut missing, cooldown) = (MissingKids::default(), Duration::from_secs(10));
+    let (mut missing, cooldown) = (UnknownKids::default(), Duration::from_secs(10));
     for at in 0..10_000 {
         missing.add(&format!("random-{at}"), Duration::from_millis(at), cooldown);
     }
@@ -150,8 +150,8 @@ fn sound_moduli_have_no_fingerprint() {
     let mut modulus = [0; 256];
     for _ in 0..100 {
         aws_lc_rs::rand::fill(&mut modulus).unwrap();
-        assert!(!roca::has_fingerprint(&modulus));
+        assert!(!weak_rsa::is_roca(&modulus));
     }
     // 65537 itself is a power of itself modulo everything.
-    assert!(roca::has_fingerprint(&[1, 0, 1]));
+    assert!(weak_rsa::is_roca(&[1, 0, 1]));
 }

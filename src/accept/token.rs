@@ -1,4 +1,4 @@
-//! A signed SSO token taken apart: compact JWS (RFC 7515, section 3.1), nothing verified yet.
+//! A signed SSO token taken apart: compact JWS (RFC 7515 section 3.1), nothing verified yet.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -61,14 +61,14 @@ fn decode(part: &str, name: &'static str) -> Result<Vec<u8>, MalformedToken> {
 }
 
 fn judge(mut header: Map<String, Value>) -> Result<(String, Option<String>), MalformedToken> {
-    // RFC 7515, section 4.1.11: an extension we do not understand makes the token invalid,
+    // RFC 7515 section 4.1.11: an extension we do not understand makes the token invalid,
     // and we understand none. `b64`, `zip` and `enc` would change what the payload means.
     for name in ["crit", "b64", "zip", "enc"] {
         if header.contains_key(name) {
             return Err(MalformedToken::Extension(name));
         }
     }
-    // RFC 8725, section 3.11: an ID, logout or refresh token of the same issuer is none of ours.
+    // RFC 8725 section 3.11: an ID, logout or refresh token of the same issuer is none of ours.
     match header.get("typ") {
         None => {}
         Some(Value::String(typ)) if TYPES.iter().any(|known| typ.eq_ignore_ascii_case(known)) => {}

@@ -14,38 +14,38 @@ const KIDS_MAX: usize = 64;
 const RECHECK_MAX: Duration = Duration::from_mins(5);
 
 #[derive(Debug, Default)]
-pub(super) struct MissingKids(HashMap<Box<str>, Missing>);
+pub(super) struct UnknownKids(HashMap<Box<str>, Unknown>);
 
 #[derive(Debug)]
-struct Missing {
+struct Unknown {
     times: u32,
     /// Monotonic.
     recheck: Duration,
 }
 
-impl MissingKids {
-    /// Whether the id was missing lately, so that no fetch should be spent on it.
+impl UnknownKids {
+    /// Whether the id was unknown lately, so that no fetch should be spent on it.
     pub(super) fn is_known(&self, kid: &str, now: Duration) -> bool {
-        self.0.get(kid).is_some_and(|missing| now < missing.recheck)
+        self.0.get(kid).is_some_and(|unknown| now < unknown.recheck)
     }
 
     /// A fetch did not bring the id: the next may be spent on it after one cooldown, then after
     /// two, four, and so on.
     pub(super) fn add(&mut self, kid: &str, now: Duration, cooldown: Duration) {
         if !self.0.contains_key(kid) && self.0.len() == KIDS_MAX {
-            let oldest = self.0.iter().min_by_key(|(_, missing)| missing.recheck);
+            let oldest = self.0.iter().min_by_key(|(_, unknown)| unknown.recheck);
             if let Some(oldest) = oldest.map(|(kid, _)| kid.clone()) {
                 self.0.remove(&oldest);
             }
         }
-        let missing =
-            self.0.entry(kid.into()).or_insert(Missing { times: 0, recheck: Duration::ZERO });
-        if now < missing.recheck {
+        let unknown =
+            self.0.entry(kid.into()).or_insert(Unknown { times: 0, recheck: Duration::ZERO });
+        if now < unknown.recheck {
             // Another caller of the same flight was here first.
             return;
         }
-        let wait = cooldown.saturating_mul(1 << missing.times.min(16));
-        missing.recheck = now + wait.min(RECHECK_MAX.max(cooldown));
-        missing.times += 1;
+        let wait = cooldown.saturating_mul(1 << unknown.times.min(16));
+        unknown.recheck = now + wait.min(RECHECK_MAX.max(cooldown));
+        unknown.times += 1;
     }
 }

@@ -4,7 +4,7 @@
 //! a probability of about 2^-27. Paper: Nemec et al., "The Return of Coppersmith's Attack", 2017.
 
 /// Whether the modulus, big-endian, has the fingerprint.
-pub(super) fn has_fingerprint(modulus: &[u8]) -> bool {
+pub(super) fn is_roca(modulus: &[u8]) -> bool {
     PRIMES.iter().all(|prime| {
         let residue = modulus.iter().fold(0, |rest, byte| (rest * 256 + u32::from(*byte)) % prime);
         is_power_of_generator(residue, *prime)

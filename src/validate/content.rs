@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
-use super::language::Language;
+use super::language::{Language, Words};
 
 /// Why the headers rule a body out, before any of it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,32 +23,29 @@ pub enum ContentRefused {
 impl ContentRefused {
     /// A sentence with what was wrong and the cure.
     pub fn text(self, language: Language) -> &'static str {
-        match (language, self) {
-            (Language::English, Self::SeveralTypes) => {
-                "there are several Content-Type headers: send one"
-            }
-            (Language::English, Self::IllegibleType) => {
-                "the Content-Type cannot be read: send application/json"
-            }
-            (Language::English, Self::NotJson) => {
-                "the Content-Type must be application/json or application/*+json"
-            }
-            (Language::English, Self::NotUtf8) => {
-                "the charset must be UTF-8: convert the body, or leave the parameter out"
-            }
-            (Language::English, Self::Encoded) => {
-                "the body must not be compressed: send it without Content-Encoding"
-            }
-            (Language::Chinese, Self::SeveralTypes) => "有多个 Content-Type 头：请只发送一个",
-            (Language::Chinese, Self::IllegibleType) => {
-                "Content-Type 无法解析：请发送 application/json"
-            }
-            (Language::Chinese, Self::NotJson) => {
-                "Content-Type 必须是 application/json 或 application/*+json"
-            }
-            (Language::Chinese, Self::NotUtf8) => "字符集必须是 UTF-8：请转换请求体，或去掉该参数",
-            (Language::Chinese, Self::Encoded) => "请求体不能压缩：请去掉 Content-Encoding 后发送",
-        }
+        let sentence = match self {
+            Self::SeveralTypes => Words(
+                "there are several Content-Type headers: send one",
+                "有多个 Content-Type 头：请只发送一个",
+            ),
+            Self::IllegibleType => Words(
+                "the Content-Type cannot be read: send application/json",
+                "Content-Type 无法解析：请发送 application/json",
+            ),
+            Self::NotJson => Words(
+                "the Content-Type must be application/json or application/*+json",
+                "Content-Type 必须是 application/json 或 application/*+json",
+            ),
+            Self::NotUtf8 => Words(
+                "the charset must be UTF-8: convert the body, or omit the parameter",
+                "字符集必须是 UTF-8：请转换请求体，或去掉该参数",
+            ),
+            Self::Encoded => Words(
+                "the body must not be compressed: send it without Content-Encoding",
+                "请求体不能压缩：请去掉 Content-Encoding 后发送",
+            ),
+        };
+        sentence.of(language)
     }
 }
 
@@ -86,7 +83,7 @@ fn check_type(value: &[u8]) -> Result<(), ContentRefused> {
     while let Some(parameters) = rest {
         let parameter = Parameter::first_of(parameters).ok_or(ContentRefused::IllegibleType)?;
         if parameter.name.eq_ignore_ascii_case(b"charset")
-            && !parameter.value.eq_ignore_ascii_case(b"utf-8")
+            && !UTF_8.iter().any(|name| parameter.value.eq_ignore_ascii_case(name))
         {
             return Err(ContentRefused::NotUtf8);
         }
@@ -94,6 +91,9 @@ fn check_type(value: &[u8]) -> Result<(), ContentRefused> {
     }
     Ok(())
 }
+
+/// Its registered name, and the one that many clients write.
+const UTF_8: [&[u8]; 2] = [b"utf-8", b"utf8"];
 
 /// One `name=value` or `name="value"`; empty ones are legal too.
 struct Parameter<'v> {

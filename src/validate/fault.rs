@@ -31,6 +31,8 @@ pub(super) enum Fault {
     CapacityAbove { max: u64 },
     /// A member nobody knows, where the operator refuses such.
     UnknownMember { of: Field },
+    /// An unknown name that a known one equals but for case, `_` or `-`.
+    LookalikeMember { field: Field },
     /// A name that its object already had; the field if it is a known one.
     DuplicateMember { field: Option<Field> },
     /// Half a surrogate pair in a string, or in a member's name.

@@ -13,13 +13,14 @@ pub(super) enum Field {
 }
 
 impl Field {
-    pub(super) const MEMBERS: [Self; 5] = [
-        Self::CurDeptId,
-        Self::Users,
-        Self::TargetDeptName,
-        Self::PersonalCapacity,
-        Self::IsAllocateCapacity,
-    ];
+    /// The members that an object at this place has.
+    pub(super) fn members(self) -> &'static [Self] {
+        match self {
+            Self::Root => &[Self::CurDeptId, Self::Users],
+            Self::User => &[Self::TargetDeptName, Self::PersonalCapacity, Self::IsAllocateCapacity],
+            _ => &[],
+        }
+    }
 
     /// The member's name; the two places that are no members have none.
     pub(super) fn name(self) -> &'static str {

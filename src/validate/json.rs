@@ -4,7 +4,7 @@
 
 use super::fault::{Expected, Found, Kind, Syntax};
 
-/// Where and how a body stops being JSON; ends every walk.
+/// Where and why a scan ended early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stop {
     pub(super) at: usize,
@@ -14,8 +14,8 @@ pub(super) struct Stop {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
     Syntax(Syntax),
-    /// Nested too deep to be followed at all; the finding for it is already made.
-    Bottomless,
+    /// Nested too deep to be looked into; the finding for it is already made.
+    TooDeep,
 }
 
 /// A string just read.

@@ -18,3 +18,27 @@ impl Language {
         }
     }
 }
+
+/// The same in English and in Chinese.
+#[derive(Clone, Copy)]
+pub(super) struct Words(pub(super) &'static str, pub(super) &'static str);
+
+impl Words {
+    pub(super) fn of(self, language: Language) -> &'static str {
+        match language {
+            Language::English => self.0,
+            Language::Chinese => self.1,
+        }
+    }
+
+    /// The words with each `{}` replaced by the next part.
+    pub(super) fn fill(self, language: Language, parts: &[&str]) -> String {
+        let mut pieces = self.of(language).split("{}");
+        let mut filled = pieces.next().unwrap_or_default().to_owned();
+        for (piece, part) in pieces.zip(parts) {
+            filled.push_str(part);
+            filled.push_str(piece);
+        }
+        filled
+    }
+}

@@ -5,20 +5,19 @@
 //! themselves are never touched; they go on as they came. Knows nothing of HTTP statuses, of how
 //! a refusal looks, nor of whether the operator wants faults refused or only observed.
 
-mod any;
-mod buried;
+mod value;
 mod content;
 mod fault;
 mod field;
 mod finding;
 mod json;
 mod language;
-mod names;
+mod member_names;
 mod number;
 mod preverify;
 mod report;
 mod text;
-mod walk;
+mod scanner;
 
 pub use content::ContentRefused;
 pub use finding::{Finding, FindingView};
@@ -65,7 +64,8 @@ impl BatchRules {
     ///
     /// # Errors
     /// Every fault found, the first `max_findings` of them described. A body that is not JSON at
-    /// all has exactly one finding: the place where it stops being JSON.
+    /// all has exactly one finding: the place where it stops being JSON. What is nested too deep
+    /// ends the check: nothing behind it is looked at.
     pub fn check(&self, body: &[u8]) -> Result<BatchFacts, Malformed> {
         preverify::check(body, self)
     }

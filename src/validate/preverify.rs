@@ -7,9 +7,9 @@ use super::fault::{Expected, Fault, Kind, Syntax};
 use super::field::{Field, Seen};
 use super::finding::Findings;
 use super::json::{Stop, Why};
-use super::names::{Step, Trail};
+use super::member_names::{Step, Trail};
 use super::number::Integer;
-use super::walk::Walk;
+use super::scanner::Scanner;
 use super::{BatchFacts, BatchRules, Malformed, MalformedKind, field};
 
 /// Depth of the containers of a batch.
@@ -21,10 +21,10 @@ const BELOW_USER_DEPTH: usize = USER_DEPTH + 1;
 
 /// Judges one body by all rules.
 pub(super) fn check(body: &[u8], rules: &BatchRules) -> Result<BatchFacts, Malformed> {
-    let mut walk = Walk::new(body, rules.max_depth, rules.max_findings);
+    let mut scanner = Scanner::new(body, rules.max_depth, rules.max_findings);
     let mut users = None;
-    match check_body(&mut walk, rules, &mut users) {
-        Ok(()) | Err(Stop { why: Why::Bottomless, .. }) => {}
+    match check_body(&mut scanner, rules, &mut users) {
+        Ok(()) | Err(Stop { why: Why::TooDeep, .. }) => {}
         Err(Stop { at, why: Why::Syntax(syntax) }) => {
             let mut findings = Findings::new(1);
             findings.push(at, Fault::Syntax(syntax), String::new);
@@ -32,7 +32,7 @@ pub(super) fn check(body: &[u8], rules: &BatchRules) -> Result<BatchFacts, Malfo
             return Err(Malformed { kind: MalformedKind::NotJson, findings, more });
         }
     }
-    match walk.findings.place(body) {
+    match scanner.findings.place(body) {
         (findings, 0) if findings.is_empty() => {
             let users = users.and_then(|users| u32::try_from(users).ok());
             Ok(BatchFacts { users: users.unwrap_or(u32::MAX) })
@@ -42,119 +42,129 @@ pub(super) fn check(body: &[u8], rules: &BatchRules) -> Result<BatchFacts, Malfo
 }
 
 fn check_body(
-    walk: &mut Walk<'_>,
+    scanner: &mut Scanner<'_>,
     rules: &BatchRules,
     users: &mut Option<usize>,
 ) -> Result<(), Stop> {
-    if walk.cursor.bytes.starts_with(b"\xef\xbb\xbf") {
-        return Err(walk.cursor.stop(Syntax::ByteOrderMark));
+    if scanner.cursor.bytes.starts_with(b"\xef\xbb\xbf") {
+        return Err(scanner.cursor.stop(Syntax::ByteOrderMark));
     }
-    walk.cursor.skip_space();
-    if walk.cursor.peek().is_none() {
-        return Err(walk.cursor.stop(Syntax::Empty));
+    scanner.cursor.skip_space();
+    if scanner.cursor.peek().is_none() {
+        return Err(scanner.cursor.stop(Syntax::Empty));
     }
-    check_root(walk, rules, users)?;
-    walk.cursor.skip_space();
-    match walk.cursor.peek() {
+    check_root(scanner, rules, users)?;
+    scanner.cursor.skip_space();
+    match scanner.cursor.peek() {
         None => Ok(()),
-        Some(_) => Err(walk.cursor.unexpected(Expected::EndOfBody)),
+        Some(_) => Err(scanner.cursor.unexpected(Expected::EndOfBody)),
     }
 }
 
 fn check_root(
-    walk: &mut Walk<'_>,
+    scanner: &mut Scanner<'_>,
     rules: &BatchRules,
     users: &mut Option<usize>,
 ) -> Result<(), Stop> {
-    let brace_at = walk.cursor.at;
-    if !opens(walk, b'{', ROOT_DEPTH) {
-        return other_kind(walk, Field::Root, Kind::Object, &Trail::ROOT, ROOT_DEPTH);
+    let brace_at = scanner.cursor.at;
+    if !opens(scanner, b'{', ROOT_DEPTH) {
+        return other_kind(scanner, Field::Root, Kind::Object, &Trail::ROOT, ROOT_DEPTH);
     }
     let seen =
-        walk.object(&Trail::ROOT, field::root_member, |walk, field, name_at, trail| match field {
-            Some(Field::CurDeptId) => check_department(walk, trail),
-            Some(_) => {
-                let count = check_users(walk, rules, trail)?;
-                // Of several, the first counts; the others are refused as duplicates.
-                users.get_or_insert(count);
-                Ok(())
+        scanner.object(&Trail::ROOT, field::root_member, |scanner, field, name_at, trail| {
+            match field {
+                Some(Field::CurDeptId) => check_department(scanner, trail),
+                Some(_) => {
+                    let count = check_users(scanner, rules, trail)?;
+                    // Of several, the first counts; the others are refused as duplicates.
+                    users.get_or_insert(count);
+                    Ok(())
+                }
+                None => check_unknown(scanner, rules, Field::Root, name_at, trail, USERS_DEPTH),
             }
-            None => check_unknown(walk, rules, Field::Root, name_at, trail, USERS_DEPTH),
         })?;
-    report_missing(walk, brace_at, seen, &[Field::CurDeptId, Field::Users], &Trail::ROOT);
+    report_missing(scanner, brace_at, seen, &[Field::CurDeptId, Field::Users], &Trail::ROOT);
     Ok(())
 }
 
-fn check_department(walk: &mut Walk<'_>, trail: &Trail<'_>) -> Result<(), Stop> {
-    let at = walk.cursor.at;
-    if let Some((_, 0)) = integer(walk, Field::CurDeptId, trail, USERS_DEPTH)? {
-        walk.report(at, Fault::TooSmall { field: Field::CurDeptId }, trail);
+fn check_department(scanner: &mut Scanner<'_>, trail: &Trail<'_>) -> Result<(), Stop> {
+    let at = scanner.cursor.at;
+    if let Some((_, 0)) = integer(scanner, Field::CurDeptId, trail, USERS_DEPTH)? {
+        scanner.report(at, Fault::TooSmall { field: Field::CurDeptId }, trail);
     }
     Ok(())
 }
 
 /// Returns how many elements there are.
-fn check_users(walk: &mut Walk<'_>, rules: &BatchRules, trail: &Trail<'_>) -> Result<usize, Stop> {
-    let at = walk.cursor.at;
-    if !opens(walk, b'[', USERS_DEPTH) {
-        other_kind(walk, Field::Users, Kind::Array, trail, USERS_DEPTH)?;
+fn check_users(
+    scanner: &mut Scanner<'_>,
+    rules: &BatchRules,
+    trail: &Trail<'_>,
+) -> Result<usize, Stop> {
+    let at = scanner.cursor.at;
+    if !opens(scanner, b'[', USERS_DEPTH) {
+        other_kind(scanner, Field::Users, Kind::Array, trail, USERS_DEPTH)?;
         return Ok(0);
     }
-    walk.cursor.at += 1;
-    walk.cursor.skip_space();
-    if walk.cursor.eat(b']') {
-        walk.report(at, Fault::NoUsers, trail);
+    scanner.cursor.at += 1;
+    scanner.cursor.skip_space();
+    if scanner.cursor.eat(b']') {
+        scanner.report(at, Fault::NoUsers, trail);
         return Ok(0);
     }
     let mut found = 0;
     let mut expected = Expected::ElementOrEnd;
     loop {
         let trail = trail.down(Step::Index(found));
-        if opens(walk, b'{', USER_DEPTH) {
-            check_user(walk, rules, &trail)?;
+        if opens(scanner, b'{', USER_DEPTH) {
+            check_user(scanner, rules, &trail)?;
         } else {
-            walk.cursor.kind(expected)?;
-            other_kind(walk, Field::User, Kind::Object, &trail, USER_DEPTH)?;
+            scanner.cursor.kind(expected)?;
+            other_kind(scanner, Field::User, Kind::Object, &trail, USER_DEPTH)?;
         }
         found += 1;
-        walk.cursor.skip_space();
-        if !walk.cursor.eat(b',') {
+        scanner.cursor.skip_space();
+        if !scanner.cursor.eat(b',') {
             break;
         }
-        walk.cursor.skip_space();
+        scanner.cursor.skip_space();
         expected = Expected::Element;
     }
-    if !walk.cursor.eat(b']') {
-        return Err(walk.cursor.unexpected(Expected::CommaOrBracket));
+    if !scanner.cursor.eat(b']') {
+        return Err(scanner.cursor.unexpected(Expected::CommaOrBracket));
     }
     if rules.max_users < found {
-        walk.report(at, Fault::TooManyUsers { max: rules.max_users, found }, trail);
+        scanner.report(at, Fault::TooManyUsers { max: rules.max_users, found }, trail);
     }
     Ok(found)
 }
 
 #[inline]
-fn check_user(walk: &mut Walk<'_>, rules: &BatchRules, trail: &Trail<'_>) -> Result<(), Stop> {
-    let brace_at = walk.cursor.at;
+fn check_user(
+    scanner: &mut Scanner<'_>,
+    rules: &BatchRules,
+    trail: &Trail<'_>,
+) -> Result<(), Stop> {
+    let brace_at = scanner.cursor.at;
     let mut capacity = None;
     let mut is_allocated = None;
-    let seen = walk.object(trail, field::user_member, |walk, field, name_at, trail| {
+    let seen = scanner.object(trail, field::user_member, |scanner, field, name_at, trail| {
         match field {
-            Some(Field::TargetDeptName) => check_department_name(walk, rules, trail)?,
+            Some(Field::TargetDeptName) => check_department_name(scanner, rules, trail)?,
             Some(Field::PersonalCapacity) => {
-                let found = integer(walk, Field::PersonalCapacity, trail, BELOW_USER_DEPTH)?;
+                let found = integer(scanner, Field::PersonalCapacity, trail, BELOW_USER_DEPTH)?;
                 capacity = capacity.or(found);
             }
             Some(_) => {
-                let found = boolean(walk, Field::IsAllocateCapacity, trail, BELOW_USER_DEPTH)?;
+                let found = boolean(scanner, Field::IsAllocateCapacity, trail, BELOW_USER_DEPTH)?;
                 is_allocated = is_allocated.or(found);
             }
-            None => check_unknown(walk, rules, Field::User, name_at, trail, BELOW_USER_DEPTH)?,
+            None => check_unknown(scanner, rules, Field::User, name_at, trail, BELOW_USER_DEPTH)?,
         }
         Ok(())
     })?;
     report_missing(
-        walk,
+        scanner,
         brace_at,
         seen,
         &[Field::PersonalCapacity, Field::IsAllocateCapacity],
@@ -164,7 +174,7 @@ fn check_user(walk: &mut Walk<'_>, rules: &BatchRules, trail: &Trail<'_>) -> Res
         && let Some(fault) = capacity_fault(rules, capacity, is_allocated)
     {
         // No name to point at by offset: the member is known to be there.
-        walk.report(at, fault, &trail.down(Step::Field(Field::PersonalCapacity)));
+        scanner.report(at, fault, &trail.down(Step::Field(Field::PersonalCapacity)));
     }
     Ok(())
 }
@@ -183,110 +193,112 @@ fn capacity_fault(rules: &BatchRules, capacity: u64, is_allocated: Option<bool>)
 
 #[inline]
 fn check_department_name(
-    walk: &mut Walk<'_>,
+    scanner: &mut Scanner<'_>,
     rules: &BatchRules,
     trail: &Trail<'_>,
 ) -> Result<(), Stop> {
-    let at = walk.cursor.at;
-    if walk.cursor.peek() != Some(b'"') {
-        if walk.cursor.peek() == Some(b'n') {
-            return walk.cursor.literal().map(drop);
+    let at = scanner.cursor.at;
+    if scanner.cursor.peek() != Some(b'"') {
+        if scanner.cursor.peek() == Some(b'n') {
+            return scanner.cursor.literal().map(drop);
         }
-        return other_kind(walk, Field::TargetDeptName, Kind::String, trail, BELOW_USER_DEPTH);
+        return other_kind(scanner, Field::TargetDeptName, Kind::String, trail, BELOW_USER_DEPTH);
     }
-    let text = walk.cursor.string()?;
+    let text = scanner.cursor.string()?;
     if text.lone_surrogate {
-        walk.report(at, Fault::LoneSurrogate { in_name: false }, trail);
+        scanner.report(at, Fault::LoneSurrogate { in_name: false }, trail);
     }
     let max = rules.max_dept_name_chars;
     if max != 0 && max < text.chars {
-        walk.report(at, Fault::NameTooLong { max, found: text.chars }, trail);
+        scanner.report(at, Fault::NameTooLong { max, found: text.chars }, trail);
     }
     Ok(())
 }
 
 fn check_unknown(
-    walk: &mut Walk<'_>,
+    scanner: &mut Scanner<'_>,
     rules: &BatchRules,
     of: Field,
     name_at: usize,
     trail: &Trail<'_>,
     depth: usize,
 ) -> Result<(), Stop> {
-    if rules.reject_unknown {
-        walk.report(name_at, Fault::UnknownMember { of }, trail);
+    if let Some(field) = scanner.resembled(name_at, of) {
+        scanner.report(name_at, Fault::LookalikeMember { field }, trail);
+    } else if rules.reject_unknown {
+        scanner.report(name_at, Fault::UnknownMember { of }, trail);
     }
-    walk.value(trail, depth).map(drop)
+    scanner.value(trail, depth).map(drop)
 }
 
 /// Reads an integer from 0 to 2^63-1 and says where it stood; anything else is reported.
 #[inline]
 fn integer(
-    walk: &mut Walk<'_>,
+    scanner: &mut Scanner<'_>,
     field: Field,
     trail: &Trail<'_>,
     depth: usize,
 ) -> Result<Option<(usize, u64)>, Stop> {
-    let at = walk.cursor.at;
-    if !matches!(walk.cursor.peek(), Some(b'-' | b'0'..=b'9')) {
-        other_kind(walk, field, Kind::Number, trail, depth)?;
+    let at = scanner.cursor.at;
+    if !matches!(scanner.cursor.peek(), Some(b'-' | b'0'..=b'9')) {
+        other_kind(scanner, field, Kind::Number, trail, depth)?;
         return Ok(None);
     }
-    let fault = match walk.cursor.number()?.as_integer() {
+    let fault = match scanner.cursor.number()?.as_integer() {
         Integer::Exact(value) => return Ok(Some((at, value))),
         Integer::Negative => Fault::TooSmall { field },
         Integer::Huge => Fault::TooLarge { field },
         Integer::Not(form) => Fault::NotInteger { field, form },
     };
-    walk.report(at, fault, trail);
+    scanner.report(at, fault, trail);
     Ok(None)
 }
 
 #[inline]
 fn boolean(
-    walk: &mut Walk<'_>,
+    scanner: &mut Scanner<'_>,
     field: Field,
     trail: &Trail<'_>,
     depth: usize,
 ) -> Result<Option<bool>, Stop> {
-    match walk.cursor.peek() {
-        Some(b't' | b'f') => walk.cursor.literal(),
-        _ => other_kind(walk, field, Kind::Boolean, trail, depth).map(|()| None),
+    match scanner.cursor.peek() {
+        Some(b't' | b'f') => scanner.cursor.literal(),
+        _ => other_kind(scanner, field, Kind::Boolean, trail, depth).map(|()| None),
     }
 }
 
 /// Whether the container that belongs here starts at the cursor and may be looked into.
 #[inline]
-fn opens(walk: &Walk<'_>, sign: u8, depth: usize) -> bool {
-    walk.cursor.peek() == Some(sign) && walk.allows_depth(depth)
+fn opens(scanner: &Scanner<'_>, sign: u8, depth: usize) -> bool {
+    scanner.cursor.peek() == Some(sign) && scanner.allows_depth(depth)
 }
 
-/// Walks a value that is not `wanted`, or too deep, and says so.
+/// Scans a value that is not `wanted`, or too deep, and says so.
 #[cold]
 fn other_kind(
-    walk: &mut Walk<'_>,
+    scanner: &mut Scanner<'_>,
     field: Field,
     wanted: Kind,
     trail: &Trail<'_>,
     depth: usize,
 ) -> Result<(), Stop> {
-    let at = walk.cursor.at;
-    let found = walk.cursor.kind(Expected::Value)?;
+    let at = scanner.cursor.at;
+    let found = scanner.cursor.kind(Expected::Value)?;
     if found != wanted {
-        walk.report(at, Fault::WrongKind { field, found }, trail);
+        scanner.report(at, Fault::WrongKind { field, found }, trail);
     }
-    walk.value(trail, depth).map(drop)
+    scanner.value(trail, depth).map(drop)
 }
 
 #[inline]
 fn report_missing(
-    walk: &mut Walk<'_>,
+    scanner: &mut Scanner<'_>,
     brace_at: usize,
     seen: Seen,
     required: &[Field],
     trail: &Trail<'_>,
 ) {
     for field in required.iter().copied().filter(|field| !seen.has(*field)) {
-        walk.report(brace_at, Fault::Missing { field }, &trail.down(Step::Field(field)));
+        scanner.report(brace_at, Fault::Missing { field }, &trail.down(Step::Field(field)));
     }
 }

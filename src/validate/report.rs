@@ -43,7 +43,7 @@ impl Serialize for Report<'_> {
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let malformed = match self.verdict {
-            Ok(facts) => return writeln!(f, "{}", well(self.name, facts.users, self.language)),
+            Ok(facts) => return writeln!(f, "{}", valid(self.name, facts.users, self.language)),
             Err(malformed) => malformed,
         };
         for finding in &malformed.findings {
@@ -169,10 +169,10 @@ fn columns(char: char) -> usize {
     }
 }
 
-fn well(name: &str, users: u32, language: Language) -> String {
+fn valid(name: &str, users: u32, language: Language) -> String {
     match language {
-        Language::English if users == 1 => format!("{name}: a good batch of 1 user"),
-        Language::English => format!("{name}: a good batch of {users} users"),
+        Language::English if users == 1 => format!("{name}: a valid batch of 1 user"),
+        Language::English => format!("{name}: a valid batch of {users} users"),
         Language::Chinese => format!("{name}：批次正确，共 {users} 个用户"),
     }
 }

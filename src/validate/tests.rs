@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::json::Cursor;
-use super::names;
+use super::member_names;
 use super::*;
 
 #[test]
@@ -59,7 +59,7 @@ fn offsets(written: &[String]) -> (Vec<u8>, Vec<usize>) {
 
 fn duplicates(bytes: &[u8], names: &[usize]) -> Vec<usize> {
     let mut names = names.to_vec();
-    let count = names::gather_duplicates(bytes, &mut names);
+    let count = member_names::gather_duplicates(bytes, &mut names);
     names.truncate(count);
     names
 }

@@ -19,7 +19,7 @@ const PAGE: &str = concat!(
 
 #[tokio::test]
 async fn a_good_batch_is_called_good() {
-    koodrive_gateway(&["check-batch", GOOD]).await.expect(0, &["a good batch of 1 user"]);
+    koodrive_gateway(&["check-batch", GOOD]).await.expect(0, &["a valid batch of 1 user"]);
     let said = koodrive_gateway(&["check-batch", GOOD, "--format", "json"]).await.expect(0, &[]);
     let told: Value = serde_json::from_str(&said.stdout).unwrap();
     assert_eq!((&told["reason"], &told["errors"]), (&Value::Null, &json!([])));
@@ -48,7 +48,7 @@ async fn a_bad_batch_is_shown_with_the_spot_for_people_and_for_programs() {
 #[tokio::test]
 async fn standard_input_is_read_with_a_dash_or_without_a_file() {
     for arguments in [&["check-batch", "-"][..], &["check-batch"]] {
-        fed(arguments, GOOD_BATCH).await.expect(0, &["standard input: a good batch of 2 users"]);
+        fed(arguments, GOOD_BATCH).await.expect(0, &["standard input: a valid batch of 2 users"]);
         fed(arguments, "[]").await.expect(1, &["standard input:1:1"]);
     }
 }

@@ -49,7 +49,7 @@ async fn a_good_call_is_explained_stage_by_stage() {
             "ok       subject: one (not shown)",
             &format!("limit\n  caller {caller} in logs and limits\n"),
             "60 calls a minute (burst 10)",
-            "validate\n  body: a good batch of 2 users",
+            "validate\n  body: a valid batch of 2 users",
             &format!("token\n  RFC 8693 token exchange at {endpoint}, as client koodrive-gateway"),
             "sends: this SSO token as subject_token",
             "kept: one token for this caller, by issuer, subject",

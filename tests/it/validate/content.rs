@@ -19,6 +19,8 @@ fn json_in_utf_8_is_accepted() {
         "application/json",
         "Application/JSON",
         "application/json;charset=utf-8",
+        "application/json; charset=utf8",
+        "application/json; charset=\"UTF8\"",
         "application/json; charset=UTF-8",
         "application/json ; charset=\"utf-8\"",
         "application/json; charset=\"ut\\f-8\"",

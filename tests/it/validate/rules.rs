@@ -1,7 +1,7 @@
 //! What a batch must say, beyond being JSON.
 
 use koodrive_gateway::config::{UnknownFields, ValidateConfig};
-use koodrive_gateway::validate::{BatchRules, MalformedKind};
+use koodrive_gateway::validate::{BatchRules, Language, MalformedKind};
 
 use super::{USER, expect, expect_malformed, expect_users, unknown, user, users};
 
@@ -224,6 +224,57 @@ fn department_names_are_counted_in_scalar_values() {
     let body = members(&format!("\"{}\"", "x".repeat(100_000)));
     let rules = BatchRules::new(&unlimited);
     assert!(rules.check(body.as_bytes()).is_ok());
+}
+
+#[test]
+fn a_member_that_a_lenient_reader_takes_for_a_known_one_is_a_finding() {
+    let sentence = |known: &str| {
+        format!(
+            "the name of this member is too close to {known}: a lenient reader would take it for \
+             that; write it exactly so, or rename it"
+        )
+    };
+    let user_with = |name: &str| {
+        user(&format!("\"personalCapacity\":1,\"isAllocateCapacity\":true,▲\"{name}\":1"))
+    };
+    for (known, names) in [
+        ("users", &["Users", "USERS", "u_sers", "us-ers", "\\u0055sers", "u\u{17f}ers"][..]),
+        ("curDeptId", &["curdeptid", "cur_dept_id", "Cur-Dept-Id", "CURDEPTID"]),
+    ] {
+        for name in names {
+            let body = format!("{{\"curDeptId\":1,\"users\":[{USER}],▲\"{name}\":[{USER}]}}");
+            let malformed = BatchRules::new(&ValidateConfig::default())
+                .check(body.replace('▲', "").as_bytes())
+                .expect_err(name);
+            let found = malformed.findings[0].text(Language::English);
+            assert_eq!(found, sentence(known), "{name}");
+        }
+    }
+    for (known, name) in [
+        ("targetDeptName", "TargetDeptName"),
+        ("personalCapacity", "personal_capacity"),
+        ("isAllocateCapacity", "is-allocate-capacity"),
+        ("isAllocateCapacity", "ISALLOCATECAPACITY"),
+    ] {
+        expect_malformed(&user_with(name), &[&format!("/users/0/{name}: {}", sentence(known))]);
+    }
+    // Of another object, or further away.
+    for name in ["users ", "curDeptIds", "userz", "curDeptId\u{301}", "targetDeptName2", "User"] {
+        expect_users(&unknown(&format!("1,\"{name}\":1")), 1);
+        expect_users(&user_with(name).replace('▲', ""), 1);
+    }
+    // It is told once, also where every unknown member is refused.
+    let strict =
+        ValidateConfig { unknown_fields: UnknownFields::Reject, ..ValidateConfig::default() };
+    expect(
+        &strict,
+        MalformedKind::Malformed,
+        &unknown("1,▲\"Users\":1").replacen("\"x\"", "▲\"x\"", 1),
+        &[
+            "/x: this member is unknown: remove it; a batch has curDeptId and users",
+            &format!("/Users: {}", sentence("users")),
+        ],
+    );
 }
 
 #[test]

@@ -76,7 +76,10 @@ fn a_terminal_sees_the_line_and_a_caret() {
          digits without quotes\n    2 |  \"curDeptId\": \"12\",\n      |               ^\n\n\
          batch_malformed: 1 fault\n"
     );
-    assert_eq!(report(&users(USER), Language::English, 80), "batch.json: a good batch of 1 user\n");
+    assert_eq!(
+        report(&users(USER), Language::English, 80),
+        "batch.json: a valid batch of 1 user\n"
+    );
     assert_eq!(report(&users(USER), Language::Chinese, 80), "batch.json：批次正确，共 1 个用户\n");
 }
 

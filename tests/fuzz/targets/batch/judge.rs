@@ -9,6 +9,25 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+/// The deepest nesting of brackets and braces outside of strings.
+pub(crate) fn deepest(body: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
+    for byte in body {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
 /// Faults of a body that is JSON.
 pub(crate) fn count_faults(body: &[u8], rules: &ValidateConfig) -> usize {
     let root: &RawValue = serde_json::from_slice(body).expect("it is JSON");
@@ -33,7 +52,7 @@ impl Judge<'_> {
                     }
                 }
                 b"users" => self.users(value),
-                _ => self.unknown(value, 2),
+                name => self.unknown(name, &["curDeptId", "users"], value, 2),
             }
         }
         self.names(&members, &["curDeptId", "users"]);
@@ -65,7 +84,10 @@ impl Judge<'_> {
                     }
                     _ => self.other(value, b't', 4),
                 },
-                _ => self.unknown(value, 4),
+                name => {
+                    let known = ["targetDeptName", "personalCapacity", "isAllocateCapacity"];
+                    self.unknown(name, &known, value, 4);
+                }
             }
         }
         self.names(members, &["personalCapacity", "isAllocateCapacity"]);
@@ -106,8 +128,12 @@ impl Judge<'_> {
         number.map(i64::unsigned_abs)
     }
 
-    fn unknown(&mut self, value: &RawValue, depth: usize) {
-        self.faults += usize::from(self.rules.unknown_fields == UnknownFields::Reject);
+    fn unknown(&mut self, name: &[u8], known: &[&str], value: &RawValue, depth: usize) {
+        let plain = |text: &str| text.replace(['_', '-'], "").to_uppercase().to_lowercase();
+        let name = plain(&String::from_utf8_lossy(name));
+        let is_alike = known.iter().any(|known| plain(known) == name);
+        let is_refused = self.rules.unknown_fields == UnknownFields::Reject;
+        self.faults += usize::from(is_alike || is_refused);
         self.any(value, depth);
     }
 

@@ -4,11 +4,11 @@ use super::fault::{Expected, Fault};
 use super::field::{Field, Seen};
 use super::finding::Findings;
 use super::json::{Cursor, Stop};
-use super::names;
-use super::names::{Step, Trail};
+use super::member_names;
+use super::member_names::{Step, Trail};
 
 /// One pass over a body.
-pub(super) struct Walk<'b> {
+pub(super) struct Scanner<'b> {
     pub(super) cursor: Cursor<'b>,
     pub(super) findings: Findings,
     pub(super) depth_max: usize,
@@ -18,10 +18,10 @@ pub(super) struct Walk<'b> {
     pub(super) frames: Vec<Frame>,
 }
 
-/// A container no rule names, being walked.
+/// A container that no rule names, being scanned.
 pub(super) struct Frame {
     pub(super) step: Step,
-    /// Where its names begin in `Walk::names`; `None` for an array.
+    /// Where its names begin in `Scanner::names`; `None` for an array.
     pub(super) names_from: Option<usize>,
 }
 
@@ -30,7 +30,7 @@ pub(super) trait Known: Fn(&[u8]) -> Option<(Field, usize)> {}
 
 impl<F: Fn(&[u8]) -> Option<(Field, usize)>> Known for F {}
 
-impl<'b> Walk<'b> {
+impl<'b> Scanner<'b> {
     pub(super) fn new(bytes: &'b [u8], depth_max: usize, findings_max: usize) -> Self {
         Self {
             cursor: Cursor::new(bytes),
@@ -59,7 +59,7 @@ impl<'b> Walk<'b> {
         let bytes = self.cursor.bytes;
         self.findings.push(at, fault, || {
             let frames = frames.iter().map(|frame| frame.step);
-            names::pointer(bytes, trail.steps().into_iter().chain(frames).chain(last))
+            member_names::pointer(bytes, trail.steps().into_iter().chain(frames).chain(last))
         });
     }
 
@@ -69,7 +69,7 @@ impl<'b> Walk<'b> {
         depth <= self.depth_max
     }
 
-    /// Walks the object whose brace is at the cursor, handing each member's value to `on_member`.
+    /// Scans the object whose brace is at the cursor, handing each member's value to `on_member`.
     /// Returns the set of known fields that were there, as bits.
     #[inline]
     pub(super) fn object(
@@ -147,15 +147,24 @@ impl<'b> Walk<'b> {
         }
         let is_known = |field: &Field| {
             known(format!("\"{}\"", field.name()).as_bytes()).is_some()
-                && names::spells(self.cursor.bytes, at, field.name())
+                && member_names::spells(self.cursor.bytes, at, field.name())
         };
-        Ok(Field::MEMBERS.into_iter().filter(|_| text.escaped).find(is_known))
+        let members = Field::Root.members().iter().chain(Field::User.members()).copied();
+        Ok(members.filter(|_| text.escaped).find(is_known))
+    }
+
+    /// The member that a lenient reader could take the name at `name_at`, in an object at the
+    /// place `of`, for.
+    pub(super) fn resembled(&self, name_at: usize, of: Field) -> Option<Field> {
+        let resembles =
+            |field: &&Field| member_names::resembles(self.cursor.bytes, name_at, field.name());
+        of.members().iter().find(resembles).copied()
     }
 
     /// An object closed: its names are compared and dropped.
     pub(super) fn forget_names(&mut self, from: usize, trail: &Trail<'_>, frames: &[Frame]) {
         if 1 < self.names.len() - from {
-            let count = names::gather_duplicates(self.cursor.bytes, &mut self.names[from..]);
+            let count = member_names::gather_duplicates(self.cursor.bytes, &mut self.names[from..]);
             for index in from..from + count {
                 let at = self.names[index];
                 let last = Some(Step::Name(at));

@@ -1,15 +1,16 @@
-//! Walks any JSON value, however deep, and judges what holds for all of them: grammar, duplicate
-//! names, surrogates, depth, numbers.
+//! Scans any JSON value and judges what holds for all of them: grammar, duplicate names,
+//! surrogates, depth, numbers.
 //!
-//! Nothing recurses. Below the allowed depth only the grammar is followed, at one bit a level.
+//! Nothing recurses. At the depth limit the scan ends: a body that goes deeper is refused
+//! whatever follows.
 
 use super::fault::{Expected, Fault, Kind};
-use super::json::Stop;
-use super::names::{Step, Trail};
-use super::walk::{Frame, Walk};
+use super::json::{Stop, Why};
+use super::member_names::{Step, Trail};
+use super::scanner::{Frame, Scanner};
 
-impl Walk<'_> {
-    /// Walks the value at the cursor, whatever it is. `depth` is its own if it is a container.
+impl Scanner<'_> {
+    /// Scans the value at the cursor, whatever it is. `depth` is its own if it is a container.
     pub(super) fn value(&mut self, trail: &Trail<'_>, depth: usize) -> Result<Kind, Stop> {
         let kind = self.cursor.kind(Expected::Value)?;
         if matches!(kind, Kind::Object | Kind::Array) {
@@ -46,7 +47,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Walks the container at the cursor; `frames` is empty before and after.
+    /// Scans the container at the cursor; `frames` is empty before and after.
     fn container(
         &mut self,
         frames: &mut Vec<Frame>,
@@ -61,7 +62,7 @@ impl Walk<'_> {
             if is_container && !self.allows_depth(depth + frames.len()) {
                 let fault = Fault::TooDeep { max: self.depth_max };
                 self.report_below(at, fault, trail, frames, None);
-                self.cursor.skip_container()?;
+                return Err(Stop { at, why: Why::TooDeep });
             } else if is_container {
                 self.cursor.at += 1;
                 self.cursor.skip_space();

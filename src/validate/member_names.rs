@@ -84,6 +84,14 @@ pub(super) fn spells(bytes: &[u8], at: usize, name: &str) -> bool {
     decoded_units(bytes, at).eq(name.chars().map(u32::from))
 }
 
+/// Whether a lenient reader could take a written name for `name`: case, `_` and `-` ignored.
+pub(super) fn resembles(bytes: &[u8], at: usize, name: &str) -> bool {
+    // Upper, then lower: folds letters such as the Kelvin sign that have no other ASCII form.
+    let fold = |char: char| char.to_uppercase().flat_map(char::to_lowercase);
+    let written = decoded_chars(bytes, at).filter(|char| !matches!(char, '_' | '-'));
+    written.flat_map(fold).eq(name.chars().flat_map(fold))
+}
+
 /// Puts the names (offsets) that an earlier one already spelt to the front, in order of position,
 /// and returns how many they are. Needs no memory; the other names are lost.
 pub(super) fn gather_duplicates(bytes: &[u8], names: &mut [usize]) -> usize {

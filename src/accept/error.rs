@@ -10,7 +10,7 @@ use std::time::Duration;
 pub enum AcceptError {
     #[error("no bearer token in the request")]
     TokenMissing,
-    #[error("the token is malformed: {0}")]
+    #[error("the token is malformed")]
     TokenMalformed(#[from] MalformedToken),
     #[error("the signature does not fit key {kid} with {algorithm}")]
     SignatureInvalid { issuer: Arc<str>, kid: Shown, algorithm: &'static str },
@@ -33,8 +33,16 @@ pub enum AcceptError {
         issuer: Arc<str>,
         /// Until the next attempt to fetch them.
         retry_after: Duration,
+        /// Why the last attempt failed, if there was one.
+        #[source]
+        cause: Option<FetchFailure>,
     },
 }
+
+/// Why keys could not be fetched, causes included.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct FetchFailure(pub(super) Arc<str>);
 
 impl AcceptError {
     /// Adds how far the issuer's clock was from ours, where that may explain the refusal.
@@ -54,8 +62,6 @@ impl AcceptError {
 pub enum MalformedToken {
     #[error("more than one header carries credentials")]
     HeaderRepeated,
-    #[error("it is longer than 16 KiB")]
-    TooLong,
     #[error("it is empty or has illegal characters")]
     Characters,
     #[error("it has not exactly three parts")]
@@ -68,7 +74,7 @@ pub enum MalformedToken {
     Member(&'static str),
     #[error("header member {0} asks for what is not supported")]
     Extension(&'static str),
-    #[error("typ is neither JWT nor at+jwt")]
+    #[error("its typ is neither JWT nor at+jwt")]
     Type,
 }
 

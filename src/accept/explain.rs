@@ -2,6 +2,7 @@
 //!
 //! Asks the same functions as the real walk, one after another, and goes on after a refusal.
 
+use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -14,7 +15,7 @@ use super::identity::{Accepted, SsoToken};
 use super::jwks::KeyFault;
 use super::keys::Pick;
 use super::token::Jws;
-use super::{Acceptor, Issuer, algorithms};
+use super::{Acceptor, Issuer, algorithms, verified_by};
 
 /// One rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +41,8 @@ impl fmt::Display for ExplainLine {
         match verdict {
             Verdict::Passed => write!(f, "ok       {rule}: {found}"),
             Verdict::Refused(error) => {
-                write!(f, "REFUSED  {rule}: expected {expected}, found {found}: {error}")
+                write!(f, "REFUSED  {rule}: expected {expected}, found {found}: {error}")?;
+                error.source().map_or(Ok(()), |cause| write!(f, ": {cause}"))
             }
             Verdict::NotChecked(why) => write!(f, "skipped  {rule}: {found}: {why}"),
         }
@@ -92,15 +94,15 @@ impl Issuer {
             return;
         };
         let key = match self.keys.pick(jws.kid.as_deref(), algorithm) {
-            Ok(Pick::Found(key)) => Ok(key),
+            Ok(Pick::Found(keys)) => Ok(keys),
             Ok(Pick::WrongAlgorithm) => Err(KeyFault::WrongAlgorithm),
             Ok(Pick::Unknown) => Err(KeyFault::Unknown),
             Err(fault) => Err(fault),
         };
-        let key = match key {
-            Ok(key) => key,
+        let candidates = match key {
+            Ok(candidates) => candidates,
             Err(KeyFault::Unavailable { .. }) => {
-                let why = "no keys at hand, the signature was not checked";
+                let why = "no keys available, the signature was not checked";
                 lines.push(not_checked("key", expected, kid, why));
                 return;
             }
@@ -110,14 +112,11 @@ impl Issuer {
             }
         };
         lines.push(line("key", expected, kid.clone(), Ok(())));
-        let verified = self.check_signature(&key, algorithm, jws);
+        let verified = verified_by(&candidates, algorithm, jws).map(drop);
+        let verified = verified.ok_or_else(|| self.signature_invalid(algorithm, jws));
         let expected = format!("made by key {kid}");
-        lines.push(line(
-            "signature",
-            expected,
-            "a signature".to_owned(),
-            verified.as_ref().copied(),
-        ));
+        let found = "a signature".to_owned();
+        lines.push(line("signature", expected, found, verified.as_ref().copied()));
     }
 
     fn explain_claims(

@@ -1,12 +1,19 @@
 //! One fetch of an issuer's keys over HTTP: discovery if need be, bounds, what the answer says
 //! about its own age and about the time.
 
+use std::io::Read as _;
 use std::time::{Duration, SystemTime};
 
-use http::header::{ACCEPT, AGE, CACHE_CONTROL};
-use http::{HeaderMap, HeaderValue, Request};
+use bytes::Bytes;
+use flate2::bufread::MultiGzDecoder;
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, LOCATION,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use serde::Deserialize;
 
+use super::error::Shown;
+use super::json;
 use super::keys::{KeySet, Skipped};
 use crate::body::OutboundBody;
 use crate::client;
@@ -14,7 +21,7 @@ use crate::client::{Client, ClientError, SmallAnswer};
 use crate::config::HttpUrl;
 
 /// Largest key set or discovery document, in bytes.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 /// Longest time one of the two requests may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,25 +36,35 @@ pub(super) struct Fetched {
     pub(super) date: Option<SystemTime>,
 }
 
-/// Why no keys arrived.
+/// Why no keys arrived. What the other side said is named, cut short.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
     #[error("plain http is allowed for loopback hosts only")]
     PlainHttp,
-    #[error("no answer")]
-    Client(#[from] ClientError),
-    #[error("the answer has status {0}; redirects are not followed")]
-    Status(u16),
-    #[error("the issuer is no address that could be asked for its keys")]
+    #[error("no answer from {url}")]
+    Client {
+        url: Box<HttpUrl>,
+        #[source]
+        error: ClientError,
+    },
+    #[error("{url} redirects to {location} (status {status}); redirects are not followed")]
+    Redirected { url: Box<HttpUrl>, status: u16, location: Shown },
+    #[error("{url} answered with status {status}, content type {content_type}")]
+    Status { url: Box<HttpUrl>, status: u16, content_type: Shown },
+    #[error("{url} answered in the content coding {coding}; only gzip is read")]
+    Coding { url: Box<HttpUrl>, coding: Shown },
+    #[error("{url} answered with more than {ANSWER_BYTES_MAX} bytes behind gzip")]
+    Inflated { url: Box<HttpUrl> },
+    #[error("the issuer is not a URL, so its keys cannot be discovered")]
     IssuerNoAddress,
-    #[error("the discovery document is not what OpenID Connect Discovery describes")]
-    DiscoveryMalformed,
-    #[error("the discovery document speaks for another issuer")]
-    DiscoveryOfAnother,
-    #[error("the answer is not a key set")]
-    NotAKeySet,
-    #[error("none of the keys can be used: {0:?}")]
-    NoUsableKeys(Skipped),
+    #[error("{url} is not a discovery document: {fault} (content type {content_type})")]
+    DiscoveryMalformed { url: Box<HttpUrl>, fault: &'static str, content_type: Shown },
+    #[error("{url} is the discovery document of another issuer, {found}")]
+    DiscoveryOfAnother { url: Box<HttpUrl>, found: Shown },
+    #[error("{url} answered with something that is not a key set (content type {content_type})")]
+    NotAKeySet { url: Box<HttpUrl>, content_type: Shown },
+    #[error("none of the keys at {url} can be used: {skipped}")]
+    NoUsableKeys { url: Box<HttpUrl>, skipped: Skipped },
 }
 
 /// Who asks, and under which rules.
@@ -63,27 +80,36 @@ impl Fetch<'_> {
     pub(super) async fn keys_at(&self, url: &HttpUrl) -> Result<Fetched, FetchError> {
         let answer = self.get(url).await?;
         let date = client::answer_date(&answer.headers);
-        let (set, skipped) = KeySet::parse(&answer.body).map_err(|_| FetchError::NotAKeySet)?;
+        let (set, skipped) = KeySet::parse(&answer.body).map_err(|_| FetchError::NotAKeySet {
+            url: Box::new(url.clone()),
+            content_type: shown(&answer.headers, CONTENT_TYPE),
+        })?;
         if set.len() == 0 {
-            return Err(FetchError::NoUsableKeys(skipped));
+            return Err(FetchError::NoUsableKeys { url: Box::new(url.clone()), skipped });
         }
         let fresh_for = fresh_for(&answer.headers);
         Ok(Fetched { set, skipped, fresh_for, date })
     }
 
-    /// Where the issuer says its keys are (OpenID Connect Discovery 1.0, section 4).
+    /// Where the issuer says its keys are (OpenID Connect Discovery 1.0 section 4).
     pub(super) async fn discover(&self, issuer: &str) -> Result<HttpUrl, FetchError> {
         let base = issuer.trim_end_matches('/');
         let url: HttpUrl = format!("{base}/.well-known/openid-configuration")
             .parse()
             .map_err(|_| FetchError::IssuerNoAddress)?;
         let answer = self.get(&url).await?;
-        let document: Discovery =
-            serde_json::from_slice(&answer.body).map_err(|_| FetchError::DiscoveryMalformed)?;
+        let malformed = |fault| FetchError::DiscoveryMalformed {
+            url: Box::new(url.clone()),
+            fault,
+            content_type: shown(&answer.headers, CONTENT_TYPE),
+        };
+        let document: Discovery = serde_json::from_slice(json::without_bom(&answer.body))
+            .map_err(|_| malformed("not a JSON object with the strings issuer and jwks_uri"))?;
         if document.issuer != issuer {
-            return Err(FetchError::DiscoveryOfAnother);
+            let found = Shown::new(&document.issuer);
+            return Err(FetchError::DiscoveryOfAnother { url: Box::new(url), found });
         }
-        document.jwks_uri.parse().map_err(|_| FetchError::DiscoveryMalformed)
+        document.jwks_uri.parse().map_err(|_| malformed("its jwks_uri is not a URL"))
     }
 
     async fn get(&self, url: &HttpUrl) -> Result<SmallAnswer, FetchError> {
@@ -93,10 +119,25 @@ impl Fetch<'_> {
         let mut request = Request::new(OutboundBody::empty());
         *request.uri_mut() = url.uri().clone();
         request.headers_mut().insert(ACCEPT, JSON);
-        let answer = self.client.send_small(request, ANSWER_BYTES_MAX, ANSWER_TIMEOUT).await?;
+        request.headers_mut().insert(ACCEPT_ENCODING, GZIP);
+        let sent = self.client.send_small(request, ANSWER_BYTES_MAX, ANSWER_TIMEOUT).await;
+        let mut answer =
+            sent.map_err(|error| FetchError::Client { url: Box::new(url.clone()), error })?;
         match answer.status.as_u16() {
-            200 => Ok(answer),
-            status => Err(FetchError::Status(status)),
+            200 => {
+                if let Some(body) = inflated(url, &answer)? {
+                    answer.body = body;
+                }
+                Ok(answer)
+            }
+            status @ 300..400 => {
+                let location = shown_location(&answer.headers);
+                Err(FetchError::Redirected { url: Box::new(url.clone()), status, location })
+            }
+            status => {
+                let content_type = shown(&answer.headers, CONTENT_TYPE);
+                Err(FetchError::Status { url: Box::new(url.clone()), status, content_type })
+            }
         }
     }
 }
@@ -107,7 +148,46 @@ struct Discovery {
     jwks_uri: String,
 }
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// The registered type of key sets, and what nearly all are served as.
+const JSON: HeaderValue = HeaderValue::from_static("application/jwk-set+json, application/json");
+const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+
+/// The body without its gzip, if it has one (RFC 9110 section 8.4.1.3).
+fn inflated(url: &HttpUrl, answer: &SmallAnswer) -> Result<Option<Bytes>, FetchError> {
+    let Some(coding) = answer.headers.get(CONTENT_ENCODING) else { return Ok(None) };
+    let coding = coding.as_bytes().trim_ascii();
+    if coding.is_empty() || coding.eq_ignore_ascii_case(b"identity") {
+        return Ok(None);
+    }
+    let refused = || FetchError::Coding {
+        url: Box::new(url.clone()),
+        coding: shown(&answer.headers, CONTENT_ENCODING),
+    };
+    if !coding.eq_ignore_ascii_case(b"gzip") && !coding.eq_ignore_ascii_case(b"x-gzip") {
+        return Err(refused());
+    }
+    let mut body = Vec::new();
+    let reader = MultiGzDecoder::new(&*answer.body);
+    // One byte more shows that there is more.
+    let read = reader.take(ANSWER_BYTES_MAX as u64 + 1).read_to_end(&mut body);
+    read.map_err(|_| refused())?;
+    if ANSWER_BYTES_MAX < body.len() {
+        return Err(FetchError::Inflated { url: Box::new(url.clone()) });
+    }
+    Ok(Some(body.into()))
+}
+
+fn shown(headers: &HeaderMap, name: HeaderName) -> Shown {
+    let Some(value) = headers.get(name) else { return Shown::plain("(none)") };
+    Shown::new(&String::from_utf8_lossy(value.as_bytes()))
+}
+
+/// Without its query, which may hold a session's secrets.
+fn shown_location(headers: &HeaderMap) -> Shown {
+    let Some(location) = headers.get(LOCATION) else { return Shown::plain("nowhere") };
+    let location = String::from_utf8_lossy(location.as_bytes());
+    Shown::new(location.split(['?', '#']).next().unwrap_or_default())
+}
 
 /// `max-age` less `Age` (RFC 9111 section 4.2). Answers that say `no-store`, `no-cache` or
 /// `max-age=0` do so by a framework's habit and mean nothing by it: none.

@@ -1,9 +1,10 @@
 //! The keys of one issuer: a snapshot that readers take without a lock, and the book-keeping
 //! that decides when it is fetched again.
 //!
-//! Three things cause a fetch: its time has come; a token names a key that is not in the set, at
-//! most once per cooldown; the operator changed where the keys are. All run one after another in
-//! [`IssuerKeys::keep_fresh`], never in a caller's task.
+//! Three things cause a fetch: its time has come; a token names a key that is not in the set, or
+//! its signature fails under the one it names, at most once per cooldown; the operator changed
+//! where the keys are, or asks. All run one after another in [`IssuerKeys::keep_fresh`], never in
+//! a caller's task.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +14,9 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::keys::{Fingerprint, KeySet, Pick, VerifyKey};
+use super::error::FetchFailure;
+use super::keys::{Candidates, Fingerprint, KeySet, Pick, Skipped, UsableKey};
+use super::stores::KeyFetchCause;
 use super::unknown_kids::UnknownKids;
 use crate::clock::Clock;
 use crate::config::{AcceptConfig, HttpUrl, IssuerConfig, SignatureAlgorithm, TextFile};
@@ -61,14 +64,14 @@ impl KeySettings {
 }
 
 /// Why there is no key for a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum KeyFault {
     /// The issuer's current keys do not include it.
     Unknown,
     /// The key is not for the token's algorithm.
     WrongAlgorithm,
     /// There are no usable keys, or it is unknown and they cannot be fetched.
-    Unavailable { retry_after: Duration },
+    Unavailable { retry_after: Duration, cause: Option<FetchFailure> },
 }
 
 /// The keys of one issuer. Survives reloads.
@@ -98,19 +101,58 @@ struct Current {
     lasting: bool,
 }
 
+/// What a token showed the current keys to lack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Miss {
+    /// Its key id is not among them.
+    #[default]
+    UnknownKid,
+    /// Its key id is, but under that key its signature fails, or its algorithm does not fit.
+    OtherKey,
+}
+
+impl Miss {
+    pub(super) fn cause(self) -> KeyFetchCause {
+        match self {
+            Self::UnknownKid => KeyFetchCause::UnknownKid,
+            Self::OtherKey => KeyFetchCause::FailedSignature,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// Fetches asked for because of unknown key ids, so far.
+    /// Fetches that tokens have caused, so far.
     pub(super) refresh_seq: u64,
+    /// What the last of them is for.
+    pub(super) requested_for: Miss,
     /// Before it (monotonic), no further one.
     next_request: Duration,
+    /// Key ids that tokens named and a fetch did not bring.
     unknown: UnknownKids,
+    /// Key ids whose keys did not change when a signature had failed under them.
+    unchanged: UnknownKids,
     /// Fetches that failed since the last that did not.
     pub(super) failures: u32,
+    /// Why the last of those failed.
+    pub(super) failure: Option<FetchFailure>,
+    /// The operator wants a fetch now.
+    pub(super) is_requested: bool,
+    /// Keys of the last set that are not used.
+    pub(super) skipped: Skipped,
     /// The issuer's clock minus ours, in seconds.
     pub(super) skew: Option<i64>,
     /// What discovery found last.
     pub(super) discovered: Option<HttpUrl>,
+}
+
+impl State {
+    fn misses(&mut self, miss: Miss) -> &mut UnknownKids {
+        match miss {
+            Miss::UnknownKid => &mut self.unknown,
+            Miss::OtherKey => &mut self.unchanged,
+        }
+    }
 }
 
 impl IssuerKeys {
@@ -129,35 +171,61 @@ impl IssuerKeys {
         }
     }
 
-    /// The key a token's header means. An unknown one may cause a fetch and wait for it.
+    /// The keys a token's header can mean. An unknown one may cause a fetch and wait for it.
     pub(super) async fn find(
         &self,
         kid: Option<&str>,
         algorithm: SignatureAlgorithm,
-    ) -> Result<Arc<VerifyKey>, KeyFault> {
-        match self.pick(kid, algorithm)? {
-            Pick::Found(key) => return Ok(key),
-            Pick::WrongAlgorithm => return Err(KeyFault::WrongAlgorithm),
-            Pick::Unknown => {}
-        }
+    ) -> Result<Candidates, KeyFault> {
+        let miss = match self.pick(kid, algorithm)? {
+            Pick::Found(keys) => return Ok(keys),
+            Pick::WrongAlgorithm => Miss::OtherKey,
+            Pick::Unknown => Miss::UnknownKid,
+        };
         let kid_or_none = kid.unwrap_or_default();
-        let seq = self.request_refresh(kid_or_none);
+        let seq = self.request_refresh(kid_or_none, miss);
         let in_time = match seq {
             Some(seq) => self.wait_for(seq).await,
             None => true,
         };
-        match self.pick(kid, algorithm)? {
-            Pick::Found(key) => Ok(key),
-            Pick::WrongAlgorithm => Err(KeyFault::WrongAlgorithm),
-            Pick::Unknown if !in_time || self.state().failures != 0 => Err(self.unavailable()),
-            Pick::Unknown => {
-                if seq.is_some() {
-                    let cooldown = self.settings.load().cooldown;
-                    self.state().unknown.add(kid_or_none, self.clock.monotonic(), cooldown);
-                }
-                Err(KeyFault::Unknown)
+        let fault = match self.pick(kid, algorithm)? {
+            Pick::Found(keys) => return Ok(keys),
+            Pick::WrongAlgorithm => KeyFault::WrongAlgorithm,
+            Pick::Unknown if !in_time || self.state().failures != 0 => {
+                return Err(self.unavailable());
             }
+            Pick::Unknown => KeyFault::Unknown,
+        };
+        if seq.is_some() {
+            self.note_miss(kid_or_none, miss);
         }
+        Err(fault)
+    }
+
+    /// A signature failed under `tried`. Whatever has taken their place since, if it is time to
+    /// look: an issuer may change a key and keep its id.
+    pub(super) async fn find_changed(
+        &self,
+        kid: Option<&str>,
+        algorithm: SignatureAlgorithm,
+        tried: &Candidates,
+    ) -> Candidates {
+        let kid_or_none = kid.unwrap_or_default();
+        let Some(seq) = self.request_refresh(kid_or_none, Miss::OtherKey) else {
+            return Candidates::new();
+        };
+        if !self.wait_for(seq).await {
+            return Candidates::new();
+        }
+        let mut found = match self.pick(kid, algorithm) {
+            Ok(Pick::Found(keys)) => keys,
+            _ => Candidates::new(),
+        };
+        found.retain(|key| tried.iter().all(|old| old.fingerprint != key.fingerprint));
+        if found.is_empty() {
+            self.note_miss(kid_or_none, Miss::OtherKey);
+        }
+        found
     }
 
     /// The same without ever causing a fetch.
@@ -185,6 +253,13 @@ impl IssuerKeys {
         self.current.load().as_ref().is_some_and(|current| self.is_usable(current))
     }
 
+    /// The keys there are to verify with, for people.
+    pub(super) fn describe(&self) -> Vec<UsableKey> {
+        let current = self.current.load();
+        let usable = current.as_ref().filter(|current| self.is_usable(current));
+        usable.map(|current| current.set.describe()).unwrap_or_default()
+    }
+
     /// Time since the keys arrived; zero for those from a file.
     pub(super) fn age(&self) -> Option<Duration> {
         let current = self.current.load();
@@ -200,7 +275,8 @@ impl IssuerKeys {
     pub(super) fn install(&self, set: KeySet, lasting: bool) {
         let arrived = self.clock.monotonic();
         self.current.store(Some(Arc::new(Current { set: Arc::new(set), arrived, lasting })));
-        self.state().failures = 0;
+        let mut state = self.state();
+        (state.failures, state.failure) = (0, None);
     }
 
     /// No new keys came. What came from a file ages from now on.
@@ -221,8 +297,8 @@ impl IssuerKeys {
 
     /// Until the next fetch; zero when it should begin now.
     pub(super) fn until_due(&self) -> Duration {
-        let asked = self.state().refresh_seq;
-        if self.is_pending(asked) {
+        let seq = self.state().refresh_seq;
+        if self.is_pending(seq) {
             return Duration::ZERO;
         }
         self.due().saturating_sub(self.clock.monotonic())
@@ -260,18 +336,19 @@ impl IssuerKeys {
 
     fn unavailable(&self) -> KeyFault {
         let wait = self.due().saturating_sub(self.clock.monotonic());
-        KeyFault::Unavailable { retry_after: wait.max(Duration::from_secs(1)) }
+        let cause = self.state().failure.clone();
+        KeyFault::Unavailable { retry_after: wait.max(Duration::from_secs(1)), cause }
     }
 
     /// The number of the fetch that will show whether the key exists; none if there will be none.
-    fn request_refresh(&self, kid: &str) -> Option<u64> {
+    fn request_refresh(&self, kid: &str, miss: Miss) -> Option<u64> {
         let settings = self.settings.load();
         if matches!(settings.source, KeySource::File(_)) {
             return None;
         }
         let now = self.clock.monotonic();
         let mut state = self.state();
-        if state.unknown.is_known(kid, now) {
+        if state.misses(miss).is_known(kid, now) {
             return None;
         }
         if self.is_pending(state.refresh_seq) {
@@ -283,8 +360,14 @@ impl IssuerKeys {
         // Taken before the fetch, so that failures count too.
         state.next_request = now + settings.cooldown;
         state.refresh_seq += 1;
+        state.requested_for = miss;
         self.wake.notify_one();
         Some(state.refresh_seq)
+    }
+
+    fn note_miss(&self, kid: &str, miss: Miss) {
+        let cooldown = self.settings.load().cooldown;
+        self.state().misses(miss).add(kid, self.clock.monotonic(), cooldown);
     }
 
     async fn wait_for(&self, seq: u64) -> bool {

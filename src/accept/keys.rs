@@ -1,6 +1,8 @@
 //! Key sets (RFC 7517): which of the published keys can verify, and which one a token means.
 //!
-//! Each key is judged alone, so that one bad key never spoils the set.
+//! Each key is judged alone, so that one bad key never spoils the set, and read with the tolerance
+//! that published sets need: members that are null or an empty list are absent, base64 may be
+//! padded, several keys may share an id.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,10 +20,12 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::algorithms::Algorithms;
+use super::error::Shown;
 use super::token::KID_BYTES_MAX;
 use super::{algorithms, json, weak_rsa};
 use crate::config::SignatureAlgorithm;
 use crate::digest;
+use crate::words::words;
 
 /// What makes a key this key: its id, its algorithms, its material.
 pub(super) type Fingerprint = [u8; 16];
@@ -32,6 +36,8 @@ pub(super) struct VerifyKey {
     /// By `alg` if the key says it, else by its type and curve.
     algorithms: Algorithms,
     pub(super) fingerprint: Fingerprint,
+    /// The public half alone.
+    material: Fingerprint,
     key: DecodingKey,
 }
 
@@ -58,31 +64,79 @@ impl fmt::Debug for VerifyKey {
     }
 }
 
-/// Why a published key is not used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SkipReason {
-    /// Not a JSON object of the form RFC 7517 wants.
-    Malformed,
-    /// `kty` is `oct`: whoever can verify could sign.
-    Symmetric,
-    /// `use` is not `sig`, or `key_ops` lacks `verify`.
-    NotForSignatures,
-    /// The private half is published with it.
-    Private,
-    /// `kty` or `crv` is none that can be verified here.
-    UnsupportedType,
-    /// `alg` is none that can be verified here with such a key.
-    UnsupportedAlgorithm,
-    /// RSA below 2048 or above 8192 bits, an exponent of 1, or a modulus that can be factored.
-    WeakOrOversized,
-    /// Not a point of the curve, not a number of that form.
-    BadMaterial,
-    /// Several different keys share this `kid`.
-    DuplicateKid,
+words! {
+    /// Why a published key is not used.
+    pub enum SkipReason {
+        /// Not a JSON object of the form RFC 7517 wants.
+        Malformed = "malformed",
+        /// `kty` is `oct`: whoever can verify could sign.
+        Symmetric = "symmetric",
+        /// `use` is not `sig`, or `key_ops` lacks `verify`.
+        NotForSignatures = "not_for_signatures",
+        /// The private half is published with it.
+        Private = "private",
+        /// `kty` or `crv` is none that can be verified here.
+        UnsupportedType = "unsupported_type",
+        /// `alg` is none that can be verified here with such a key.
+        UnsupportedAlgorithm = "unsupported_algorithm",
+        /// RSA below 2048 or above 8192 bits, an exponent of 1, or a modulus that can be factored.
+        WeakOrOversized = "weak_or_oversized",
+        /// Not a point of the curve, not a number of that form.
+        BadMaterial = "bad_material",
+        /// The very same key stands further up.
+        Repeated = "repeated",
+        /// The set is longer than is read.
+        TooMany = "too_many",
+    }
 }
 
-/// How many keys were skipped, by reason.
-pub type Skipped = BTreeMap<SkipReason, usize>;
+/// Most keys of a set that are looked at: each costs some arithmetic.
+const KEYS_MAX: usize = 512;
+
+/// Most skipped keys that are named; the others are only counted.
+const NAMED_MAX: usize = 16;
+
+/// The published keys that are not used: how many for each reason, and the first by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// Never zero.
+    pub counts: BTreeMap<SkipReason, usize>,
+    /// The first of them, by `kid`, or by place in the set where there is none.
+    pub named: Vec<(Shown, SkipReason)>,
+}
+
+impl Skipped {
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
+    pub fn count(&self) -> usize {
+        self.counts.values().sum()
+    }
+
+    fn add(&mut self, place: usize, kid: Option<&str>, reason: SkipReason) {
+        *self.counts.entry(reason).or_default() += 1;
+        if self.named.len() < NAMED_MAX {
+            let place = || Shown::plain(&format!("key {} of the set", place + 1));
+            self.named.push((kid.map_or_else(place, Shown::new), reason));
+        }
+    }
+}
+
+/// `"k1" (weak_or_oversized), key 3 of the set (malformed), 2 more`.
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (key, reason)) in self.named.iter().enumerate() {
+            let separator = if at == 0 { "" } else { ", " };
+            write!(f, "{separator}{key} ({})", reason.as_str())?;
+        }
+        let separator = if self.named.is_empty() { "" } else { ", " };
+        match self.count().saturating_sub(self.named.len()) {
+            0 => Ok(()),
+            more => write!(f, "{separator}{more} more"),
+        }
+    }
+}
 
 /// The usable keys of one answer.
 #[derive(Debug, Default)]
@@ -90,10 +144,16 @@ pub(super) struct KeySet {
     keys: Vec<Arc<VerifyKey>>,
 }
 
+/// The keys that a token may have been signed with; at least one, at most [`CANDIDATES_MAX`].
+pub(super) type Candidates = Vec<Arc<VerifyKey>>;
+
+/// Each costs a verification.
+const CANDIDATES_MAX: usize = 4;
+
 /// Which key a token means.
 #[derive(Debug)]
 pub(super) enum Pick {
-    Found(Arc<VerifyKey>),
+    Found(Candidates),
     /// The key is there, but not for this algorithm.
     WrongAlgorithm,
     Unknown,
@@ -105,28 +165,29 @@ pub(super) enum Pick {
 pub(super) struct NotAKeySet;
 
 impl KeySet {
-    /// Reads a key set; unusable keys are left out and counted.
+    /// Reads a key set; unusable keys are left out and named.
     pub(super) fn parse(text: &[u8]) -> Result<(Self, Skipped), NotAKeySet> {
-        let document: Document<'_> = serde_json::from_slice(text).map_err(|_| NotAKeySet)?;
-        let mut skipped = Skipped::new();
+        let document: Document<'_> =
+            serde_json::from_slice(json::without_bom(text)).map_err(|_| NotAKeySet)?;
+        let mut skipped = Skipped::default();
         let mut keys: Vec<Arc<VerifyKey>> = Vec::new();
-        for raw in document.keys {
-            let read = json::object(raw.get().as_bytes()).ok_or(SkipReason::Malformed);
-            match read.and_then(|jwk| read_key(&jwk)) {
+        for (place, raw) in document.keys.iter().enumerate() {
+            if KEYS_MAX <= place {
+                skipped.add(place, None, SkipReason::TooMany);
+                continue;
+            }
+            let Some(jwk) = json::object(raw.get().as_bytes()) else {
+                skipped.add(place, None, SkipReason::Malformed);
+                continue;
+            };
+            let kid = text_of(&jwk, "kid").ok().flatten();
+            match read_key(&jwk) {
                 Ok(key) if keys.iter().any(|known| known.fingerprint == key.fingerprint) => {
-                    *skipped.entry(SkipReason::DuplicateKid).or_default() += 1;
+                    skipped.add(place, kid, SkipReason::Repeated);
                 }
                 Ok(key) => keys.push(Arc::new(key)),
-                Err(reason) => *skipped.entry(reason).or_default() += 1,
+                Err(reason) => skipped.add(place, kid, reason),
             }
-        }
-        // Different keys under one id: which is meant cannot be known, so none is used.
-        let all = keys.clone();
-        keys.retain(|key| {
-            key.kid.is_none() || all.iter().filter(|other| other.kid == key.kid).count() == 1
-        });
-        if keys.len() < all.len() {
-            *skipped.entry(SkipReason::DuplicateKid).or_default() += all.len() - keys.len();
         }
         Ok((Self { keys }, skipped))
     }
@@ -135,26 +196,48 @@ impl KeySet {
         self.keys.len()
     }
 
-    /// The key a token's header means; without `kid` the only one that fits, if it is the only.
+    /// The usable keys: name and the algorithms of each.
+    pub(super) fn describe(&self) -> Vec<UsableKey> {
+        let describe = |key: &Arc<VerifyKey>| UsableKey {
+            kid: Shown::kid(key.kid.as_deref()),
+            algorithms: algorithms::names(key.algorithms),
+        };
+        self.keys.iter().map(describe).collect()
+    }
+
+    /// The keys a token's header can mean: those of its `kid` that fit its algorithm (RFC 7517
+    /// section 4.5 lets several share one); without `kid` the only one that fits.
     pub(super) fn pick(&self, kid: Option<&str>, algorithm: SignatureAlgorithm) -> Pick {
-        let fits = |key: &&Arc<VerifyKey>| key.algorithms.contains(algorithm);
-        if kid.is_some() {
-            return match self.keys.iter().find(|key| key.kid.as_deref() == kid) {
-                Some(key) if fits(&key) => Pick::Found(Arc::clone(key)),
-                Some(_) => Pick::WrongAlgorithm,
-                None => Pick::Unknown,
-            };
+        let mut is_known = false;
+        let mut found = Candidates::new();
+        for key in self.keys.iter().filter(|key| kid.is_none() || key.kid.as_deref() == kid) {
+            is_known = true;
+            let fits = key.algorithms.contains(algorithm);
+            // Published with `alg` and without: one verification will do.
+            if fits && !found.iter().any(|other| other.material == key.material) {
+                found.push(Arc::clone(key));
+            }
         }
-        let mut fitting = self.keys.iter().filter(fits);
-        match (fitting.next(), fitting.next()) {
-            (Some(key), None) => Pick::Found(Arc::clone(key)),
-            _ => Pick::Unknown,
+        match (kid, found.len()) {
+            (Some(_), 0) if is_known => Pick::WrongAlgorithm,
+            (_, 0) | (None, 2..) => Pick::Unknown,
+            _ => {
+                found.truncate(CANDIDATES_MAX);
+                Pick::Found(found)
+            }
         }
     }
 
     pub(super) fn holds(&self, fingerprint: &Fingerprint) -> bool {
         self.keys.iter().any(|key| key.fingerprint == *fingerprint)
     }
+}
+
+/// A key that can verify, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsableKey {
+    pub kid: Shown,
+    pub algorithms: Vec<&'static str>,
 }
 
 #[derive(Deserialize)]
@@ -166,8 +249,8 @@ struct Document<'a> {
 type Jwk = Map<String, Value>;
 
 fn read_key(jwk: &Jwk) -> Result<VerifyKey, SkipReason> {
-    let kty = text(jwk, "kty")?.ok_or(SkipReason::Malformed)?;
-    let kid = text(jwk, "kid")?;
+    let kty = text_of(jwk, "kty")?.ok_or(SkipReason::Malformed)?;
+    let kid = text_of(jwk, "kid")?;
     if kid.is_some_and(|kid| KID_BYTES_MAX < kid.len()) {
         return Err(SkipReason::Malformed);
     }
@@ -177,17 +260,17 @@ fn read_key(jwk: &Jwk) -> Result<VerifyKey, SkipReason> {
     if !is_for_signatures(jwk)? {
         return Err(SkipReason::NotForSignatures);
     }
-    if jwk.contains_key("d") {
+    if member(jwk, "d").is_some() {
         return Err(SkipReason::Private);
     }
-    let (algorithms, material, key) = match (kty, text(jwk, "crv")?) {
+    let (algorithms, material, key) = match (kty, text_of(jwk, "crv")?) {
         ("RSA", _) => rsa(jwk)?,
         ("EC", Some("P-256")) => ec(jwk, Algorithms::P256, 32, &ECDSA_P256_SHA256_FIXED)?,
         ("EC", Some("P-384")) => ec(jwk, Algorithms::P384, 48, &ECDSA_P384_SHA384_FIXED)?,
         ("OKP", Some("Ed25519")) => ed25519(jwk)?,
         _ => return Err(SkipReason::UnsupportedType),
     };
-    let algorithms = match text(jwk, "alg")? {
+    let algorithms = match text_of(jwk, "alg")? {
         None => algorithms,
         Some(alg) => algorithms::named(alg)
             .and_then(|algorithm| algorithms.only(algorithm))
@@ -195,13 +278,14 @@ fn read_key(jwk: &Jwk) -> Result<VerifyKey, SkipReason> {
     };
     let id = kid.unwrap_or_default();
     let bits = algorithms.bits().to_be_bytes();
+    let material = digest::half_of([material.as_slice()]);
     let fingerprint = digest::half_of([id.as_bytes(), &bits, &material]);
-    Ok(VerifyKey { kid: kid.map(Box::from), algorithms, fingerprint, key })
+    Ok(VerifyKey { kid: kid.map(Box::from), algorithms, fingerprint, material, key })
 }
 
 fn is_for_signatures(jwk: &Jwk) -> Result<bool, SkipReason> {
-    let use_fits = text(jwk, "use")?.is_none_or(|purpose| purpose == "sig");
-    let operations_fit = match jwk.get("key_ops") {
+    let use_fits = text_of(jwk, "use")?.is_none_or(|purpose| purpose == "sig");
+    let operations_fit = match member(jwk, "key_ops") {
         None => true,
         Some(Value::Array(operations)) => operations.iter().any(|operation| operation == "verify"),
         Some(_) => return Err(SkipReason::Malformed),
@@ -260,12 +344,22 @@ fn ed25519(jwk: &Jwk) -> Result<Read, SkipReason> {
 }
 
 fn bytes(jwk: &Jwk, name: &str) -> Result<Vec<u8>, SkipReason> {
-    let text = text(jwk, name)?.ok_or(SkipReason::Malformed)?;
-    URL_SAFE_NO_PAD.decode(text).map_err(|_| SkipReason::Malformed)
+    let text = text_of(jwk, name)?.ok_or(SkipReason::Malformed)?;
+    // RFC 7515 section 2 has no padding; some publish it all the same.
+    URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|_| SkipReason::Malformed)
 }
 
-fn text<'a>(jwk: &'a Jwk, name: &str) -> Result<Option<&'a str>, SkipReason> {
-    match jwk.get(name) {
+/// Some products publish every member they know, as null or an empty list where there is none.
+fn member<'a>(jwk: &'a Jwk, name: &str) -> Option<&'a Value> {
+    jwk.get(name).filter(|value| match value {
+        Value::Null => false,
+        Value::Array(items) => !items.is_empty(),
+        _ => true,
+    })
+}
+
+fn text_of<'a>(jwk: &'a Jwk, name: &str) -> Result<Option<&'a str>, SkipReason> {
+    match member(jwk, name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(SkipReason::Malformed),

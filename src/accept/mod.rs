@@ -33,17 +33,17 @@ use std::time::SystemTime;
 use http::{HeaderMap, HeaderName};
 use serde_json::{Map, Value};
 
-pub use error::{AcceptError, ClaimFault, MalformedToken, Shown, SkewHint};
+pub use error::{AcceptError, ClaimFault, FetchFailure, MalformedToken, Shown, SkewHint};
 pub use explain::{ExplainLine, Verdict};
 pub use identity::{Accepted, CallerId, Claim, Claims, Identity, SsoToken};
-pub use keys::{SkipReason, Skipped};
-pub use stores::{KeyFetch, KeyFetchCause, KeyFetchOutcome, KeyStores};
+pub use keys::{SkipReason, Skipped, UsableKey};
+pub use stores::{IssuerOverview, KeyFetch, KeyFetchCause, KeyFetchOutcome, KeyStores};
 pub use verified::VerifiedTokens;
 
 use self::algorithms::Algorithms;
 use self::claims::{Checked, ClaimRules};
 use self::jwks::{IssuerKeys, KeyFault, KeySettings};
-use self::keys::{Fingerprint, VerifyKey};
+use self::keys::{Candidates, Fingerprint, VerifyKey};
 use self::token::Jws;
 use self::verified::{TokenDigest, Verified};
 use crate::clock::Clock;
@@ -123,11 +123,7 @@ impl Acceptor {
         let claims = jws.claims()?;
         let issuer = self.issuer_of(&claims)?;
         let algorithm = issuer.algorithm_of(&jws)?;
-        let key = match issuer.keys.find(jws.kid.as_deref(), algorithm).await {
-            Ok(key) => key,
-            Err(fault) => return Err(issuer.no_key(fault, &jws)),
-        };
-        issuer.check_signature(&key, algorithm, &jws)?;
+        let key = issuer.verifying_key(algorithm, &jws).await?;
         let checked = match issuer.rules.check(&claims, now) {
             Ok(checked) => checked,
             Err(error) => return Err(error.with_skew(issuer.keys.state().skew)),
@@ -207,20 +203,30 @@ impl Issuer {
         }
     }
 
-    fn check_signature(
+    /// The key that made the signature.
+    async fn verifying_key(
         &self,
-        key: &VerifyKey,
         algorithm: SignatureAlgorithm,
         jws: &Jws<'_>,
-    ) -> Result<(), AcceptError> {
-        if key.verifies(algorithm, jws.signing_input, jws.signature) {
-            return Ok(());
+    ) -> Result<Arc<VerifyKey>, AcceptError> {
+        let kid = jws.kid.as_deref();
+        let candidates = match self.keys.find(kid, algorithm).await {
+            Ok(candidates) => candidates,
+            Err(fault) => return Err(self.no_key(fault, jws)),
+        };
+        if let Some(key) = verified_by(&candidates, algorithm, jws) {
+            return Ok(key);
         }
-        Err(AcceptError::SignatureInvalid {
+        let changed = self.keys.find_changed(kid, algorithm, &candidates).await;
+        verified_by(&changed, algorithm, jws).ok_or_else(|| self.signature_invalid(algorithm, jws))
+    }
+
+    fn signature_invalid(&self, algorithm: SignatureAlgorithm, jws: &Jws<'_>) -> AcceptError {
+        AcceptError::SignatureInvalid {
             issuer: Arc::clone(&self.name),
             kid: Shown::kid(jws.kid.as_deref()),
             algorithm: algorithms::name(algorithm),
-        })
+        }
     }
 
     fn no_key(&self, fault: KeyFault, jws: &Jws<'_>) -> AcceptError {
@@ -230,11 +236,22 @@ impl Issuer {
                 AcceptError::KeyUnknown { issuer, kid: Shown::kid(jws.kid.as_deref()) }
             }
             KeyFault::WrongAlgorithm => self.algorithm_refused(jws),
-            KeyFault::Unavailable { retry_after } => {
-                AcceptError::KeysUnavailable { issuer, retry_after }
+            KeyFault::Unavailable { retry_after, cause } => {
+                AcceptError::KeysUnavailable { issuer, retry_after, cause }
             }
         }
     }
+}
+
+/// The first of the keys under which the signature holds.
+fn verified_by(
+    candidates: &Candidates,
+    algorithm: SignatureAlgorithm,
+    jws: &Jws<'_>,
+) -> Option<Arc<VerifyKey>> {
+    let verifies =
+        |key: &&Arc<VerifyKey>| key.verifies(algorithm, jws.signing_input, jws.signature);
+    candidates.iter().find(verifies).cloned()
 }
 
 #[cfg(test)]

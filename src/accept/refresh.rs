@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::error::FetchFailure;
 use super::fetch::{Fetch, FetchError, Fetched};
 use super::jwks::{IssuerKeys, KeySettings, KeySource};
-use super::keys::KeySet;
+use super::keys::{KeySet, Skipped};
 use super::stores::{Fetching, KeyFetch, KeyFetchCause, KeyFetchOutcome};
 use crate::client;
 use crate::clock::chance;
@@ -29,9 +30,8 @@ impl IssuerKeys {
                 if wait.is_zero() {
                     self.fetch_once(&fetching).await;
                 } else {
-                    // Woken, or time is up: look again which.
-                    let woken = tokio::time::timeout(wait, self.wake.notified()).await;
-                    tracing::trace!(woken = woken.is_ok(), "key refresh looks again");
+                    // Woken, or time is up: the next round sees which.
+                    drop(tokio::time::timeout(wait, self.wake.notified()).await);
                 }
             }
         };
@@ -47,6 +47,7 @@ impl IssuerKeys {
             Ok((set, skipped)) if set.len() != 0 => {
                 (fetch.keys, fetch.skipped) = (set.len(), skipped);
                 self.install(set, true);
+                self.note_skipped(&fetch.skipped);
                 KeyFetchOutcome::Fetched
             }
             Ok((_, skipped)) => {
@@ -57,11 +58,14 @@ impl IssuerKeys {
         };
         if fetch.outcome != KeyFetchOutcome::Fetched {
             self.keep_stale();
+            let failure = format!("{} in the key set file", fetch.outcome.as_str());
+            fetch.failure = Some(FetchFailure(failure.into()));
+            self.state().failure.clone_from(&fetch.failure);
             tracing::warn!(
                 issuer = %self.issuer,
                 file = %file.path().display(),
-                outcome = ?fetch.outcome,
-                skipped = ?fetch.skipped,
+                outcome = fetch.outcome.as_str(),
+                skipped = %fetch.skipped,
                 "key set file not usable"
             );
         }
@@ -72,7 +76,7 @@ impl IssuerKeys {
         let seq = self.state().refresh_seq;
         let asked = self.is_pending(seq);
         let settings = self.settings.load_full();
-        let cause = if asked { KeyFetchCause::UnknownKid } else { KeyFetchCause::Schedule };
+        let cause = self.cause(asked);
         let mut fetch = KeyFetch::begin(&self.issuer, cause, self.clock.now());
         let fetched = self.fetch_from(&settings, fetching, asked).await;
         fetch.ended = self.clock.now();
@@ -82,6 +86,16 @@ impl IssuerKeys {
         }
         self.complete(seq);
         (fetching.report)(fetch);
+    }
+
+    fn cause(&self, asked: bool) -> KeyFetchCause {
+        let mut state = self.state();
+        let is_requested = std::mem::take(&mut state.is_requested);
+        match (asked, is_requested) {
+            (true, _) => state.requested_for.cause(),
+            (false, true) => KeyFetchCause::Requested,
+            (false, false) => KeyFetchCause::Schedule,
+        }
     }
 
     async fn fetch_from(
@@ -119,9 +133,14 @@ impl IssuerKeys {
             self.state().skew = fetch.skew_seconds;
         }
         self.install(fetched.set, false);
-        if !fetch.skipped.is_empty() {
-            let skipped = &fetch.skipped;
-            tracing::debug!(issuer = %self.issuer, ?skipped, "some published keys are not used");
+        self.note_skipped(&fetch.skipped);
+    }
+
+    /// Told once, not with every fetch.
+    fn note_skipped(&self, skipped: &Skipped) {
+        let old = std::mem::replace(&mut self.state().skipped, skipped.clone());
+        if old != *skipped && !skipped.is_empty() {
+            tracing::warn!(issuer = %self.issuer, %skipped, "some published keys are not used");
         }
     }
 
@@ -131,10 +150,24 @@ impl IssuerKeys {
         let wait = doubled.min(RETRY_MAX).min(settings.refresh);
         self.fetch_in(wait.mul_f64(0.75 + 0.5 * chance()));
         fetch.outcome = KeyFetchOutcome::of(error);
-        if let FetchError::NoUsableKeys(skipped) = error {
+        if let FetchError::NoUsableKeys { skipped, .. } = error {
             fetch.skipped.clone_from(skipped);
         }
+        fetch.failure = Some(failure_of(error));
+        self.state().failure.clone_from(&fetch.failure);
         let error = error as &dyn std::error::Error;
         tracing::warn!(issuer = %self.issuer, error, failures, "keys not fetched");
     }
+}
+
+/// With all its causes, each once.
+fn failure_of(error: &FetchError) -> FetchFailure {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    FetchFailure(text.into())
 }

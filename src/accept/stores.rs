@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::error::FetchFailure;
 use super::fetch::FetchError;
 use super::jwks::{IssuerKeys, KeySettings, KeySource};
-use super::keys::Skipped;
+use super::keys::{Skipped, UsableKey};
 use crate::client::{Client, ClientError};
 use crate::clock::Clock;
 use crate::config::AcceptConfig;
@@ -29,6 +30,20 @@ pub(super) struct Fetching {
     pub(super) report: Arc<dyn Fn(KeyFetch) + Send + Sync>,
 }
 
+/// The keys of one issuer as they are now.
+#[derive(Clone, Debug)]
+pub struct IssuerOverview {
+    pub issuer: Arc<str>,
+    /// Those that signatures are verified with.
+    pub keys: Vec<UsableKey>,
+    /// Time since they arrived; zero for those from a file, none where none ever did.
+    pub age: Option<Duration>,
+    /// Keys of the last set that are not used.
+    pub skipped: Skipped,
+    /// Why the last fetch failed, until one succeeds.
+    pub failure: Option<FetchFailure>,
+}
+
 /// One attempt to get an issuer's keys, for metrics, spans and the clock sentinel.
 #[derive(Clone, Debug)]
 pub struct KeyFetch {
@@ -39,8 +54,10 @@ pub struct KeyFetch {
     pub ended: SystemTime,
     /// Usable keys that arrived.
     pub keys: usize,
-    /// Published keys that are not used, by reason.
+    /// Published keys that are not used, and why.
     pub skipped: Skipped,
+    /// Why none arrived, causes included.
+    pub failure: Option<FetchFailure>,
     /// The issuer's clock minus ours by the answer's `Date`, in seconds; one second is noise.
     pub skew_seconds: Option<i64>,
     /// The CLIENT span `jwks.fetch`, the first of its trace; telemetry decides whether it is kept.
@@ -57,7 +74,8 @@ impl KeyFetch {
             started: now,
             ended: now,
             keys: 0,
-            skipped: Skipped::new(),
+            skipped: Skipped::default(),
+            failure: None,
             skew_seconds: None,
             span: SpanContext::root(true),
         }
@@ -71,6 +89,10 @@ words! {
         Schedule = "schedule",
         /// A token named a key that is not in the set.
         UnknownKid = "unknown_kid",
+        /// A signature failed under the key its token names.
+        FailedSignature = "failed_signature",
+        /// The operator asked.
+        Requested = "requested",
         /// A key set file was read, at start or because it changed.
         File = "file",
     }
@@ -99,13 +121,18 @@ impl KeyFetchOutcome {
     pub(super) fn of(error: &FetchError) -> Self {
         match error {
             FetchError::PlainHttp => Self::PlainHttp,
-            FetchError::Client(ClientError::TimedOut(_)) => Self::TimedOut,
-            FetchError::Client(ClientError::TooLarge(_)) => Self::TooLarge,
-            FetchError::Client(_) | FetchError::IssuerNoAddress => Self::Unreachable,
-            FetchError::Status(_) => Self::Status,
-            FetchError::DiscoveryMalformed | FetchError::DiscoveryOfAnother => Self::Discovery,
-            FetchError::NotAKeySet => Self::NotAKeySet,
-            FetchError::NoUsableKeys(_) => Self::NoUsableKeys,
+            FetchError::Client { error: ClientError::TimedOut(_), .. } => Self::TimedOut,
+            FetchError::Client { error: ClientError::TooLarge(_), .. }
+            | FetchError::Inflated { .. } => Self::TooLarge,
+            FetchError::Client { .. } | FetchError::IssuerNoAddress => Self::Unreachable,
+            FetchError::Redirected { .. }
+            | FetchError::Status { .. }
+            | FetchError::Coding { .. } => Self::Status,
+            FetchError::DiscoveryMalformed { .. } | FetchError::DiscoveryOfAnother { .. } => {
+                Self::Discovery
+            }
+            FetchError::NotAKeySet { .. } => Self::NotAKeySet,
+            FetchError::NoUsableKeys { .. } => Self::NoUsableKeys,
         }
     }
 }
@@ -152,6 +179,28 @@ impl KeyStores {
         let issuers = self.issuers();
         let missing = issuers.iter().filter(|keys| !keys.is_ready());
         missing.map(|keys| Arc::clone(&keys.issuer)).collect()
+    }
+
+    /// Fetches the keys of every issuer now. Files are read anew by the reload of the
+    /// configuration.
+    pub fn refresh(&self) {
+        for keys in self.issuers().iter() {
+            keys.state().is_requested = true;
+            keys.fetch_in(Duration::ZERO);
+            keys.wake.notify_one();
+        }
+    }
+
+    /// What there is to verify with, for people.
+    pub fn overview(&self) -> Vec<IssuerOverview> {
+        let overview = |keys: &Arc<IssuerKeys>| {
+            let state = keys.state();
+            let (skipped, failure) = (state.skipped.clone(), state.failure.clone());
+            drop(state);
+            let issuer = Arc::clone(&keys.issuer);
+            IssuerOverview { issuer, keys: keys.describe(), age: keys.age(), skipped, failure }
+        };
+        self.issuers().iter().map(overview).collect()
     }
 
     /// Time since each issuer's keys arrived; issuers that never had any are left out.

@@ -4,7 +4,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use super::bearer::TOKEN_BYTES_MAX;
 use super::error::MalformedToken;
 use super::json;
 
@@ -26,9 +25,6 @@ pub(super) struct Jws<'a> {
 
 impl<'a> Jws<'a> {
     pub(super) fn parse(token: &'a str) -> Result<Self, MalformedToken> {
-        if TOKEN_BYTES_MAX < token.len() {
-            return Err(MalformedToken::TooLong);
-        }
         let (signing_input, signature) =
             token.rsplit_once('.').ok_or(MalformedToken::NotThreeParts)?;
         let (header, payload) =
@@ -85,4 +81,5 @@ fn judge(mut header: Map<String, Value>) -> Result<(String, Option<String>), Mal
     Ok((alg, kid))
 }
 
-const TYPES: [&str; 3] = ["JWT", "at+jwt", "application/at+jwt"];
+/// A media type's `application/` may be left out (RFC 7515 section 4.1.9).
+const TYPES: [&str; 4] = ["JWT", "at+jwt", "application/jwt", "application/at+jwt"];

@@ -111,6 +111,7 @@ impl Reloader {
             };
             if asked {
                 self.manager.reloading();
+                self.stores.keys.refresh();
             }
             let before = self.in_force.summary();
             source = self.poll(source, asked).await;

@@ -8,7 +8,7 @@ use http::{Method, Request};
 use tokio::sync::mpsc;
 
 use super::stores::{network_client, upstream_options};
-use crate::accept::{KeyFetch, KeyFetchOutcome, KeyStores};
+use crate::accept::{KeyFetch, KeyFetchOutcome, KeyStores, UsableKey};
 use crate::body::OutboundBody;
 use crate::client::Client;
 use crate::clock::Clock;
@@ -52,10 +52,10 @@ async fn try_keys(config: &Config) -> Vec<Finding> {
         Ok(client) => client,
         Err(error) => return vec![failed(format!("keys: {}", chain(&error)))],
     };
-    let (told, mut fetches) = mpsc::unbounded_channel();
+    let (sender, mut fetches) = mpsc::unbounded_channel();
     let report = Arc::new(move |fetch: KeyFetch| {
         // Nobody listens any more once every issuer has answered.
-        drop(told.send(fetch));
+        drop(sender.send(fetch));
     });
     let tasks = Tasks::default();
     let keys = KeyStores::new(client, Clock::system(), tasks.clone(), report);
@@ -70,20 +70,32 @@ async fn try_keys(config: &Config) -> Vec<Finding> {
         };
         if waiting.iter().any(|issuer| **issuer == *fetch.issuer) {
             waiting.retain(|issuer| **issuer != *fetch.issuer);
+            let usable = keys.overview().into_iter().find(|keys| keys.issuer == fetch.issuer);
             findings.push(Finding {
                 well: fetch.outcome == KeyFetchOutcome::Fetched,
-                text: format!(
-                    "keys of {}: {}, {} usable",
-                    fetch.issuer,
-                    fetch.outcome.as_str(),
-                    fetch.keys
-                ),
+                text: told(&fetch, &usable.map(|keys| keys.keys).unwrap_or_default()),
             });
         }
     }
     findings.extend(waiting.iter().map(|issuer| failed(format!("keys of {issuer}: no answer"))));
     tasks.stop(Duration::from_secs(1)).await;
     findings
+}
+
+/// Which keys arrived and which of them are of no use, or why none did.
+fn told(fetch: &KeyFetch, usable: &[UsableKey]) -> String {
+    let named = usable.iter().map(|key| format!("{} ({})", key.kid, key.algorithms.join(" ")));
+    let named = match usable {
+        [] => String::new(),
+        _ => format!(": {}", named.collect::<Vec<_>>().join(", ")),
+    };
+    let remark = match &fetch.failure {
+        Some(failure) => format!("; {failure}"),
+        None if fetch.skipped.is_empty() => String::new(),
+        None => format!("; not usable: {}", fetch.skipped),
+    };
+    let (issuer, outcome) = (&fetch.issuer, fetch.outcome.as_str());
+    format!("keys of {issuer}: {outcome}, {} usable{named}{remark}", fetch.keys)
 }
 
 /// Any HTTP answer will do: without a token there is nothing more to ask.

@@ -185,7 +185,6 @@ fn of_accept(error: &AcceptError) -> Reason {
         AcceptError::TokenMissing => Reason::TokenMissing,
         AcceptError::TokenMalformed(
             MalformedToken::HeaderRepeated
-            | MalformedToken::TooLong
             | MalformedToken::Characters
             | MalformedToken::NotThreeParts
             | MalformedToken::NotBase64url(_)

@@ -43,6 +43,7 @@ pub struct Metrics {
     token_entries: Gauge,
     jwks_fetches: Family<FetchLabels, Counter>,
     jwks_age: Family<Issuer, FloatGauge>,
+    jwks_skipped_keys: Family<Issuer, Gauge>,
     limit_decisions: [[Counter; Decision::ALL.len()]; Policy::ALL.len()],
     limit_store_errors: Counter,
     batch_users: Histogram,
@@ -81,6 +82,11 @@ impl Metrics {
             token_entries: counted(to, "token_entries", "Access tokens held"),
             jwks_fetches: counted(to, "jwks_fetches", "Fetches of key sets"),
             jwks_age: Family::default(),
+            jwks_skipped_keys: counted(
+                to,
+                "jwks_skipped_keys",
+                "Published keys that cannot be used",
+            ),
             limit_decisions: each(Policy::ALL, |policy| {
                 each(Decision::ALL, |decision| {
                     decisions.get_or_create_owned(&PolicyDecision { policy, decision })
@@ -222,6 +228,11 @@ impl Metrics {
     pub(super) fn key_fetched(&self, fetch: &KeyFetch) {
         let labels = FetchLabels { issuer: fetch.issuer.clone(), outcome: fetch.outcome };
         self.jwks_fetches.get_or_create(&labels).inc();
+        if matches!(fetch.outcome, KeyFetchOutcome::Fetched | KeyFetchOutcome::NoUsableKeys) {
+            let skipped = i64::try_from(fetch.skipped.count()).unwrap_or(i64::MAX);
+            let issuer = Issuer { issuer: fetch.issuer.clone() };
+            self.jwks_skipped_keys.get_or_create_owned(&issuer).set(skipped);
+        }
     }
 
     pub(super) fn exchanged(&self, exchange: &ExchangeReport) {

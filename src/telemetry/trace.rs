@@ -78,8 +78,11 @@ pub(super) fn of_key_fetch(
     span.attributes.push(KeyValue::new("gateway.outcome", fetch.outcome.as_str()));
     span.attributes.push(KeyValue::new("gateway.cause", fetch.cause.as_str()));
     span.attributes.push(KeyValue::new("gateway.keys", count(fetch.keys)));
-    let skipped = fetch.skipped.values().sum();
-    span.attributes.push(KeyValue::new("gateway.keys_skipped", count(skipped)));
+    let skipped = &fetch.skipped;
+    span.attributes.push(KeyValue::new("gateway.keys_skipped", count(skipped.count())));
+    if !skipped.is_empty() {
+        span.attributes.push(KeyValue::new("gateway.keys_skipped.named", skipped.to_string()));
+    }
     if fetch.outcome != KeyFetchOutcome::Fetched {
         fail(&mut span, fetch.outcome.as_str());
     }

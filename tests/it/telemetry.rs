@@ -179,7 +179,11 @@ async fn an_exchange_hangs_under_its_call_and_a_key_fetch_begins_a_trace() {
         started,
         ended,
         keys: 2,
-        skipped: Skipped::from([(SkipReason::Symmetric, 1), (SkipReason::Malformed, 3)]),
+        skipped: Skipped {
+            counts: [(SkipReason::Symmetric, 1), (SkipReason::Malformed, 3)].into(),
+            named: Vec::new(),
+        },
+        failure: None,
         skew_seconds: None,
         span: SpanContext::root(false),
     };
@@ -194,6 +198,7 @@ async fn an_exchange_hangs_under_its_call_and_a_key_fetch_begins_a_trace() {
     assert_eq!(text(&spans[1], "gateway.cause"), "unknown_kid");
     assert_eq!(text(&spans[1], "gateway.keys"), "2");
     assert_eq!(text(&spans[1], "gateway.keys_skipped"), "4");
+    assert_eq!(text(&spans[1], "gateway.keys_skipped.named"), "4 more");
     assert_eq!(spans[0].status, Status::error("unavailable"));
     assert_eq!(text(&spans[0], "error.type"), "503");
     let metrics = telemetry.encode_metrics();

@@ -209,6 +209,7 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("koodrive_gateway_token_entries", "gauge", ""),
     ("koodrive_gateway_jwks_fetches", "counter", "issuer,outcome"),
     ("koodrive_gateway_jwks_age_seconds", "gauge", "issuer"),
+    ("koodrive_gateway_jwks_skipped_keys", "gauge", "issuer"),
     ("koodrive_gateway_limit_decisions", "counter", "decision,policy"),
     ("koodrive_gateway_limit_store_errors", "counter", ""),
     ("koodrive_gateway_batch_users", "histogram", ""),
@@ -236,7 +237,8 @@ async fn the_metrics_are_those_of_the_contract_in_open_metrics() {
         started: UNIX_EPOCH,
         ended: UNIX_EPOCH,
         keys: 1,
-        skipped: Skipped::new(),
+        skipped: Skipped::default(),
+        failure: None,
         skew_seconds: Some(-2),
         span,
     });

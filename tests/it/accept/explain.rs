@@ -85,7 +85,7 @@ async fn explain_without_keys_says_that_the_signature_was_not_checked() {
     let key = lines.iter().find(|line| line.rule == "key").unwrap();
     assert_eq!(
         key.to_string(),
-        "skipped  key: \"rsa-1\": no keys at hand, the signature was not checked"
+        "skipped  key: \"rsa-1\": no keys available, the signature was not checked"
     );
 }
 

@@ -52,6 +52,8 @@ async fn every_sound_form_of_header_and_claims_passes() {
         ("typ at+jwt", json!({"typ": "at+jwt"}), none.clone()),
         ("typ AT+JWT", json!({"typ": "AT+JWT"}), none.clone()),
         ("typ jwt", json!({"typ": "jwt"}), none.clone()),
+        ("typ application/jwt", json!({"typ": "application/jwt"}), none.clone()),
+        ("typ Application/JWT", json!({"typ": "Application/JWT"}), none.clone()),
         ("typ application/at+jwt", json!({"typ": "application/at+jwt"}), none.clone()),
         ("kid absent, one RS256 key", json!({"kid": null}), none.clone()),
         ("unknown header member", json!({"x-note": {"a": [1]}}), none.clone()),

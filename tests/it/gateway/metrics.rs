@@ -11,7 +11,7 @@ use crate::support::raw::RawConnection;
 use crate::support::world::{GOOD_BATCH, World};
 
 /// Name without prefix, type, labels.
-const CONTRACT: [(&str, &str, &[&str]); 20] = [
+const CONTRACT: [(&str, &str, &[&str]); 21] = [
     ("requests", "counter", &["call", "status", "origin"]),
     ("request_duration_seconds", "histogram", &["call"]),
     ("rejections", "counter", &["reason"]),
@@ -21,6 +21,7 @@ const CONTRACT: [(&str, &str, &[&str]); 20] = [
     ("token_entries", "gauge", &[]),
     ("jwks_fetches", "counter", &["issuer", "outcome"]),
     ("jwks_age_seconds", "gauge", &["issuer"]),
+    ("jwks_skipped_keys", "gauge", &["issuer"]),
     ("limit_decisions", "counter", &["policy", "decision"]),
     ("limit_store_errors", "counter", &[]),
     ("batch_users", "histogram", &[]),

@@ -46,7 +46,7 @@ async fn every_sound_form_of_header_and_claims_passes() {
     let seconds = now_in_seconds(&gate);
     let none = json!({});
     #[rustfmt::skip]
-    let rows: [(&str, Value, Value); 27] = [
+    let rows: [(&str, Value, Value); 29] = [
         ("as it is", none.clone(), none.clone()),
         ("typ absent", json!({"typ": null}), none.clone()),
         ("typ at+jwt", json!({"typ": "at+jwt"}), none.clone()),

@@ -83,7 +83,7 @@ async fn known_keys_outlive_an_hour_without_the_sso_but_not_max_stale() {
 
     gate.clock.advance(23 * HOUR);
     let result = gate.present(&token_of(&P256, "ec-1", 0, gate.clock.now())).await;
-    let Err(AcceptError::KeysUnavailable { issuer, retry_after }) = result else {
+    let Err(AcceptError::KeysUnavailable { issuer, retry_after, .. }) = result else {
         panic!("{result:?}")
     };
     assert_eq!(&*issuer, ISSUER);

@@ -151,10 +151,12 @@ async fn a_hundred_thousand_callers_stay_within_the_bound() {
         config.max_tracked_callers = 1000;
         config.total_burst = number(1_000_000);
     });
+    let mut most = 0;
     for n in 0..100_000 {
         let _admission = limiter.for_caller(caller(&n.to_string())).admit_call().await;
+        most = most.max(stores.tracked_callers());
     }
-    assert_eq!(stores.tracked_callers(), 1000);
+    assert_eq!(most, 1000);
 }
 
 #[tokio::test]

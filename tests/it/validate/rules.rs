@@ -166,7 +166,7 @@ fn a_user_has_its_three_members() {
         [("▲1", "a number"), ("▲false", "a boolean"), ("▲[]", "an array"), ("▲{}", "an object")]
     {
         let members = r#""personalCapacity":1,"isAllocateCapacity":true,"targetDeptName":"#;
-        let cure = "write it in double quotes, or leave it out";
+        let cure = "write it in double quotes, or omit it";
         expect_malformed(
             &user(&format!("{members}{value}")),
             &[&format!("{name} {found}: {cure}")],
@@ -313,7 +313,7 @@ fn all_faults_are_told_at_once_in_order() {
             "/users/2/targetDeptName: targetDeptName may appear only once in its object, found \
              again: remove one of them",
             "/users/2/targetDeptName: targetDeptName must be a string or null, found a number: \
-             write it in double quotes, or leave it out",
+             write it in double quotes, or omit it",
             "/users/2/personalCapacity: personalCapacity must be 0 when isAllocateCapacity is \
              false, found more: write 0, or set isAllocateCapacity to true",
         ],

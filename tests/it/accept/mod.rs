@@ -10,6 +10,7 @@ mod hostile;
 mod interop;
 mod mint;
 mod ordinary;
+mod published;
 mod rotation;
 mod sso;
 mod verified;

@@ -51,12 +51,14 @@ async fn over_a_minute_the_rate_holds_within_one_percent() {
         config.calls_per_minute = number(600);
         config.calls_burst = number(1);
     });
-    let mut passed = 0;
+    let (mut passed, started) = (0, clock.monotonic());
     for _ in 0..60_000 {
         passed += admitted(&limiter, caller("alice"), 1).await;
         clock.advance(Duration::from_millis(1));
     }
-    assert!((594..=606).contains(&passed), "{passed}");
+    // A slow machine adds its own time.
+    let due = (clock.monotonic() - started).as_secs_f64() * 10.0;
+    assert!((0.99..=1.01).contains(&(f64::from(passed) / due)), "{passed} of {due}");
 }
 
 #[tokio::test]

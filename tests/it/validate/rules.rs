@@ -194,7 +194,7 @@ fn capacity_follows_allocation() {
     assert!(rules.check(no_capacity.replace('▲', "").as_bytes()).is_ok());
     let ceiling = user(r#""personalCapacity":▲101,"isAllocateCapacity":true"#);
     let above = "/users/0/personalCapacity: personalCapacity may be at most 100 GB, found more: \
-        ask for less";
+        request less";
     expect(&lax, MalformedKind::Malformed, &ceiling, &[above]);
     assert!(rules.check(ceiling.replace("▲101", "100").as_bytes()).is_ok());
 }
@@ -289,10 +289,10 @@ fn unknown_members_can_be_refused() {
     let user = "/users/1/Note~0~1: this member is unknown: remove it; a user has targetDeptName, \
         personalCapacity and isAllocateCapacity";
     expect(&strict, MalformedKind::Malformed, &body, &[root, user]);
-    // Spelt otherwise is another member: names are compared exactly.
-    let body = format!(r#"▲{{▲"curdeptid":1,"users":[{USER}]}}"#);
+    // A name of another object is unknown here.
+    let body = format!(r#"▲{{▲"personalCapacity":1,"users":[{USER}]}}"#);
     let missing = "/curDeptId: curDeptId is required but missing: add it as an integer";
-    let unknown = root.replace("/note", "/curdeptid");
+    let unknown = root.replace("/note", "/personalCapacity");
     expect(&strict, MalformedKind::Malformed, &body, &[missing, &unknown]);
 }
 

@@ -74,8 +74,8 @@ def place(now):
     file = now.get("file", "")
     if found := LIBRARY.search(file):
         return found[1]
-    if "/rustc/" in file or file.startswith("library/") or "/library/" in file:
-        return "Rust's standard library"
+    if re.search(r"/rustc/|/rust/deps/|(?:^|/)library/", file):
+        return standard_library(now["fn"])
     if found := ROOM.search(file):
         return f"room {found[1]}" if "tests/" not in file else "floor"
     function = now["fn"]
@@ -90,6 +90,17 @@ def place(now):
     if re.match(r"libc|ld-linux|libm|libpthread|libgcc", object_name):
         return "libc: other"
     return "native code of libraries"
+
+
+def standard_library(function):
+    """Whose it is: that of the function it was compiled into, unless that is its own."""
+    found = re.search(r"[a-zA-Z_][a-zA-Z0-9_]*(?=::)", function)
+    crate = found[0] if found else "std"
+    if crate == "koodrive_gateway":
+        return f"room {room_of(function) or 'main'}"
+    return (
+        "Rust's standard library" if crate in ("core", "alloc", "std") else crate.replace("_", "-")
+    )
 
 
 def room_of(function):

@@ -93,6 +93,10 @@ class Collector(threading.Thread):
             threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
 
     def serve(self, connection):
+        with contextlib.suppress(OSError):
+            self.answer_all(connection)
+
+    def answer_all(self, connection):
         reader = connection.makefile("rb")
         while head := self.head(reader):
             length = int(head.get(b"content-length", b"0"))

@@ -1,16 +1,22 @@
-//! What checking a batch costs, beside parsing it into types with `serde_json`.
+//! What the pure rooms cost: which call it is, its X-Traceid, the check of a batch; the last beside
+//! parsing it into types with `serde_json`.
 //!
-//! `cargo bench --bench validate` prints a table; `tests/bench/instructions` counts instructions,
-//! which are the same on a busy machine. For that script: `validate check|parse SHAPE USERS TIMES`.
+//! `cargo bench --bench rooms` prints tables; `tests/bench/instructions` counts instructions, which
+//! are the same on a busy machine. For that script: `rooms ROOM CASE TIMES`, where a case of `check`
+//! and `parse` is a shape and a number of users. `--smoke` runs each only a few times.
 
-#![expect(clippy::print_stdout, reason = "the table is for a person")]
+#![expect(clippy::print_stdout, reason = "the tables are for a person")]
 
 use std::env;
 use std::fmt::Write as _;
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use http::{HeaderMap, HeaderValue, Method, Uri};
+use koodrive_gateway::call::{PREVERIFY_PATH, Routes};
 use koodrive_gateway::config::ValidateConfig;
+use koodrive_gateway::trace_context::SpanContext;
+use koodrive_gateway::trace_id::{X_TRACEID, XTraceId};
 use koodrive_gateway::validate::BatchRules;
 use serde::Deserialize;
 
@@ -20,25 +26,33 @@ const SAMPLES: usize = 300;
 const SAMPLE: Duration = Duration::from_micros(100);
 
 fn main() {
-    let args: Vec<String> = env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
-    let rules = rules();
-    if let [side, shape, users, times] = args.as_slice() {
-        let shape = Shape::ALL.into_iter().find(|known| known.name() == shape).expect("a shape");
-        let body = shape.body(users.parse().expect("a number"));
-        for _ in 0..times.parse().expect("a number") {
-            match side.as_str() {
-                "check" => check(&rules, &body),
-                _ => parse(&body),
-            }
+    let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args.as_slice() {
+        [] => tables(SAMPLES, &[1, 100, 1000, 10_000]),
+        ["--smoke"] => tables(3, &[1]),
+        [room, case @ .., times] => {
+            let run = room_and_case(room, case);
+            (0..times.parse().expect("a number")).for_each(|_| run());
         }
-        return;
+        _ => panic!("rooms [ROOM CASE TIMES]"),
     }
-    println!("| batch | users | bytes | check, µs | GB/s | serde_json into types, µs | ratio |");
+}
+
+fn tables(samples: usize, sizes: &[usize]) {
+    println!("| room | µs |");
+    println!("|---|---|");
+    for (room, case) in CASES {
+        let [each] = best(samples, [&*room_and_case(room, &[case])]);
+        println!("| {room} {case} | {each:.3} |");
+    }
+    println!("\n| batch | users | bytes | check, µs | GB/s | serde_json into types, µs | ratio |");
     println!("|---|---|---|---|---|---|---|");
+    let rules = rules();
     for shape in Shape::ALL {
-        for users in [1, 100, 1000, 10_000] {
-            let body = shape.body(users);
-            let [check, parse] = best([&|| check(&rules, &body), &|| parse(&body)]);
+        for users in sizes {
+            let body = shape.body(*users);
+            let [check, parse] = best(samples, [&|| check(&rules, &body), &|| parse(&body)]);
             let (name, bytes) = (shape.name(), u32::try_from(body.len()).expect("a small body"));
             let rate = f64::from(bytes) / check / 1e3;
             let ratio = check / parse;
@@ -47,6 +61,46 @@ fn main() {
             );
         }
     }
+}
+
+const CASES: [(&str, &str); 4] =
+    [("plan", "preverify"), ("plan", "passthrough"), ("trace-id", "make"), ("trace-id", "keep")];
+
+/// What runs once per call.
+fn room_and_case(room: &str, case: &[&str]) -> Box<dyn Fn()> {
+    match (room, case) {
+        ("plan", ["preverify"]) => plan(Method::POST, PREVERIFY_PATH),
+        ("plan", ["passthrough"]) => plan(Method::GET, "/koodrive/ose/v1/files/0"),
+        ("trace-id", ["make"]) => {
+            let span = SpanContext::root(true);
+            Box::new(move || {
+                black_box(XTraceId::generate(black_box(&span), SystemTime::UNIX_EPOCH));
+            })
+        }
+        ("trace-id", ["keep"]) => {
+            let headers = HeaderMap::from_iter([(X_TRACEID, HeaderValue::from_static(LEGAL_ID))]);
+            Box::new(move || {
+                black_box(XTraceId::from_headers(black_box(&headers))).expect("the id is legal");
+            })
+        }
+        ("check" | "parse", [shape, users]) => {
+            let shape = Shape::ALL.into_iter().find(|known| known.name() == *shape);
+            let body = shape.expect("a shape").body(users.parse().expect("a number"));
+            let rules = rules();
+            let is_check = room == "check";
+            Box::new(move || if is_check { check(&rules, &body) } else { parse(&body) })
+        }
+        _ => panic!("no room {room} with a case {case:?}"),
+    }
+}
+
+const LEGAL_ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef1700000000";
+
+fn plan(method: Method, path: &'static str) -> Box<dyn Fn()> {
+    let (routes, target) = (Routes::new("", "/koodrive/"), Uri::from_static(path));
+    Box::new(move || {
+        black_box(routes.plan_for(black_box(&method), black_box(&target))).expect("a known route");
+    })
 }
 
 fn rules() -> BatchRules {
@@ -144,7 +198,7 @@ impl Shape {
 }
 
 /// Microseconds of one run of each side.
-fn best<const N: usize>(sides: [&dyn Fn(); N]) -> [f64; N] {
+fn best<const N: usize>(samples: usize, sides: [&dyn Fn(); N]) -> [f64; N] {
     let time = |side: &dyn Fn(), runs: u32| {
         let started = Instant::now();
         (0..runs).for_each(|_| side());
@@ -155,7 +209,7 @@ fn best<const N: usize>(sides: [&dyn Fn(); N]) -> [f64; N] {
         u32::try_from(SAMPLE.as_nanos() / once.as_nanos()).unwrap_or(u32::MAX).max(1)
     });
     let mut best = [Duration::MAX; N];
-    for _ in 0..SAMPLES {
+    for _ in 0..samples {
         for index in 0..N {
             best[index] = best[index].min(time(sides[index], runs[index]));
         }

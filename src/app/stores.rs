@@ -50,7 +50,7 @@ impl Stores {
         let AppOptions { clock, logs, environment } = options;
         let client = |pool_max_idle| network_client(pool_max_idle).map_err(SetupError::Client);
         let upstream = upstream_pool(&config.forward, &tasks).map_err(SetupError::Client)?;
-        let telemetry = Telemetry::new(&config.telemetry, environment, client(1)?, logs)?;
+        let telemetry = Telemetry::new(&config.telemetry, environment, client(1)?, logs, &tasks)?;
         let told = telemetry.clone();
         let key_reports = Arc::new(move |fetch: KeyFetch| told.key_fetch(&fetch));
         let told = telemetry.clone();

@@ -10,13 +10,11 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 
-use super::clock_skew::SkewedPeer;
-use super::event::Peer;
+use super::event::{Peer, SkewedPeer};
 use super::{Telemetry, trace};
 use crate::accept::{KeyFetch, KeyFetchCause};
 use crate::config::{AcceptConfig, HttpUrl, TokenConfig};
 use crate::token::ExchangeReport;
-use crate::trace_context::SpanContext;
 
 /// The servers that background work asks.
 #[derive(Debug, Default)]
@@ -57,12 +55,9 @@ impl Telemetry {
         if fetch.cause == KeyFetchCause::File {
             return;
         }
-        let sampled = self.sample(None, fetch.span.trace_id);
-        let span = SpanContext { sampled, ..fetch.span };
-        if let Some(export) = self.exporting(span) {
+        if let Some(export) = self.exporting(self.sample(None, fetch.span.trace_id)) {
             let known = self.0.peers.0.load();
-            let server = known.issuers.get(&*fetch.issuer);
-            export.offer(1, || vec![trace::of_key_fetch(span, fetch, server, &self.0.scope)]);
+            export.offer(1, || trace::of_key_fetch(fetch, known.issuers.get(&*fetch.issuer)));
         }
     }
 
@@ -72,10 +67,9 @@ impl Telemetry {
         if let Some(seconds) = report.skew_seconds {
             self.clock_skew(SkewedPeer::TokenEndpoint, seconds);
         }
-        if let Some(export) = self.exporting(report.span) {
+        if let Some(export) = self.exporting(report.span.sampled) {
             let known = self.0.peers.0.load();
-            let server = known.token_endpoint.as_ref();
-            export.offer(1, || vec![trace::of_exchange(report, server, &self.0.scope)]);
+            export.offer(1, || trace::of_exchange(report, known.token_endpoint.as_ref()));
         }
     }
 

@@ -5,23 +5,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::HeaderValue;
 
+use super::event::SkewedPeer;
 use super::metrics::Metrics;
-use crate::words::words;
 
 /// From here on tokens are refused that should not be, or accepted: worth a warning.
 const WARN_SECONDS: u64 = 30;
 
 /// KooDrive's clock is looked at this often, in seconds; it answers far more often.
 const UPSTREAM_EVERY: u64 = 10;
-
-words! {
-    /// Whose clock it is.
-    pub(super) enum SkewedPeer {
-        Sso = "sso",
-        TokenEndpoint = "token_endpoint",
-        Upstream = "upstream",
-    }
-}
 
 /// Warns once when a clock goes wrong, and once when it is right again.
 #[derive(Debug, Default)]

@@ -9,62 +9,66 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
-use opentelemetry_sdk::trace::{SpanData, SpanExporter};
-use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::metrics::Metrics;
+use super::otel_env::ExportSettings;
+use super::otlp;
+use super::otlp::Envelope;
 use crate::body::OutboundBody;
 use crate::client::{Client, ClientError, SmallAnswer, retry_after};
 use crate::clock::chance;
 
-use super::metrics::Metrics;
-use super::otel_env::ExportSettings;
-use super::{chain, otlp};
-
 /// Sends batches through the gateway's own client.
 pub(super) struct Collector {
     client: Client,
-    /// The exporter's thread knows no runtime.
-    handle: Handle,
     endpoint: Uri,
     headers: HeaderMap,
     /// For one batch, however often it is tried.
     timeout: Duration,
-    /// Encoded once.
-    resource: Vec<u8>,
-    hurry: CancellationToken,
+    envelope: Envelope,
     metrics: Arc<Metrics>,
 }
 
 impl Collector {
-    /// Must be called within a tokio runtime. Once `hurry` is said, nothing is tried twice.
     pub(super) fn new(
         settings: &ExportSettings,
         endpoint: Uri,
         client: Client,
-        hurry: CancellationToken,
         metrics: Arc<Metrics>,
     ) -> Self {
         let mut headers = settings.headers.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
-        let (timeout, handle) = (settings.timeout, Handle::current());
-        Self { client, handle, endpoint, headers, timeout, resource: Vec::new(), hurry, metrics }
+        let envelope = Envelope::new(&settings.resource, &settings.scope);
+        Self { client, endpoint, headers, timeout: settings.timeout, envelope, metrics }
     }
 
-    /// The request with this body, as often as it is asked for.
-    fn requests(&self, body: Bytes) -> impl Fn() -> Request<OutboundBody> + Send + Sync + use<> {
-        let (endpoint, headers) = (self.endpoint.clone(), self.headers.clone());
-        move || {
-            let mut request = Request::new(OutboundBody::from(body.clone()));
-            *request.method_mut() = Method::POST;
-            *request.uri_mut() = endpoint.clone();
-            *request.headers_mut() = headers.clone();
-            request
+    /// Sends a batch of encoded spans. Once `hurry` is said, nothing is tried twice.
+    pub(super) async fn send(
+        &self,
+        spans: &[u8],
+        hurry: &CancellationToken,
+    ) -> Result<(), ExportError> {
+        let body = Bytes::from(self.envelope.request(spans));
+        let deadline = Instant::now() + self.timeout;
+        let request = || self.request(body.clone());
+        let answer = attempts(&self.client, request, deadline, hurry).await?;
+        let rejected = otlp::rejected_spans(&answer.body);
+        if rejected != 0 {
+            self.metrics.spans_dropped(rejected);
+            tracing::warn!(spans = rejected, "spans rejected by the collector");
         }
+        Ok(())
+    }
+
+    fn request(&self, body: Bytes) -> Request<OutboundBody> {
+        let mut request = Request::new(OutboundBody::from(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.endpoint.clone();
+        *request.headers_mut() = self.headers.clone();
+        request
     }
 }
 
@@ -76,40 +80,11 @@ impl fmt::Debug for Collector {
 
 /// Why a batch did not arrive.
 #[derive(Debug, thiserror::Error)]
-enum ExportError {
+pub(super) enum ExportError {
     #[error("the collector cannot be reached")]
     Unreachable(#[source] ClientError),
     #[error("the collector answered {0}")]
     Status(StatusCode),
-}
-
-impl SpanExporter for Collector {
-    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        let body = Bytes::from(otlp::request(&self.resource, &batch));
-        drop(batch);
-        let (client, hurry, timeout) = (self.client.clone(), self.hurry.clone(), self.timeout);
-        let request = self.requests(body);
-        // Not one of `lifecycle::Tasks`: the last spans are sent after those have stopped.
-        let sending = self.handle.spawn(async move {
-            attempts(&client, request, Instant::now() + timeout, &hurry).await
-        });
-        match sending.await {
-            Ok(Ok(answer)) => {
-                let rejected = otlp::rejected_spans(&answer.body);
-                if rejected != 0 {
-                    self.metrics.spans_dropped(rejected);
-                    tracing::warn!(spans = rejected, "spans not taken by the collector");
-                }
-                Ok(())
-            }
-            Ok(Err(error)) => Err(OTelSdkError::InternalFailure(chain(&error))),
-            Err(error) => Err(OTelSdkError::InternalFailure(error.to_string())),
-        }
-    }
-
-    fn set_resource(&mut self, resource: &Resource) {
-        self.resource = otlp::resource(resource);
-    }
 }
 
 /// Sends the batch until it has arrived, or trying again cannot help, or there is no time: then the

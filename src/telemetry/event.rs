@@ -34,6 +34,15 @@ words! {
     }
 }
 
+words! {
+    /// Whose clock it is.
+    pub(super) enum SkewedPeer {
+        Sso = "sso",
+        TokenEndpoint = "token_endpoint",
+        Upstream = "upstream",
+    }
+}
+
 /// What is known of a request when its head has been read.
 #[derive(Clone, Debug)]
 pub struct Opened {

@@ -1,148 +1,245 @@
 //! Finished spans on their way to the collector: bounded, counted, never in anyone's way.
+//!
+//! Who closes a record puts bytes into the queue; one background task takes them out, batch by
+//! batch, and waits for the collector in everybody's stead.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::Uri;
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, SpanData, SpanExporter, SpanProcessor as _,
-};
-use tokio::sync::oneshot;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::Client;
-
-use super::collector::Collector;
+use super::chain;
+use super::collector::{Collector, ExportError};
 use super::metrics::Metrics;
 use super::otel_env::ExportSettings;
+use super::otlp::Spans;
+use crate::lifecycle::Tasks;
 
-/// The queue to the exporter's own thread.
+/// The queue, as those who fill it see it.
 #[derive(Debug)]
-pub(super) struct Export {
-    processor: Arc<BatchSpanProcessor>,
-    counts: Arc<Counts>,
-    queue_max: usize,
+pub(super) struct Export(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    metrics: Arc<Metrics>,
+    queue: Mutex<Queue>,
+    spans_max: usize,
+    batch_max: usize,
+    /// How long the first span of a batch waits for others.
+    delay: Duration,
+    /// The queue is no longer empty, or there is a whole batch.
+    work: Notify,
     /// Said when the last spans must go out now or never.
     hurry: CancellationToken,
+    /// Nothing is sent any more.
+    ended: CancellationToken,
+}
+
+/// Traces that wait, each a run of encoded spans.
+#[derive(Debug, Default)]
+struct Queue {
+    traces: VecDeque<(usize, Vec<u8>)>,
+    spans: usize,
+    bytes: usize,
+    closed: bool,
+}
+
+struct Batch {
+    spans: usize,
+    bytes: Vec<u8>,
 }
 
 impl Export {
-    /// To an OTLP endpoint, over HTTP with protobuf. Must be called within a tokio runtime.
-    pub(super) fn otlp(
+    pub(super) fn start(
         settings: &ExportSettings,
-        endpoint: Uri,
-        client: Client,
+        collector: Collector,
         metrics: Arc<Metrics>,
+        tasks: &Tasks,
     ) -> Self {
-        let hurry = CancellationToken::new();
-        let collector = Collector::new(settings, endpoint, client, hurry.clone(), metrics.clone());
-        Self { hurry, ..Self::to(collector, settings, metrics) }
-    }
-
-    pub(super) fn to(
-        exporter: impl SpanExporter + 'static,
-        settings: &ExportSettings,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        let counts = Arc::new(Counts {
+        let shared = Arc::new(Shared {
             metrics,
-            waiting: AtomicUsize::new(0),
-            failing: AtomicBool::new(false),
+            queue: Mutex::default(),
+            spans_max: settings.queue_max,
+            batch_max: settings.batch_max,
+            delay: settings.delay,
+            work: Notify::new(),
+            hurry: CancellationToken::new(),
+            ended: CancellationToken::new(),
         });
-        let mut exporter = Counted { inner: exporter, counts: counts.clone() };
-        exporter.set_resource(&settings.resource);
-        let batches = BatchConfigBuilder::default()
-            .with_max_queue_size(settings.queue_max)
-            .with_max_export_batch_size(settings.batch_max)
-            .with_scheduled_delay(settings.delay)
-            .build();
-        let processor = Arc::new(BatchSpanProcessor::new(exporter, batches));
-        let hurry = CancellationToken::new();
-        Self { processor, counts, queue_max: settings.queue_max, hurry }
+        tasks.spawn("span-export", Arc::clone(&shared).send_all(collector));
+        Self(shared)
     }
 
-    /// Queues so many spans of one trace, all of them or, when the queue is full, none: then they
-    /// are not even built, so that a collector that is away costs nothing.
-    pub(super) fn offer(&self, spans: usize, build: impl FnOnce() -> Vec<SpanData>) {
-        let room = self.counts.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
-            Some(now + spans).filter(|then| *then <= self.queue_max)
-        });
-        if room.is_err() {
-            self.counts.metrics.spans_dropped(spans as u64);
+    /// Queues so many spans of one trace, all of them or none. When there is no room they are not
+    /// even built, so that a collector that is away costs nothing.
+    pub(super) fn offer(&self, spans: usize, build: impl FnOnce() -> Spans) {
+        if !self.0.lock().has_room(spans, self.0.spans_max) {
+            self.0.metrics.spans_dropped(spans as u64);
             return;
         }
         let built = build();
-        debug_assert_eq!(built.len(), spans, "the room taken is the room used");
-        // The processor's own queue is as long as ours and emptied earlier: it drops nothing.
-        for span in built {
-            self.processor.on_end(span);
+        debug_assert_eq!(built.count(), spans, "what is announced is what is built");
+        let mut queue = self.0.lock();
+        // Others may have taken the room meanwhile.
+        if !queue.has_room(spans, self.0.spans_max) {
+            drop(queue);
+            self.0.metrics.spans_dropped(spans as u64);
+            return;
+        }
+        let before = queue.spans;
+        queue.add(spans, built.into_bytes());
+        let after = queue.spans;
+        drop(queue);
+        let batch_full = before < self.0.batch_max && self.0.batch_max <= after;
+        if before == 0 || batch_full {
+            self.0.work.notify_one();
         }
     }
 
-    /// Exports what is queued, at most `within` and at most the processor's own five seconds.
-    /// From now on nothing is tried twice.
+    /// Sends what is queued, each batch once, and ends; at most `within`. The task that sends must
+    /// still be running.
     pub(super) async fn flush(&self, within: Duration) {
-        self.hurry.cancel();
-        let processor = self.processor.clone();
-        let (done, flushed) = oneshot::channel();
-        // The processor blocks the thread that flushes it. Not one of the runtime's: the end of the
-        // runtime would wait for it, beyond `within`.
-        let thread = thread::Builder::new().name("flush".to_owned()).spawn(move || {
-            // Nobody listens any more when `within` is over.
-            done.send(processor.force_flush()).unwrap_or_default();
-        });
-        let flushed = tokio::time::timeout(within, flushed).await;
-        if thread.is_err() || !matches!(flushed, Ok(Ok(Ok(())))) {
-            let waiting = self.counts.waiting.load(Ordering::Relaxed);
+        self.0.hurry.cancel();
+        let ended = tokio::time::timeout(within, self.0.ended.cancelled()).await;
+        let waiting = self.0.lock().spans;
+        if ended.is_err() || waiting != 0 {
             tracing::warn!(waiting, "spans not flushed");
         }
     }
 }
 
-#[derive(Debug)]
-struct Counts {
-    metrics: Arc<Metrics>,
-    /// Spans offered and not yet given to the exporter.
-    waiting: AtomicUsize,
-    failing: AtomicBool,
-}
+impl Shared {
+    /// The task. It ends after [`Export::flush`], or with all tasks.
+    async fn send_all(self: Arc<Self>, collector: Collector) {
+        let _ended = self.ended.clone().drop_guard();
+        let mut failing = false;
+        loop {
+            let hurried = self.gather().await;
+            while let Some(batch) = self.next_batch() {
+                let sent = collector.send(&batch.bytes, &self.hurry).await;
+                self.note(sent, batch.spans, &mut failing);
+            }
+            if hurried && self.lock().close_if_empty() {
+                return;
+            }
+        }
+    }
 
-/// Counts what leaves the queue and what fails to arrive.
-#[derive(Debug)]
-struct Counted<E> {
-    inner: E,
-    counts: Arc<Counts>,
-}
+    /// Waits for a batch: until there are spans, and then until there are enough of them or the
+    /// first has waited long enough. Whether there was no time for that.
+    async fn gather(&self) -> bool {
+        let waiting = async {
+            while self.lock().spans == 0 {
+                self.work.notified().await;
+            }
+            if self.lock().spans < self.batch_max {
+                tokio::time::timeout(self.delay, self.work.notified()).await.unwrap_or_default();
+            }
+        };
+        self.hurry.run_until_cancelled(waiting).await.is_none()
+    }
 
-impl<E: SpanExporter> SpanExporter for Counted<E> {
-    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        let spans = batch.len();
-        self.counts.waiting.fetch_sub(spans, Ordering::Relaxed);
-        let result = self.inner.export(batch).await;
-        let was_failing = self.counts.failing.swap(result.is_err(), Ordering::Relaxed);
-        match &result {
-            Ok(()) if was_failing => tracing::info!("spans are exported again"),
+    fn next_batch(&self) -> Option<Batch> {
+        self.lock().take(self.batch_max)
+    }
+
+    fn note(&self, sent: Result<(), ExportError>, spans: usize, failing: &mut bool) {
+        match sent {
+            Ok(()) if *failing => tracing::info!("spans are exported again"),
             Ok(()) => {}
-            Err(error) => {
-                self.counts.metrics.spans_dropped(spans as u64);
+            Err(ref error) => {
+                self.metrics.spans_dropped(spans as u64);
                 // Once per outage: the metric goes on counting.
-                if !was_failing {
-                    tracing::warn!(%error, spans, "spans not exported");
+                if !*failing {
+                    tracing::warn!(error = chain(error), spans, "spans not exported");
                 }
             }
         }
-        result
+        *failing = sent.is_err();
     }
 
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.inner.shutdown_with_timeout(timeout)
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn has_room(&self, spans: usize, spans_max: usize) -> bool {
+        !self.closed && self.spans + spans <= spans_max && self.bytes < QUEUE_BYTES_MAX
     }
 
-    fn set_resource(&mut self, resource: &Resource) {
-        self.inner.set_resource(resource);
+    fn add(&mut self, spans: usize, bytes: Vec<u8>) {
+        self.spans += spans;
+        self.bytes += bytes.capacity();
+        self.traces.push_back((spans, bytes));
+    }
+
+    /// Whole traces, as many as a batch may have; one at least.
+    fn take(&mut self, batch_max: usize) -> Option<Batch> {
+        let (mut spans, first) = self.traces.pop_front()?;
+        self.bytes -= first.capacity();
+        let mut bytes = first;
+        while let Some((more, _)) = self.traces.front()
+            && spans + more <= batch_max
+            && let Some((more, next)) = self.traces.pop_front()
+        {
+            spans += more;
+            self.bytes -= next.capacity();
+            bytes.extend_from_slice(&next);
+        }
+        self.spans -= spans;
+        Some(Batch { spans, bytes })
+    }
+
+    /// From then on nothing is taken any more, for nobody would send it.
+    fn close_if_empty(&mut self) -> bool {
+        self.closed = self.traces.is_empty();
+        self.closed
+    }
+}
+
+/// Beside the bound in number: a few thousand spans of unusual length must not fill a small
+/// container. The last trace may go a little beyond.
+const QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_queue_is_bounded_in_number_and_in_bytes() {
+        let mut queue = Queue::default();
+        assert!(queue.has_room(6, 6) && !queue.has_room(7, 6));
+        let trace = 64 * 1024;
+        let mut traces = 0;
+        while queue.has_room(1, usize::MAX) {
+            queue.add(1, Vec::with_capacity(trace));
+            traces += 1;
+        }
+        assert_eq!(traces * trace, QUEUE_BYTES_MAX);
+        let taken = std::iter::from_fn(|| queue.take(10)).map(|batch| batch.spans);
+        assert_eq!(taken.sum::<usize>(), traces);
+        assert_eq!((queue.spans, queue.bytes), (0, 0));
+    }
+
+    #[test]
+    fn a_trace_is_never_split_between_batches() {
+        let mut queue = Queue::default();
+        for spans in [6, 6, 20, 1, 1] {
+            queue.add(spans, vec![0; spans]);
+        }
+        let taken = std::iter::from_fn(|| queue.take(10)).map(|batch| batch.bytes.len());
+        assert_eq!(taken.collect::<Vec<_>>(), [6, 6, 20, 2]);
+    }
+
+    #[test]
+    fn nothing_is_taken_after_the_end() {
+        let mut queue = Queue::default();
+        queue.add(1, vec![0]);
+        assert!(!queue.close_if_empty() && queue.has_room(1, 10));
+        queue.take(10);
+        assert!(queue.close_if_empty() && !queue.has_room(1, 10));
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
+use super::cut;
 use crate::clock::push_rfc3339;
 use crate::config::LogFormat;
 
@@ -43,7 +44,7 @@ impl<'a> Line<'a> {
     }
 
     pub(super) fn text(&mut self, key: &str, value: Option<&str>) {
-        let Some(value) = value else { return self.nothing(key) };
+        let Some(value) = value.map(cut) else { return self.nothing(key) };
         self.key(key);
         match self.format {
             LogFormat::Json => push_json_string(self.buffer, value),

@@ -41,7 +41,7 @@ pub fn install(
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);
         let said = panic.payload_as_str();
-        tracing::error!(location, said, "panicked");
+        tracing::error!(location, said, "thread panicked");
     }));
     Ok(())
 }
@@ -125,10 +125,9 @@ impl LineLayer {
     }
 }
 
-/// The exporter's own words are left out: `export` says what happened in one line, not in four.
 fn may_be_written(target: &str, level: Level) -> bool {
     let own = target == OWN || target.strip_prefix(OWN).is_some_and(|rest| rest.starts_with("::"));
-    own || (level <= Level::INFO && !target.starts_with("opentelemetry"))
+    own || level <= Level::INFO
 }
 
 const OWN: &str = "koodrive_gateway";

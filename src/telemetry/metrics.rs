@@ -16,8 +16,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::clock_skew::SkewedPeer;
-use super::event::ReloadOutcome;
+use super::event::{ReloadOutcome, SkewedPeer};
 use super::record::Closed;
 use super::{call_word, origin_word};
 use crate::accept::{KeyFetch, KeyFetchOutcome};

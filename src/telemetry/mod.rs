@@ -4,7 +4,8 @@
 //! [`RequestRecord`] and from background work through [`Telemetry::key_fetch`] and
 //! [`Telemetry::exchange`]; nothing here changes what happens to a call. The only room that knows OpenTelemetry. No span object lives while a request
 //! does: when its response body has ended, the record becomes one log line, some counters, and, if
-//! the trace is sampled and there is a collector, finished spans with ids that were ours all along.
+//! the trace is sampled and there is a collector, the bytes of finished spans with ids that were
+//! ours all along. `record` → `trace` → `otlp` → `export` → `collector` is their whole way.
 
 mod access_log;
 mod background;
@@ -26,13 +27,11 @@ mod writer;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use opentelemetry::InstrumentationScope;
-use opentelemetry_sdk::trace::SpanExporter;
-
 use self::access_log::AccessLog;
 use self::background::Peers;
 pub use self::body::RecordedBody;
 use self::clock_skew::Skews;
+use self::collector::Collector;
 pub use self::event::{Attempt, Opened, Peer, Refused, ReloadOutcome, Stage};
 use self::export::Export;
 pub use self::logs::{LogSetupError, LogWriter, install, subscriber, within};
@@ -46,6 +45,7 @@ use self::refusals::Refusals;
 use crate::call::CallPlan;
 use crate::client::Client;
 use crate::config::TelemetryConfig;
+use crate::lifecycle::Tasks;
 use crate::rejection::{Origin, Reason};
 use crate::trace_context::{SpanContext, TraceId};
 
@@ -56,7 +56,6 @@ pub struct Telemetry(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     sampler: Sampler,
-    scope: InstrumentationScope,
     export: Option<Export>,
     metrics: Arc<Metrics>,
     access_log: Option<AccessLog>,
@@ -73,58 +72,33 @@ pub enum TelemetrySetupError {
 }
 
 impl Telemetry {
-    /// With the collector that the configuration or the environment names, if any. Must be called
-    /// within a tokio runtime; `client` carries the spans.
+    /// With the collector that the configuration or the environment names, if any: `client` carries
+    /// the spans, one of `tasks` sends them. Must be called within a tokio runtime.
     pub fn new(
         config: &TelemetryConfig,
         environment: Environment<'_>,
         client: Client,
         logs: LogWriter,
+        tasks: &Tasks,
     ) -> Result<Self, TelemetrySetupError> {
         let metrics = Arc::new(Metrics::new());
         let export = match otel_env::endpoint(config, environment)? {
             None => None,
             Some(endpoint) => {
                 let settings = ExportSettings::read(environment)?;
-                Some(Export::otlp(&settings, endpoint, client, metrics.clone()))
+                let collector = Collector::new(&settings, endpoint, client, metrics.clone());
+                Some(Export::start(&settings, collector, metrics.clone(), tasks))
             }
         };
-        Ok(Self::assemble(config, environment, export, metrics, logs))
-    }
-
-    /// With an exporter of one's own.
-    pub fn with_exporter(
-        config: &TelemetryConfig,
-        environment: Environment<'_>,
-        exporter: impl SpanExporter + 'static,
-        logs: LogWriter,
-    ) -> Result<Self, TelemetrySetupError> {
-        let metrics = Arc::new(Metrics::new());
-        let settings = ExportSettings::read(environment)?;
-        let export = Export::to(exporter, &settings, metrics.clone());
-        Ok(Self::assemble(config, environment, Some(export), metrics, logs))
-    }
-
-    fn assemble(
-        config: &TelemetryConfig,
-        environment: Environment<'_>,
-        export: Option<Export>,
-        metrics: Arc<Metrics>,
-        logs: LogWriter,
-    ) -> Self {
-        let scope = InstrumentationScope::builder("koodrive_gateway")
-            .with_version(env!("CARGO_PKG_VERSION"))
-            .build();
-        Self(Arc::new(Inner {
+        Ok(Self(Arc::new(Inner {
             sampler: Sampler::read(config, environment),
-            scope,
             export,
             metrics,
             access_log: config.access_log.then(|| AccessLog::new(logs, config.log_format)),
             refusals: Refusals::default(),
             skews: Skews::default(),
             peers: Peers::default(),
-        }))
+        })))
     }
 
     /// Whether a trace is kept: the caller's decision where it is trusted, else the ratio. Without
@@ -166,7 +140,8 @@ impl Telemetry {
         self.0.refusals.newest_first()
     }
 
-    /// Exports the spans of all closed records, at most `within` (five seconds at the most).
+    /// Sends the spans of all closed records, at most `within`, and no span afterwards. The tasks
+    /// must not have been stopped.
     pub async fn flush(&self, within: Duration) {
         if let Some(export) = &self.0.export {
             export.flush(within).await;
@@ -176,7 +151,7 @@ impl Telemetry {
     /// Tells a finished request to everyone who wants to know.
     fn close(&self, closed: &Closed<'_>) {
         let facts = closed.facts;
-        let export = self.exporting(facts.opened.span);
+        let export = self.exporting(facts.opened.span.sampled);
         self.0.metrics.closed(closed, export.is_some());
         if let Some(log) = &self.0.access_log {
             log.write(closed);
@@ -194,12 +169,12 @@ impl Telemetry {
         }
         if let Some(export) = export {
             let spans = trace::spans_of_request(closed);
-            export.offer(spans, || trace::of_request(closed, &self.0.scope));
+            export.offer(spans, || trace::of_request(closed));
         }
     }
 
-    fn exporting(&self, span: SpanContext) -> Option<&Export> {
-        self.0.export.as_ref().filter(|_| span.sampled)
+    fn exporting(&self, sampled: bool) -> Option<&Export> {
+        self.0.export.as_ref().filter(|_| sampled)
     }
 }
 
@@ -224,3 +199,11 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+/// A text as long as attributes and log fields may be.
+fn cut(text: &str) -> &str {
+    text.split_at(text.floor_char_boundary(TEXT_BYTES_MAX)).0
+}
+
+/// A caller chooses how long a path is; whoever reads it must not pay for that.
+const TEXT_BYTES_MAX: usize = 1024;

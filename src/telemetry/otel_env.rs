@@ -8,19 +8,17 @@
 //!
 //! The protocol is always HTTP with protobuf.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use opentelemetry::KeyValue;
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::resource::TelemetryResourceDetector;
+use opentelemetry::{InstrumentationScope, KeyValue};
 use percent_encoding::percent_decode_str;
 
+use super::TelemetrySetupError;
 use crate::config::{HttpUrl, TelemetryConfig};
 use crate::trace_context::{SpanContext, TraceId};
-
-use super::TelemetrySetupError;
 
 /// Reads one environment variable.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -30,7 +28,9 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub(super) struct ExportSettings {
     pub(super) headers: HeaderMap,
     pub(super) timeout: Duration,
-    pub(super) resource: Resource,
+    /// The process, each key once.
+    pub(super) resource: Vec<KeyValue>,
+    pub(super) scope: InstrumentationScope,
     pub(super) queue_max: usize,
     pub(super) batch_max: usize,
     pub(super) delay: Duration,
@@ -51,6 +51,7 @@ impl ExportSettings {
             headers: headers(&traces("HEADERS").unwrap_or_default())?,
             timeout: Duration::from_millis(timeout_ms.unwrap_or(TIMEOUT_MS)),
             resource: resource(environment),
+            scope: InstrumentationScope::builder("koodrive_gateway").with_version(VERSION).build(),
             queue_max,
             batch_max: batch_max.min(queue_max),
             delay: Duration::from_millis(delay_ms as u64),
@@ -162,17 +163,23 @@ impl Sampler {
     }
 }
 
-fn resource(environment: Environment<'_>) -> Resource {
+/// What the process is; the environment has the last word.
+fn resource(environment: Environment<'_>) -> Vec<KeyValue> {
     let attributes = environment("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
-    let service = environment("OTEL_SERVICE_NAME").filter(|name| !name.is_empty());
-    let named = service.map(|name| KeyValue::new("service.name", name));
-    Resource::builder_empty()
-        .with_detector(Box::new(TelemetryResourceDetector))
-        .with_attribute(KeyValue::new("service.name", "koodrive-gateway"))
-        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
-        .with_attributes(pairs(&attributes).map(|(key, value)| KeyValue::new(key, decoded(&value))))
-        .with_attributes(named)
-        .build()
+    let named = environment("OTEL_SERVICE_NAME").filter(|name| !name.is_empty());
+    let own = [
+        ("telemetry.sdk.language", "rust"),
+        // Not OpenTelemetry's own SDK: then the conventions ask for the name of the module.
+        ("telemetry.sdk.name", "koodrive_gateway::telemetry"),
+        ("telemetry.sdk.version", VERSION),
+        ("service.name", "koodrive-gateway"),
+        ("service.version", VERSION),
+    ];
+    let own = own.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let given = pairs(&attributes).map(|(key, value)| (key, decoded(&value)));
+    let named = named.map(|name| ("service.name".to_owned(), name));
+    let all: BTreeMap<_, _> = own.into_iter().chain(given).chain(named).collect();
+    all.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect()
 }
 
 fn decoded(value: &str) -> String {
@@ -187,8 +194,9 @@ fn pairs(text: &str) -> impl Iterator<Item = (String, String)> {
     })
 }
 
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 const TIMEOUT_MS: u64 = 10_000;
-/// Shorter than the SDK's five seconds: who looks a call up in Jaeger has just made it.
+/// Shorter than the five seconds SDKs take: who looks a call up in Jaeger has just made it.
 const DELAY_MS: usize = 1000;
 const QUEUE_MAX: usize = 4096;
 const BATCH_MAX: usize = 512;

@@ -33,7 +33,7 @@ impl RequestRecord {
             issuer: None,
             stages: [None; Stage::ALL.len()],
             token_source: None,
-            leader: None,
+            exchange: None,
             attempts: Vec::new(),
             decisions: Decisions::default(),
             batch_users: None,
@@ -79,11 +79,11 @@ impl RequestRecord {
         *facts.timing(stage).span.get_or_insert_with(|| span.child())
     }
 
-    /// Where the access token came from; `leader` is the exchange that was led or joined.
-    pub fn token(&mut self, source: TokenSource, leader: Option<SpanContext>) {
+    /// Where the access token came from; `exchange` is the one that was led or joined.
+    pub fn token(&mut self, source: TokenSource, exchange: Option<SpanContext>) {
         let facts = self.facts();
         facts.token_source = Some(source);
-        facts.leader = leader;
+        facts.exchange = exchange;
     }
 
     pub fn attempt(&mut self, attempt: Attempt) {
@@ -150,7 +150,7 @@ pub(super) struct Facts {
     pub(super) issuer: Option<Arc<str>>,
     stages: [Option<Timing>; Stage::ALL.len()],
     pub(super) token_source: Option<TokenSource>,
-    pub(super) leader: Option<SpanContext>,
+    pub(super) exchange: Option<SpanContext>,
     pub(super) attempts: Vec<Attempt>,
     pub(super) decisions: Decisions,
     pub(super) batch_users: Option<u32>,

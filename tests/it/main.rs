@@ -17,8 +17,6 @@ mod open_metrics;
 mod reload;
 mod service_manager;
 mod telemetry;
-mod telemetry_export;
-mod telemetry_logs;
 mod token;
 mod trace_id;
 mod validate;

@@ -2,44 +2,65 @@
 
 use std::time::Duration;
 
-use opentelemetry::trace::{SpanId, TraceFlags, TraceId, TraceState};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
-use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
-use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
-use opentelemetry_sdk::trace::{SpanEvents, SpanLinks};
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Proto;
+use opentelemetry_proto::tonic::common::v1::{self as common, AnyValue};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1 as proto;
 use proptest::prelude::*;
 use prost::Message as _;
 
 use super::*;
+use crate::telemetry::TEXT_BYTES_MAX;
 
-fn context(id: u64, flags: u8, remote: bool) -> SpanContext {
-    let trace = TraceId::from(u128::from(id) << 7 | 1);
-    let flags = TraceFlags::new(flags);
-    SpanContext::new(trace, SpanId::from(id | 1), flags, remote, TraceState::NONE)
+/// A span as it is told to the writer.
+#[derive(Clone, Debug)]
+struct Told {
+    context: SpanContext,
+    parent: Option<SpanContext>,
+    remote: bool,
+    kind: SpanKind,
+    name: [String; 2],
+    times: [SystemTime; 2],
+    attributes: Vec<(String, Attribute)>,
+    link: Option<SpanContext>,
+    status: Status,
 }
 
-fn value() -> impl Strategy<Value = Value> {
-    prop_oneof![
-        ".{0,300}".prop_map(Value::from),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-    ]
+#[derive(Clone, Debug)]
+enum Attribute {
+    Texts(Vec<String>),
+    Flag(bool),
+    Number(i64),
 }
 
-fn attributes() -> impl Strategy<Value = Vec<KeyValue>> {
-    let one = ("[a-z.]{1,200}", value()).prop_map(|(key, value)| KeyValue::new(key, value));
-    prop::collection::vec(one, 0..9)
+fn attribute() -> impl Strategy<Value = (String, Attribute)> {
+    let value = prop_oneof![
+        prop::collection::vec(".{0,400}", 0..4).prop_map(Attribute::Texts),
+        any::<bool>().prop_map(Attribute::Flag),
+        any::<i64>().prop_map(Attribute::Number),
+    ];
+    ("[a-z.]{1,200}", value)
+}
+
+fn context() -> impl Strategy<Value = SpanContext> {
+    any::<[bool; 2]>()
+        .prop_map(|[sampled, random]| SpanContext { random, ..SpanContext::root(sampled) })
+}
+
+fn time() -> impl Strategy<Value = SystemTime> {
+    any::<[u32; 2]>().prop_map(|[seconds, nanos]| {
+        UNIX_EPOCH + Duration::new(u64::from(seconds), nanos % 1_000_000_000)
+    })
 }
 
 prop_compose! {
-    fn span_data()(
-        ids in any::<[u64; 3]>(),
-        flags in any::<[u8; 2]>(),
-        remote in any::<[bool; 2]>(),
-        name in ".{0,200}",
+    fn told()(
+        context in context(),
+        parent in prop::option::of(context()),
+        remote in any::<bool>(),
         kind in prop::sample::select(vec![
             SpanKind::Internal,
             SpanKind::Server,
@@ -47,39 +68,96 @@ prop_compose! {
             SpanKind::Producer,
             SpanKind::Consumer,
         ]),
-        times in any::<[u32; 4]>(),
-        attributes in attributes(),
-        linked in prop::option::of(attributes()),
+        name in [".{0,100}", ".{0,100}"],
+        times in [time(), time()],
+        attributes in prop::collection::vec(attribute(), 0..9),
+        link in prop::option::of(context()),
         status in prop_oneof![
             Just(Status::Unset),
             Just(Status::Ok),
             ".{0,200}".prop_map(Status::error),
         ],
-    ) -> SpanData {
-        let at = |secs, nanos: u32| {
-            UNIX_EPOCH + Duration::new(u64::from(secs), nanos % 1_000_000_000)
-        };
-        let mut links = SpanLinks::default();
-        links.links.extend(linked.map(|attributes| {
-            Link::new(context(ids[2], flags[1], remote[1]), attributes, 0)
-        }));
-        SpanData {
-            span_context: context(ids[0], flags[0], false),
-            parent_span_id: SpanId::from(ids[1]),
-            parent_span_is_remote: remote[0],
-            span_kind: kind,
-            name: name.into(),
-            start_time: at(times[0], times[1]),
-            end_time: at(times[2], times[3]),
-            attributes,
-            dropped_attributes_count: 0,
-            events: SpanEvents::default(),
-            links,
-            status,
-            instrumentation_scope: InstrumentationScope::builder("ours")
-                .with_version("1.2.3")
-                .build(),
+    ) -> Told {
+        Told { context, parent, remote, kind, name, times, attributes, link, status }
+    }
+}
+
+fn write(to: &mut Spans, told: &Told) {
+    let head = Head {
+        context: told.context,
+        parent: told.parent,
+        parent_is_remote: told.remote,
+        kind: told.kind.clone(),
+        name: &[&told.name[0], &told.name[1]],
+        start: told.times[0],
+        end: told.times[1],
+    };
+    to.add(&head, |span| {
+        for (key, value) in &told.attributes {
+            match value {
+                Attribute::Texts(parts) => {
+                    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+                    span.texts(key, &parts);
+                }
+                Attribute::Flag(flag) => span.flag(key, *flag),
+                Attribute::Number(number) => span.number(key, *number),
+            }
         }
+        if let Some(link) = told.link {
+            span.link(link);
+        }
+        span.status = told.status.clone();
+    });
+}
+
+fn pair(key: &str, value: Proto) -> common::KeyValue {
+    let value = Some(AnyValue { value: Some(value) });
+    common::KeyValue { key: key.to_owned(), value, ..common::KeyValue::default() }
+}
+
+fn expected(told: &Told) -> proto::Span {
+    let flags = |context: SpanContext, remote| {
+        u32::from(context.flags()) | 0x100 | if remote { 0x200 } else { 0 }
+    };
+    let nanos = |time: SystemTime| {
+        u64::try_from(time.duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap()
+    };
+    let attributes = told.attributes.iter().map(|(key, value)| {
+        let value = match value {
+            Attribute::Texts(parts) => {
+                let mut whole = parts.concat();
+                whole.truncate(whole.floor_char_boundary(TEXT_BYTES_MAX));
+                Proto::StringValue(whole)
+            }
+            Attribute::Flag(flag) => Proto::BoolValue(*flag),
+            Attribute::Number(number) => Proto::IntValue(*number),
+        };
+        pair(key, value)
+    });
+    let (code, message) = match &told.status {
+        Status::Unset => (0, String::new()),
+        Status::Ok => (1, String::new()),
+        Status::Error { description } => (2, description.to_string()),
+    };
+    let links = told.link.iter().map(|link| proto::span::Link {
+        trace_id: link.trace_id.to_bytes().to_vec(),
+        span_id: link.span_id.to_bytes().to_vec(),
+        flags: flags(*link, false),
+        ..proto::span::Link::default()
+    });
+    proto::Span {
+        trace_id: told.context.trace_id.to_bytes().to_vec(),
+        span_id: told.context.span_id.to_bytes().to_vec(),
+        parent_span_id: told.parent.map_or_else(Vec::new, |p| p.span_id.to_bytes().to_vec()),
+        name: told.name.concat(),
+        kind: i32::try_from(number_of(&told.kind)).unwrap(),
+        start_time_unix_nano: nanos(told.times[0]),
+        end_time_unix_nano: nanos(told.times[1]),
+        attributes: attributes.collect(),
+        links: links.collect(),
+        status: Some(proto::Status { message, code }),
+        flags: flags(told.context, told.remote),
+        ..proto::Span::default()
     }
 }
 
@@ -88,15 +166,39 @@ proptest! {
 
     #[test]
     fn what_is_written_is_what_the_generated_types_would_send(
-        spans in prop::collection::vec(span_data(), 1..20),
-        named in attributes(),
+        told in prop::collection::vec(told(), 1..20),
+        named in prop::collection::vec(("[a-z.]{1,200}", ".{0,200}"), 0..9),
     ) {
-        let ours = Resource::builder_empty().with_attributes(named).build();
-        let theirs = ResourceAttributesWithSchema::from(&ours);
-        let expected = ExportTraceServiceRequest {
-            resource_spans: group_spans_by_resource_and_scope(spans.clone(), &theirs),
+        let resource: Vec<_> =
+            named.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
+        let scope = InstrumentationScope::builder("ours").with_version("1.2.3").build();
+        let mut spans = Spans::with_room_for(1);
+        told.iter().for_each(|one| write(&mut spans, one));
+        prop_assert_eq!(spans.count(), told.len());
+        let written = Envelope::new(&resource, &scope).request(&spans.into_bytes());
+        let resource = Resource {
+            attributes: named
+                .iter()
+                .map(|(key, value)| pair(key, Proto::StringValue(value.clone())))
+                .collect(),
+            ..Resource::default()
         };
-        let written = request(&resource(&ours), &spans);
+        let scope = common::InstrumentationScope {
+            name: "ours".to_owned(),
+            version: "1.2.3".to_owned(),
+            ..common::InstrumentationScope::default()
+        };
+        let expected = ExportTraceServiceRequest {
+            resource_spans: vec![proto::ResourceSpans {
+                resource: Some(resource),
+                scope_spans: vec![proto::ScopeSpans {
+                    scope: Some(scope),
+                    spans: told.iter().map(expected).collect(),
+                    ..proto::ScopeSpans::default()
+                }],
+                ..proto::ResourceSpans::default()
+            }],
+        };
         prop_assert_eq!(written.len(), expected.encoded_len());
         let read = ExportTraceServiceRequest::decode(written.as_slice()).unwrap();
         prop_assert_eq!(read, expected);

@@ -1,13 +1,17 @@
-//! Records with known facts, and an exporter that keeps what it gets.
+//! Records with known facts, and telemetry with a collector that keeps what it gets.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Version};
 use http_body_util::{BodyExt as _, Full};
 use koodrive_gateway::call::{CallPlan, PREVERIFY_PATH};
+use koodrive_gateway::client::{Client, ClientOptions};
+use koodrive_gateway::clock::Clock;
+use koodrive_gateway::config::TelemetryConfig;
+use koodrive_gateway::lifecycle::Tasks;
 use koodrive_gateway::limit::{Decision, Decisions, Policy};
 use koodrive_gateway::rejection::Reason;
 use koodrive_gateway::telemetry::{
@@ -15,28 +19,52 @@ use koodrive_gateway::telemetry::{
 };
 use koodrive_gateway::token::TokenSource;
 use koodrive_gateway::trace_context::SpanContext;
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+
+use crate::support::canary::Canaries;
+use crate::support::collector::{Collector, Span};
+use crate::support::server::Listen;
 
 pub(crate) const PREVERIFY: &str = PREVERIFY_PATH;
 pub(crate) const X_TRACE_ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef1700000000";
 
-/// Keeps what is exported.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Kept(Arc<Mutex<Vec<SpanData>>>);
+/// Telemetry with a collector of its own.
+pub(crate) struct Exporting {
+    pub(crate) telemetry: Telemetry,
+    collector: Collector,
+}
 
-impl SpanExporter for Kept {
-    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        self.0.lock().expect("no holder panics").extend(batch);
-        Ok(())
+impl Exporting {
+    pub(crate) fn start() -> Self {
+        Self::logging_to(&TelemetryConfig::default(), quiet())
+    }
+
+    pub(crate) fn logging_to(config: &TelemetryConfig, logs: LogWriter) -> Self {
+        let listener = Listen::loopback(&Clock::system()).bind().expect("a free port");
+        let collector = Collector::start(listener, &Canaries::keeping());
+        let otlp_endpoint = Some(collector.url().parse().expect("a URL"));
+        let config = TelemetryConfig { otlp_endpoint, ..config.clone() };
+        let telemetry = Telemetry::new(&config, &|_| None, client(), logs, &Tasks::default());
+        Self { telemetry: telemetry.expect("a collector is named"), collector }
+    }
+
+    /// The spans of all records that are closed; there are none afterwards.
+    pub(crate) async fn spans(&self) -> Vec<Span> {
+        self.telemetry.flush(Duration::from_secs(5)).await;
+        self.collector.spans()
     }
 }
 
-impl Kept {
-    pub(crate) async fn of(&self, telemetry: &Telemetry) -> Vec<SpanData> {
-        telemetry.flush(Duration::from_secs(5)).await;
-        std::mem::take(&mut *self.0.lock().expect("no holder panics"))
-    }
+/// A client as telemetry gets one.
+pub(crate) fn client() -> Client {
+    Client::new(&ClientOptions {
+        connect_timeout: Duration::from_secs(1),
+        pool_idle_timeout: Duration::from_secs(5),
+        pool_max_idle: 1,
+        connections_max: 16,
+        extra_roots: "",
+        identity: None,
+    })
+    .expect("the defaults make a client")
 }
 
 pub(crate) fn quiet() -> LogWriter {

@@ -12,7 +12,6 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use koodrive_gateway::body::{InboundBody, read_whole};
-use koodrive_gateway::client::{Client, ClientOptions};
 use koodrive_gateway::config::TelemetryConfig;
 use koodrive_gateway::lifecycle::Tasks;
 use koodrive_gateway::telemetry::Telemetry;
@@ -24,7 +23,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use prost::Message as _;
 use tokio::net::TcpListener;
 
-use crate::support::telemetry::{opened, quiet, walked};
+use crate::support::telemetry::{client, opened, quiet, walked};
 
 type Received = Arc<Mutex<Vec<(http::request::Parts, Bytes)>>>;
 
@@ -72,18 +71,6 @@ async fn collector_with(
     (address, received)
 }
 
-fn client() -> Client {
-    Client::new(&ClientOptions {
-        connect_timeout: Duration::from_secs(1),
-        pool_idle_timeout: Duration::from_secs(5),
-        pool_max_idle: 1,
-        connections_max: 16,
-        extra_roots: "",
-        identity: None,
-    })
-    .expect("the defaults make a client")
-}
-
 fn exporting_to(
     address: SocketAddr,
     environment: impl Fn(&str) -> Option<&'static str>,
@@ -93,7 +80,8 @@ fn exporting_to(
         ..TelemetryConfig::default()
     };
     let environment = |name: &str| environment(name).map(str::to_owned);
-    Telemetry::new(&config, &environment, client(), quiet()).expect("a collector is named")
+    let tasks = Tasks::default();
+    Telemetry::new(&config, &environment, client(), quiet(), &tasks).expect("a collector is named")
 }
 
 fn dropped(telemetry: &Telemetry) -> u64 {
@@ -242,7 +230,8 @@ async fn headers_that_are_none_are_told_by_their_variable_without_their_value() 
         };
         let environment =
             |name: &str| (name == "OTEL_EXPORTER_OTLP_HEADERS").then(|| headers.to_owned());
-        let error = Telemetry::new(&config, &environment, client(), quiet()).unwrap_err();
+        let tasks = Tasks::default();
+        let error = Telemetry::new(&config, &environment, client(), quiet(), &tasks).unwrap_err();
         assert_eq!(
             error.to_string(),
             "environment variable OTEL_EXPORTER_OTLP_HEADERS: expected headers such as \
@@ -268,8 +257,8 @@ async fn a_collector_that_hangs_blocks_nobody() {
     telemetry.flush(Duration::from_millis(100)).await;
     assert!(started.elapsed() < Duration::from_secs(5), "nobody waited for the collector");
     let lost = dropped(&telemetry);
-    // 60 fit the queue, and up to two batches have left it for the exporter.
-    assert!((6000 - 60 - 12..=6000 - 60).contains(&lost), "{lost} of 6000 dropped");
+    // 60 fit the queue, and a batch may have left it.
+    assert!((6000 - 60 - 6..=6000 - 60).contains(&lost), "{lost} of 6000 dropped");
     assert_eq!(lost % 6, 0, "a trace is kept whole or not at all");
 }
 
@@ -296,6 +285,8 @@ async fn the_callers_sampling_counts_where_it_is_trusted() {
         (1.0, true, Some("unheard_of"), None, high, true),
     ] {
         let config = TelemetryConfig {
+            // Nothing is sent there; without a collector nothing would be kept.
+            otlp_endpoint: Some("http://127.0.0.1:9".parse().unwrap()),
             sample_ratio: ratio,
             trust_caller_sampling: trust,
             ..TelemetryConfig::default()
@@ -305,8 +296,8 @@ async fn the_callers_sampling_counts_where_it_is_trusted() {
             "OTEL_TRACES_SAMPLER_ARG" => Some("0.5".to_owned()),
             _ => None,
         };
-        let kept = crate::support::telemetry::Kept::default();
-        let telemetry = Telemetry::with_exporter(&config, &environment, kept, quiet()).unwrap();
+        let tasks = Tasks::default();
+        let telemetry = Telemetry::new(&config, &environment, client(), quiet(), &tasks).unwrap();
         let sampled = telemetry.sample(parent.as_ref(), trace_id);
         assert_eq!(sampled, expected, "{ratio} {trust} {sampler:?} {parent:?} {trace_id}");
     }
@@ -315,7 +306,8 @@ async fn the_callers_sampling_counts_where_it_is_trusted() {
 #[tokio::test]
 async fn without_a_collector_the_callers_flag_is_passed_on() {
     let config = TelemetryConfig::default();
-    let telemetry = Telemetry::new(&config, &|_| None, client(), quiet()).unwrap();
+    let tasks = Tasks::default();
+    let telemetry = Telemetry::new(&config, &|_| None, client(), quiet(), &tasks).unwrap();
     let parent = SpanContext::root(true);
     assert!(telemetry.sample(Some(&parent), parent.trace_id));
     assert!(!telemetry.sample(None, parent.trace_id));

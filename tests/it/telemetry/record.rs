@@ -11,41 +11,33 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, Full};
 use koodrive_gateway::accept::{KeyFetch, KeyFetchCause, KeyFetchOutcome, SkipReason, Skipped};
 use koodrive_gateway::call::CallPlan;
-use koodrive_gateway::config::TelemetryConfig;
 use koodrive_gateway::rejection::Reason;
-use koodrive_gateway::telemetry::{Opened, Refused, Stage, Telemetry};
+use koodrive_gateway::telemetry::{Opened, Refused, Stage};
 use koodrive_gateway::token::{ExchangeOutcome, ExchangeReport, TokenSource};
 use koodrive_gateway::trace_context::SpanContext;
-use opentelemetry::Value;
-use opentelemetry::trace::{SpanKind, Status};
-use opentelemetry_sdk::trace::SpanData;
+use serde_json::Value;
 
+use crate::support::collector::{Kind, Span, Status};
 use crate::support::telemetry::{
-    Kept, PREVERIFY, X_TRACE_ID, attempt, opened, quiet, read_out, refused, walked,
+    Exporting, PREVERIFY, X_TRACE_ID, attempt, opened, read_out, refused, walked,
 };
 
-fn telemetry() -> (Telemetry, Kept) {
-    let kept = Kept::default();
-    let config = TelemetryConfig::default();
-    (Telemetry::with_exporter(&config, &|_| None, kept.clone(), quiet()).unwrap(), kept)
-}
-
-fn named<'a>(spans: &'a [SpanData], name: &str) -> &'a SpanData {
+fn named<'a>(spans: &'a [Span], name: &str) -> &'a Span {
     spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("no span {name}"))
 }
 
-fn attribute(span: &SpanData, key: &str) -> Option<Value> {
-    span.attributes.iter().find(|pair| pair.key.as_str() == key).map(|pair| pair.value.clone())
+fn text(span: &Span, key: &str) -> String {
+    match span.attribute(key) {
+        None => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
 }
 
-fn text(span: &SpanData, key: &str) -> String {
-    attribute(span, key).map_or_else(String::new, |value| value.to_string())
-}
-
-fn tree(spans: &[SpanData]) -> Vec<String> {
-    let name_of = |id| spans.iter().find(|span| span.span_context.span_id() == id);
-    let edge = |span: &SpanData| {
-        let parent = name_of(span.parent_span_id).map_or("-", |parent| &parent.name);
+fn tree(spans: &[Span]) -> Vec<String> {
+    let name_of = |id: &String| spans.iter().find(|span| span.span_id == *id);
+    let edge = |span: &Span| {
+        let parent = span.parent.as_ref().and_then(name_of).map_or("-", |parent| &parent.name);
         format!("{} < {parent}", span.name)
     };
     spans.iter().map(edge).collect()
@@ -53,15 +45,16 @@ fn tree(spans: &[SpanData]) -> Vec<String> {
 
 #[tokio::test]
 async fn an_accepted_call_is_one_tree() {
-    let (telemetry, kept) = telemetry();
+    let exporting = Exporting::start();
+    let telemetry = &exporting.telemetry;
     let opened = opened(true);
     let trace_id = opened.span.trace_id;
-    let mut record = walked(&telemetry, opened);
+    let mut record = walked(telemetry, opened);
     let sent = attempt(&mut record, Some(200), false);
     record.attempt(sent);
     let answer = record.close_with(StatusCode::OK, Full::new(Bytes::from_static(b"hello")));
     read_out(answer).await;
-    let spans = kept.of(&telemetry).await;
+    let spans = exporting.spans().await;
     let server = format!("POST {PREVERIFY}");
     let expected = [
         format!("{server} < -"),
@@ -74,11 +67,11 @@ async fn an_accepted_call_is_one_tree() {
     ];
     assert_eq!(tree(&spans), expected);
     for span in &spans {
-        assert_eq!(span.span_context.trace_id().to_string(), trace_id.to_string());
-        assert!(span.start_time <= span.end_time, "{}", span.name);
+        assert_eq!(span.trace_id, trace_id.to_string());
+        assert!(span.started <= span.ended, "{}", span.name);
     }
     let root = &spans[0];
-    assert_eq!((&root.span_kind, &root.status), (&SpanKind::Server, &Status::Unset));
+    assert_eq!((root.kind, root.status), (Kind::Server, Status::Unset));
     for (key, value) in [
         ("http.request.method", "POST"),
         ("http.route", PREVERIFY),
@@ -92,9 +85,9 @@ async fn an_accepted_call_is_one_tree() {
     ] {
         assert_eq!(text(root, key), value, "{key}");
     }
-    assert_eq!(attribute(root, "gateway.reason"), None);
+    assert_eq!(root.attribute("gateway.reason"), None);
     let sent = named(&spans, "forward.attempt");
-    assert_eq!(sent.span_kind, SpanKind::Client);
+    assert_eq!(sent.kind, Kind::Client);
     assert_eq!(text(sent, "server.address"), "koodrive.example");
     assert_eq!(text(sent, "server.port"), "443");
     assert_eq!(text(sent, "url.full"), format!("https://koodrive.example{PREVERIFY}"));
@@ -103,48 +96,51 @@ async fn an_accepted_call_is_one_tree() {
 #[tokio::test]
 async fn a_refusal_shows_its_reason_and_its_stage() {
     for (reason, failed) in [(Reason::LimitCalls, false), (Reason::Overloaded, true)] {
-        let (telemetry, kept) = telemetry();
+        let exporting = Exporting::start();
+        let telemetry = &exporting.telemetry;
         let mut record = telemetry.open(opened(true));
         record.call(CallPlan::Preverify);
         record.begin(Stage::Limit);
         record.rejected(Refused { reason, ..refused(Stage::Limit) });
         drop(record.close_with(reason.status(), Full::<Bytes>::default()));
         let reason = reason.as_str();
-        let spans = kept.of(&telemetry).await;
+        let spans = exporting.spans().await;
         assert_eq!(text(&spans[0], "gateway.reason"), reason);
         assert_eq!(text(&spans[0], "gateway.stage"), "limit");
         assert_eq!(spans[0].status != Status::Unset, failed, "only 5xx fails the SERVER span");
         assert_eq!(text(&spans[0], "error.type"), if failed { reason } else { "" });
         let limit = named(&spans, "limit");
-        assert_eq!(limit.status, Status::error(reason));
-        assert_eq!(limit.end_time, spans[0].end_time, "a stage left open ends with the request");
+        assert_eq!((limit.status, &*limit.status_message), (Status::Error, reason));
+        assert_eq!(limit.ended, spans[0].ended, "a stage left open ends with the request");
     }
 }
 
 #[tokio::test]
 async fn a_joined_waiter_links_to_the_leaders_exchange() {
-    let (telemetry, kept) = telemetry();
+    let exporting = Exporting::start();
+    let telemetry = &exporting.telemetry;
     let leader = SpanContext::root(true);
-    let mut record = walked(&telemetry, opened(true));
+    let mut record = walked(telemetry, opened(true));
     record.token(TokenSource::Joined, Some(leader));
     drop(record.close_with(StatusCode::OK, Full::<Bytes>::default()));
-    let spans = kept.of(&telemetry).await;
+    let spans = exporting.spans().await;
     let links = &named(&spans, "token").links;
     assert_eq!(links.len(), 1);
-    assert_eq!(links[0].span_context.span_id().to_string(), leader.span_id.to_string());
-    assert_eq!(links[0].span_context.trace_id().to_string(), leader.trace_id.to_string());
+    assert_eq!(links[0].span_id, leader.span_id.to_string());
+    assert_eq!(links[0].trace_id, leader.trace_id.to_string());
 }
 
 #[tokio::test]
 async fn replays_are_attempts_of_their_own() {
-    let (telemetry, kept) = telemetry();
-    let mut record = walked(&telemetry, opened(true));
+    let exporting = Exporting::start();
+    let telemetry = &exporting.telemetry;
+    let mut record = walked(telemetry, opened(true));
     for (status, replay) in [(Some(401), false), (None, true), (Some(200), true)] {
         let sent = attempt(&mut record, status, replay);
         record.attempt(sent);
     }
     drop(record.close_with(StatusCode::OK, Full::<Bytes>::default()));
-    let spans = kept.of(&telemetry).await;
+    let spans = exporting.spans().await;
     let sent: Vec<_> = spans.iter().filter(|span| span.name == "forward.attempt").collect();
     let seen: Vec<_> = sent
         .iter()
@@ -158,8 +154,9 @@ async fn replays_are_attempts_of_their_own() {
 
 #[tokio::test]
 async fn an_exchange_hangs_under_its_call_and_a_key_fetch_begins_a_trace() {
-    let (telemetry, kept) = telemetry();
-    let mut record = walked(&telemetry, opened(true));
+    let exporting = Exporting::start();
+    let telemetry = &exporting.telemetry;
+    let mut record = walked(telemetry, opened(true));
     let token = record.stage_span(Stage::Token);
     let (started, ended) = (SystemTime::UNIX_EPOCH, UNIX_EPOCH + Duration::from_millis(5));
     telemetry.exchange(&ExchangeReport {
@@ -190,16 +187,16 @@ async fn an_exchange_hangs_under_its_call_and_a_key_fetch_begins_a_trace() {
     telemetry.key_fetch(&fetch);
     telemetry.key_fetch(&KeyFetch { cause: KeyFetchCause::File, ..fetch.clone() });
     drop(record.close_with(StatusCode::OK, Full::<Bytes>::default()));
-    let spans = kept.of(&telemetry).await;
+    let spans = exporting.spans().await;
     let edges = tree(&spans);
     assert_eq!(edges[..2], ["token.exchange < token", "jwks.fetch < -"]);
     assert!(!edges[2..].iter().any(|edge| edge.starts_with("jwks")), "a file has no span");
-    assert_eq!(spans[1].span_context.span_id().to_string(), fetch.span.span_id.to_string());
+    assert_eq!(spans[1].span_id, fetch.span.span_id.to_string());
     assert_eq!(text(&spans[1], "gateway.cause"), "unknown_kid");
     assert_eq!(text(&spans[1], "gateway.keys"), "2");
     assert_eq!(text(&spans[1], "gateway.keys_skipped"), "4");
     assert_eq!(text(&spans[1], "gateway.keys_skipped.named"), "4 more");
-    assert_eq!(spans[0].status, Status::error("unavailable"));
+    assert_eq!((spans[0].status, &*spans[0].status_message), (Status::Error, "unavailable"));
     assert_eq!(text(&spans[0], "error.type"), "503");
     let metrics = telemetry.encode_metrics();
     for line in [
@@ -212,10 +209,11 @@ async fn an_exchange_hangs_under_its_call_and_a_key_fetch_begins_a_trace() {
 
 #[tokio::test]
 async fn an_unsampled_call_exports_nothing_but_is_counted() {
-    let (telemetry, kept) = telemetry();
-    let record = walked(&telemetry, opened(false));
+    let exporting = Exporting::start();
+    let telemetry = &exporting.telemetry;
+    let record = walked(telemetry, opened(false));
     drop(record.close_with(StatusCode::OK, Full::<Bytes>::default()));
-    assert!(kept.of(&telemetry).await.is_empty());
+    assert!(exporting.spans().await.is_empty());
     let metrics = telemetry.encode_metrics();
     let counted =
         "koodrive_gateway_requests_total{call=\"preverify\",status=\"200\",origin=\"none\"} 1\n";
@@ -246,18 +244,19 @@ impl Body for Odd {
 
 #[tokio::test]
 async fn an_answer_that_does_not_reach_its_end_is_seen() {
-    let (telemetry, kept) = telemetry();
-    let mut answer = walked(&telemetry, opened(true)).close_with(StatusCode::OK, Odd::Endless);
+    let exporting = Exporting::start();
+    let telemetry = &exporting.telemetry;
+    let mut answer = walked(telemetry, opened(true)).close_with(StatusCode::OK, Odd::Endless);
     answer.frame().await.unwrap().unwrap();
     drop(answer);
-    drop(walked(&telemetry, opened(true)));
+    drop(walked(telemetry, opened(true)));
     let head = Opened { method: Method::HEAD, ..opened(true) };
-    drop(walked(&telemetry, head).close_with(StatusCode::OK, Odd::Endless));
-    let mut answer = walked(&telemetry, opened(true)).close_with(StatusCode::OK, Odd::Broken);
+    drop(walked(telemetry, head).close_with(StatusCode::OK, Odd::Endless));
+    let mut answer = walked(telemetry, opened(true)).close_with(StatusCode::OK, Odd::Broken);
     answer.frame().await.unwrap().unwrap_err();
     drop(answer);
-    let spans = kept.of(&telemetry).await;
-    let servers: Vec<_> = spans.iter().filter(|span| span.span_kind == SpanKind::Server).collect();
+    let spans = exporting.spans().await;
+    let servers: Vec<_> = spans.iter().filter(|span| span.kind == Kind::Server).collect();
     let ends: Vec<_> = servers
         .iter()
         .map(|span| (text(span, "http.response.status_code"), text(span, "gateway.reason")))
@@ -270,7 +269,8 @@ async fn an_answer_that_does_not_reach_its_end_is_seen() {
 
 #[tokio::test]
 async fn the_ring_keeps_the_last_hundred_refusals() {
-    let (telemetry, _) = telemetry();
+    let exporting = Exporting::start();
+    let telemetry = &exporting.telemetry;
     for number in 0..130 {
         let mut record = telemetry.open(opened(false));
         record.rejected(Refused { detail: number.to_string(), ..refused(Stage::Limit) });
@@ -280,4 +280,23 @@ async fn the_ring_keeps_the_last_hundred_refusals() {
     assert_eq!(kept.len(), 100);
     assert_eq!((kept[0].detail.as_str(), kept[99].detail.as_str()), ("129", "30"));
     assert_eq!(kept[0].x_trace_id, X_TRACE_ID);
+}
+
+#[tokio::test]
+async fn what_a_caller_made_long_is_cut() {
+    let exporting = Exporting::start();
+    let path = format!("/koodrive/{}", "\u{e9}".repeat(15_000));
+    let mut record = walked(&exporting.telemetry, Opened { path: path.into(), ..opened(true) });
+    let sent = attempt(&mut record, Some(200), false);
+    record.attempt(sent);
+    let detail = "x".repeat(3000);
+    record.rejected(Refused { detail, ..refused(Stage::Forward) });
+    drop(record.close_with(StatusCode::OK, Full::<Bytes>::default()));
+    let spans = exporting.spans().await;
+    // A letter is never cut in two.
+    assert_eq!(text(&spans[0], "url.path").len(), 1024);
+    assert_eq!(text(&spans[0], "gateway.detail").len(), 1024);
+    let sent = text(named(&spans, "forward.attempt"), "url.full");
+    assert!(sent.starts_with("https://koodrive.example/koodrive/\u{e9}"));
+    assert!((1023..=1024).contains(&sent.len()), "{}", sent.len());
 }

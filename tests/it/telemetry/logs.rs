@@ -15,13 +15,13 @@ use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::{LogFormat, TelemetryConfig};
 use koodrive_gateway::rejection::Reason;
 use koodrive_gateway::telemetry;
-use koodrive_gateway::telemetry::{LogWriter, Opened, Refused, ReloadOutcome, Stage, Telemetry};
+use koodrive_gateway::telemetry::{LogWriter, Opened, Refused, ReloadOutcome, Stage};
 use koodrive_gateway::token::{ExchangeOutcome, ExchangeReport};
 use koodrive_gateway::trace_context::{SpanContext, SpanId, TraceId};
 use serde_json::Value;
 
 use crate::support::telemetry::{
-    Kept, PREVERIFY, X_TRACE_ID, attempt, opened, read_out, refused, walked,
+    Exporting, PREVERIFY, X_TRACE_ID, attempt, opened, read_out, refused, walked,
 };
 
 /// What was written so far.
@@ -86,10 +86,10 @@ async fn two_lines(log_format: LogFormat) -> String {
     let written = Written::default();
     let writer = written.writer();
     let config = TelemetryConfig { log_format, ..TelemetryConfig::default() };
-    let telemetry =
-        Telemetry::with_exporter(&config, &|_| None, Kept::default(), writer.clone()).unwrap();
+    let exporting = Exporting::logging_to(&config, writer.clone());
+    let telemetry = &exporting.telemetry;
     let span = known_span();
-    let mut record = walked(&telemetry, Opened { span, ..opened(true) });
+    let mut record = walked(telemetry, Opened { span, ..opened(true) });
     record.bytes_in().fetch_add(124, std::sync::atomic::Ordering::Relaxed);
     let sent = attempt(&mut record, Some(200), false);
     record.attempt(sent);
@@ -151,17 +151,19 @@ async fn events_are_lines_with_the_ids_of_their_request() {
     telemetry::within(HeaderValue::from_static(X_TRACE_ID), known_span().trace_id, in_call).await;
     tracing::debug!(target: "hyper::proto", "authorization: Bearer canary");
     tracing::trace!(target: "koodrive_gateway_not", "canary");
-    tracing::error!(target: "opentelemetry_sdk", "noise");
+    let long = "\u{e9}".repeat(600);
+    tracing::info!(target: "koodrive_gateway::server", long, "cut");
     tracing::warn!(target: "rustls", "a warning of a library");
     drop(guard);
     let text = written.text(&writer);
     let lines: Vec<Value> =
         text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let messages: Vec<_> = lines.iter().map(|line| line["msg"].as_str().unwrap()).collect();
-    assert_eq!(messages, ["listening", "exchange failed", "a warning of a library"]);
+    assert_eq!(messages, ["listening", "exchange failed", "cut", "a warning of a library"]);
     assert_eq!((&lines[0]["address"], &lines[0]["port"]), (&"127.0.0.1:1".into(), &1.into()));
     assert_eq!(lines[0].get("traceid"), None);
     assert_eq!(lines[1]["traceid"], X_TRACE_ID);
+    assert_eq!(lines[2]["long"], "\u{e9}".repeat(512), "1 KiB");
     assert_eq!(lines[1]["error"], "the outer one: the \"inner\" one");
 }
 
@@ -227,7 +229,8 @@ const PROMISED: &[(&str, &str, &str)] = &[
 async fn the_metrics_are_those_of_the_contract_in_open_metrics() {
     let config = TelemetryConfig::default();
     let writer = Written::default().writer();
-    let telemetry = Telemetry::with_exporter(&config, &|_| None, Kept::default(), writer).unwrap();
+    let exporting = Exporting::logging_to(&config, writer);
+    let telemetry = &exporting.telemetry;
     let issuer: Arc<str> = "https://sso.example/\"a\"\\b".into();
     let span = known_span();
     telemetry.key_fetch(&KeyFetch {
@@ -258,7 +261,7 @@ async fn the_metrics_are_those_of_the_contract_in_open_metrics() {
     metrics.set_token_entries(7);
     metrics.set_connections(3);
     metrics.config_reloaded(ReloadOutcome::Refused);
-    let mut record = walked(&telemetry, Opened { span, ..opened(true) });
+    let mut record = walked(telemetry, Opened { span, ..opened(true) });
     let sent = attempt(&mut record, Some(200), false);
     record.attempt(sent);
     record.rejected(refused(Stage::Forward));

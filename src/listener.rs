@@ -1,7 +1,7 @@
 //! Where connections come from: TCP or a Unix socket.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -11,6 +11,21 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::config::ListenAddress;
+
+/// Where a caller's connection comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct CallerAddress {
+    /// None on a Unix socket.
+    pub ip: Option<IpAddr>,
+    pub tls: bool,
+}
+
+impl CallerAddress {
+    /// The scheme the caller used.
+    pub fn scheme(self) -> &'static str {
+        if self.tls { "https" } else { "http" }
+    }
+}
 
 /// A bound socket.
 #[derive(Debug)]

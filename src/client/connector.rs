@@ -17,9 +17,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::error::NoPlace;
-
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// All connections stayed in use for as long as connecting may take.
+#[derive(Debug, thiserror::Error)]
+#[error("all connections are in use")]
+pub(super) struct NoPlace;
 
 /// Connects to `http` and `https` origins. Offers `http/1.1` alone by ALPN.
 #[derive(Clone, Debug)]

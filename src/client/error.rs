@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hyper_util::client::legacy;
 
-use super::connector::{BoxError, History};
+use super::connector::{BoxError, History, NoPlace};
 use crate::body::BodyError;
 
 /// Why a client cannot be built.
@@ -43,11 +43,6 @@ pub enum ClientError {
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
 }
-
-/// All connections stayed in use for as long as connecting may take.
-#[derive(Debug, thiserror::Error)]
-#[error("all connections are in use")]
-pub(super) struct NoPlace;
 
 impl ClientError {
     /// Of a connection of ours.

@@ -9,7 +9,6 @@ mod envelope;
 mod headers;
 mod sign;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -31,6 +30,7 @@ use self::sign::{SignedHeaders, Unsigned};
 use crate::body::{BodyError, OutboundBody, places_while_arriving};
 use crate::client::{AnswerTimeouts, ClientError, Pool};
 use crate::config::{ForwardConfig, Forwarded, Propagate};
+use crate::listener::CallerAddress;
 use crate::token::Credential;
 use crate::trace_context;
 use crate::trace_context::{SpanContext, TRACEPARENT, TRACESTATE};
@@ -66,13 +66,6 @@ pub struct OutboundCall {
 struct TraceHeaders {
     tracestate: Option<HeaderValue>,
     baggage: Option<HeaderValue>,
-}
-
-/// What is known of a caller's connection.
-#[derive(Clone, Copy, Debug)]
-pub struct CallerAddress {
-    pub ip: Option<IpAddr>,
-    pub tls: bool,
 }
 
 /// KooDrive's answer, ready to go back.
@@ -330,7 +323,7 @@ fn append_forwarded(headers: &mut HeaderMap, inbound: &request::Parts, caller: C
     if let Ok(value) = HeaderValue::try_from(chain.join(", ")) {
         headers.insert(X_FORWARDED_FOR, value);
     }
-    let proto = if caller.tls { "https" } else { "http" };
+    let proto = caller.scheme();
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
     let host = inbound.headers.get(header::HOST).cloned().or_else(|| {
         inbound.uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok())

@@ -3,35 +3,39 @@
 //! The order is law: cheap before costly, headers before bodies, local before network; nothing is
 //! spent upstream on a call that will be refused. [`Pipeline::handle`] cannot fail; what it wraps
 //! may end in a [`Rejection`].
+//!
+//! Stages return facts. Here, and only here, they are told to the request's record; nothing here
+//! counts, logs or chooses a status.
 
+mod context;
 mod reply;
 mod send;
-mod walk;
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::{HeaderValue, Response, request};
 use http_body::Body as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::context::RequestContext;
 pub use self::reply::ResponseBody;
 use self::send::CallBody;
-use self::walk::Walk;
-use crate::accept::{Accepted, Acceptor};
+use crate::accept::Acceptor;
 use crate::body;
-use crate::body::{Budget, InboundBody, WholeBody};
+use crate::body::{Budget, InboundBody};
 use crate::call::{CallPlan, Routes};
 use crate::clock::Clock;
 use crate::config::{GuardMode, OnIllegal};
 use crate::forward::{AnswerBody, Forwarder};
-use crate::limit::Limiter;
+use crate::limit::{CallerLimits, Limiter};
+use crate::listener::CallerAddress;
 use crate::rejection::{Reason, Rejection};
 use crate::telemetry;
 use crate::telemetry::{Peer, Stage, Telemetry};
 use crate::token::Tokens;
+use crate::trace_id::IllegalTraceId;
 use crate::validate::{BatchRules, Language};
 
 /// All stages under one configuration. Immutable; a reload makes another.
@@ -60,8 +64,7 @@ pub struct Pipeline {
 /// What the server knows of a request besides the request.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
-    pub ip: Option<IpAddr>,
-    pub tls: bool,
+    pub caller: CallerAddress,
     /// What makes the framing of this request ambiguous.
     pub framing_fault: Option<&'static str>,
     pub draining: bool,
@@ -100,14 +103,16 @@ impl Pipeline {
         body: InboundBody,
         arrival: Arrival,
     ) -> Response<ResponseBody> {
-        let mut walk = self.open(parts, body, arrival);
-        let (x_trace_id, trace_id) = (walk.x_trace_id.as_header().clone(), walk.trace_id);
-        let run = telemetry::within(x_trace_id, trace_id, self.run(&mut walk));
-        let response = match run.await {
+        // The ids first: every log line and every refusal carries them.
+        let (mut context, illegal_trace_id) = self.open(parts, arrival);
+        let body = body.count_into(context.record.bytes_in());
+        let (x_trace_id, trace_id) = (context.x_trace_id.as_header().clone(), context.trace_id);
+        let run = self.run(&mut context, body, illegal_trace_id);
+        let response = match telemetry::within(x_trace_id, trace_id, run).await {
             Ok(response) => response,
-            Err(rejection) => walk.refuse(&rejection),
+            Err(rejection) => context.refuse(&rejection),
         };
-        walk.close(response)
+        context.close(response)
     }
 
     /// Something that was answered without being a request: its head could not be read.
@@ -115,70 +120,110 @@ impl Pipeline {
         self.telemetry.unreadable(self.clock.now(), reason);
     }
 
-    async fn run(&self, walk: &mut Walk) -> Result<Response<AnswerBody>, Rejection> {
-        if let Some(fault) = walk.arrival.framing_fault {
+    /// The stages in their order. Each position has its reason.
+    async fn run(
+        &self,
+        context: &mut RequestContext,
+        mut body: InboundBody,
+        illegal_trace_id: Option<IllegalTraceId>,
+    ) -> Result<Response<AnswerBody>, Rejection> {
+        // What two parsers could read differently must not be judged by either reading.
+        if let Some(fault) = context.arrival.framing_fault {
             return Err(Rejection::Framing(fault));
         }
-        if let (Some(illegal), OnIllegal::Reject) =
-            (walk.illegal_trace_id, self.on_illegal_trace_id)
-        {
+        if let (Some(illegal), OnIllegal::Reject) = (illegal_trace_id, self.on_illegal_trace_id) {
             return Err(illegal.into());
         }
-        let route = self.routes.plan_for(&walk.parts.method, &walk.parts.uri)?;
-        let plan = route.plan;
-        walk.record.call(plan);
-        if walk.arrival.draining {
+        let route = self.routes.plan_for(&context.parts.method, &context.parts.uri)?;
+        context.record.call(route.plan);
+        // After the plan, so that calls turned away while stopping are counted as what they are,
+        // and a wrong path is told so even then.
+        if context.arrival.draining {
             return Err(Rejection::Draining);
         }
-        walk.held.in_flight = Some(
-            Arc::clone(&self.in_flight).try_acquire_owned().map_err(|_| Rejection::Overloaded)?,
-        );
-        if !walk.body_mut().is_end_stream() {
-            let place = Arc::clone(&self.arriving).try_acquire_owned();
-            walk.body_mut().occupy(place.map_err(|_| Rejection::Overloaded)?);
-        }
+        self.take_places(context, &mut body)?;
 
-        walk.record.begin(Stage::Accept);
-        let accepted = self.acceptor.accept(&walk.parts.headers, walk.now).await?;
-        walk.record.end(Stage::Accept);
+        // From here on work is done for the caller, so it must be known who that is.
+        context.record.begin(Stage::Accept);
+        let accepted = self.acceptor.accept(&context.parts.headers, context.now).await?;
+        context.record.end(Stage::Accept);
         let identity = &accepted.identity;
-        walk.record.identity(identity.caller, Arc::clone(&identity.issuer), accepted.cached);
+        context.record.identity(identity.caller, Arc::clone(&identity.issuer), accepted.cached);
 
-        let body = match plan {
-            CallPlan::Passthrough => CallBody::of(walk.take_body()),
+        let body = match route.plan {
+            CallPlan::Passthrough => CallBody::from(body),
             CallPlan::Preverify => {
-                self.admit(walk, &accepted).await?; // before the body: a flood must not cost memory
-                self.check_batch(walk).await? // before the token: nor an exchange
+                let mut limits = self.limiter.for_caller(identity.caller);
+                let checked = self.preverify(context, body, &mut limits).await;
+                context.limits = Some(limits);
+                checked?
             }
         };
-        self.send(walk, &route, &accepted, body).await
+        self.send(context, &route, &accepted, body).await
     }
 
-    /// Asks the limits that need no body.
-    async fn admit(&self, walk: &mut Walk, accepted: &Accepted) -> Result<(), Rejection> {
-        walk.record.begin(Stage::Limit);
-        let limits = walk.limits.insert(self.limiter.for_caller(accepted.identity.caller));
-        let admitted = limits.admit_call().await;
-        walk.record.limits(limits.decisions());
-        walk.held.admission = Some(admitted?);
-        walk.record.end(Stage::Limit);
+    /// Two bounds: on calls at once, and on those of them whose bodies are still arriving. Without
+    /// the second, slow uploads could take all places and shut out calls that wait for nothing.
+    fn take_places(
+        &self,
+        context: &mut RequestContext,
+        body: &mut InboundBody,
+    ) -> Result<(), Rejection> {
+        context.held.in_flight = Some(place_of(&self.in_flight)?);
+        if !body.is_end_stream() {
+            // Given back as soon as the body has been read, not when the answer has gone out.
+            body.occupy(place_of(&self.arriving)?);
+        }
         Ok(())
     }
 
-    /// Reads the batch whole, checks it and charges its users; the same bytes go on.
-    async fn check_batch(&self, walk: &mut Walk) -> Result<CallBody, Rejection> {
+    /// What a preverify call meets besides all others do. First the limits that need no body: a
+    /// flood must cost neither memory nor parsing. Then the batch: a malformed one must not cost
+    /// an exchange. Then the limit on its users, who are only known now.
+    async fn preverify(
+        &self,
+        context: &mut RequestContext,
+        body: InboundBody,
+        limits: &mut CallerLimits,
+    ) -> Result<CallBody, Rejection> {
+        context.record.begin(Stage::Limit);
+        let admitted = limits.admit_call().await;
+        context.record.limits(limits.decisions());
+        context.held.admission = Some(admitted?);
+        context.record.end(Stage::Limit);
+
         if self.validate_mode == GuardMode::Off {
-            return Ok(CallBody::of(walk.take_body()));
+            return Ok(CallBody::from(body));
         }
-        walk.record.begin(Stage::Validate);
+        context.record.begin(Stage::Validate);
+        let (batch, users) = self.check_batch(&context.parts, body).await?;
+        context.record.end(Stage::Validate);
+        if let Some(users) = users {
+            context.record.batch_users(users);
+            context.record.begin(Stage::Limit);
+            let charged = limits.admit_users(users).await;
+            context.record.limits(limits.decisions());
+            charged?;
+            context.record.end(Stage::Limit);
+        }
+        Ok(batch)
+    }
+
+    /// Reads the batch whole and checks it; the same bytes go on. How many users it has is unknown
+    /// of a batch that would be refused, if rules were enforced.
+    async fn check_batch(
+        &self,
+        parts: &request::Parts,
+        mut body: InboundBody,
+    ) -> Result<(CallBody, Option<u32>), Rejection> {
         let enforce = self.validate_mode == GuardMode::Enforce;
-        if let Err(refused) = self.rules.check_content(&walk.parts.headers) {
+        if let Err(refused) = self.rules.check_content(&parts.headers) {
             if enforce {
                 return Err(refused.into());
             }
             tracing::info!(error = %refused, "batch would be refused");
         }
-        let whole = self.read_whole(walk).await?;
+        let whole = body::read_budgeted(&mut body, self.rules.max_body(), &self.budget).await?;
         let users = match self.rules.check(&whole.bytes) {
             Ok(facts) => Some(facts.users),
             Err(malformed) if enforce => return Err(Rejection::Batch(malformed)),
@@ -188,23 +233,13 @@ impl Pipeline {
                 None
             }
         };
-        walk.record.end(Stage::Validate);
-        if let Some(users) = users {
-            walk.record.batch_users(users);
-            walk.record.begin(Stage::Limit);
-            let limits = walk.limits.as_mut().expect("a batch is checked after its call");
-            let charged = limits.admit_users(users).await;
-            walk.record.limits(limits.decisions());
-            charged?;
-            walk.record.end(Stage::Limit);
-        }
-        Ok(CallBody::Whole(Some(whole)))
+        Ok((CallBody::Whole(whole), users))
     }
+}
 
-    async fn read_whole(&self, walk: &mut Walk) -> Result<WholeBody, Rejection> {
-        let body = walk.body_mut();
-        Ok(body::read_budgeted(body, self.rules.max_body(), &self.budget).await?)
-    }
+/// A place, if there is one: who waited for it would hold what it has already.
+fn place_of(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Rejection> {
+    Arc::clone(places).try_acquire_owned().map_err(|_| Rejection::Overloaded)
 }
 
 /// The language of refusals, by KooDrive's own `language` header.

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::walk::Held;
+use super::context::Held;
 use crate::body::BodyError;
 use crate::forward::AnswerBody;
 use crate::telemetry::RecordedBody;

@@ -1,47 +1,88 @@
-//! Token and forward: the part of the walk that may go round a second time.
+//! Token and forward: the part of a call's way that may be gone a second time.
 
 use std::sync::Arc;
 
+use http::header::DATE;
 use http::{Method, Response};
 use http_body::Body as _;
 
 use super::Pipeline;
-use super::walk::Walk;
+use super::context::RequestContext;
 use crate::accept::Accepted;
 use crate::body;
 use crate::body::{InboundBody, OutboundBody, WholeBody};
 use crate::call::{CallPlan, Route};
-use crate::forward::{Answer, AnswerBody, CallerAddress, ForwardError, TokenVerdict};
+use crate::clock::Moment;
+use crate::forward::{Answer, AnswerBody, ForwardError, OutboundCall, TokenVerdict};
 use crate::rejection::Rejection;
 use crate::telemetry::{Attempt, Stage};
 use crate::token::{Credential, Issued, Refusal, TokenError, TokenSource};
 
 /// A request body on its way out.
 pub(super) enum CallBody {
-    /// In memory, or empty: can be sent again.
-    Whole(Option<WholeBody>),
+    Empty,
+    /// In memory: can be sent again.
+    Whole(WholeBody),
     /// Passes through once.
-    Stream(Option<InboundBody>),
+    Stream(InboundBody),
+}
+
+impl From<InboundBody> for CallBody {
+    fn from(body: InboundBody) -> Self {
+        if body.is_end_stream() { Self::Empty } else { Self::Stream(body) }
+    }
+}
+
+/// What stays here of a body that can be sent again: nothing of an empty one.
+struct Repeatable(Option<WholeBody>);
+
+impl Repeatable {
+    fn to_body(&self) -> OutboundBody {
+        self.0.as_ref().map_or_else(OutboundBody::empty, |whole| whole.bytes.clone().into())
+    }
 }
 
 impl CallBody {
-    pub(super) fn of(body: InboundBody) -> Self {
-        if body.is_end_stream() { Self::Whole(None) } else { Self::Stream(Some(body)) }
+    /// For the first attempt, and for another one.
+    fn into_parts(self) -> (OutboundBody, Option<Repeatable>) {
+        let copy = match self {
+            Self::Empty => Repeatable(None),
+            Self::Whole(whole) => Repeatable(Some(whole)),
+            Self::Stream(body) => return (OutboundBody::Streaming(body), None),
+        };
+        (copy.to_body(), Some(copy))
     }
+}
 
-    fn can_be_sent_again(&self) -> bool {
-        matches!(self, Self::Whole(_))
-    }
+/// Why a call is on its way again. Each cause counts once, so a call goes out three times at most.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Resent {
+    Not,
+    AfterLoss,
+    AfterRefusal,
+    AfterBoth,
+}
 
-    fn for_attempt(&mut self) -> OutboundBody {
+impl Resent {
+    fn after_loss(self) -> Option<Self> {
         match self {
-            Self::Whole(whole) => {
-                whole.as_ref().map_or_else(OutboundBody::empty, |whole| whole.bytes.clone().into())
-            }
-            Self::Stream(body) => {
-                body.take().map_or_else(OutboundBody::empty, OutboundBody::Streaming)
-            }
+            Self::Not => Some(Self::AfterLoss),
+            Self::AfterRefusal => Some(Self::AfterBoth),
+            Self::AfterLoss | Self::AfterBoth => None,
         }
+    }
+
+    fn after_refusal(self) -> Option<Self> {
+        match self {
+            Self::Not => Some(Self::AfterRefusal),
+            Self::AfterLoss => Some(Self::AfterBoth),
+            Self::AfterRefusal | Self::AfterBoth => None,
+        }
+    }
+
+    /// Whoever lost a call on an idle connection does not trust the next one.
+    fn wants_fresh_connection(self) -> bool {
+        matches!(self, Self::AfterLoss | Self::AfterBoth)
     }
 }
 
@@ -50,126 +91,149 @@ impl Pipeline {
     /// when the connection was lost in a way that cannot have done harm.
     pub(super) async fn send(
         &self,
-        walk: &mut Walk,
+        context: &mut RequestContext,
         route: &Route,
         accepted: &Accepted,
-        mut body: CallBody,
+        body: CallBody,
     ) -> Result<Response<AnswerBody>, Rejection> {
-        let mut issued = self.issue(walk, accepted).await?;
-        if let (Credential::Signature(_), CallBody::Stream(stream)) =
-            (&issued.credential, &mut body)
-        {
-            // The signature covers a digest of the body, so it must be known first.
-            let stream = stream.take().expect("nothing was sent yet");
-            let whole = body::read_budgeted(stream, self.rules.max_body(), &self.budget).await?;
-            body = CallBody::Whole(Some(whole));
-        }
-        if let CallBody::Stream(Some(stream)) = &mut body {
-            stream.occupy(self.forwarder.place_for_upload().await?);
-        }
-        let language = match route.plan {
-            CallPlan::Preverify => self.default_language.as_ref(),
-            CallPlan::Passthrough => None,
-        };
-        let caller = CallerAddress { ip: walk.arrival.ip, tls: walk.arrival.tls };
-        let call =
-            self.forwarder.prepare(&walk.parts, &route.path, &walk.x_trace_id, caller, language);
-        let (mut refused_before, mut lost_before) = (false, false);
+        let mut issued = self.issue(context, accepted).await?;
+        let body = self.make_ready(body, &issued.credential).await?;
+        let call = self.prepare(context, route);
+        let (mut outbound, copy) = body.into_parts();
+        let mut resent = Resent::Not;
         loop {
-            walk.record.begin(Stage::Forward);
-            let span = walk.record.stage_span(Stage::Forward).child();
             let sent_at = self.clock.moment();
-            let replay = refused_before || lost_before;
-            let sent = self
-                .forwarder
-                .attempt(
-                    &call,
-                    body.for_attempt(),
-                    &issued.credential,
-                    span,
-                    sent_at.wall,
-                    lost_before,
-                )
-                .await;
-            walk.record.attempt(Attempt {
-                span,
-                started: sent_at.wall,
-                ended: self.clock.now(),
-                status: sent.as_ref().ok().map(|answer| answer.head.status.as_u16()),
-                error: sent.as_ref().err().map(error_word),
-                replay,
-                server: Arc::clone(&self.upstream),
-            });
-            match sent {
-                Err(error)
-                    if !lost_before
-                        && error.closed_while_idle()
-                        && is_harmless(&walk.parts.method)
-                        && body.can_be_sent_again()
-                        && self.forwarder.may_retry() =>
-                {
-                    lost_before = true;
-                }
-                Err(error) => return Err(error.into()),
-                Ok(answer) => {
-                    self.note_date(&answer, sent_at.wall);
-                    let Credential::Token(token) = &issued.credential else {
-                        return Ok(pass_on(answer));
-                    };
-                    match answer.verdict {
-                        TokenVerdict::Accepted => self.tokens.accepted(token, accepted, sent_at),
-                        TokenVerdict::Other => {}
-                        TokenVerdict::TokenRefused => {
-                            let refusal = self.tokens.refused(token, accepted);
-                            if refusal == Refusal::Renew
-                                && !refused_before
-                                && body.can_be_sent_again()
-                            {
-                                refused_before = true;
-                                walk.record.end(Stage::Forward);
-                                issued = self.issue(walk, accepted).await?;
-                                continue;
-                            }
-                        }
+            let sent = self.attempt(context, &call, outbound, &issued, resent, sent_at).await;
+            (outbound, resent) = match sent {
+                Err(error) => match (&copy, resent.after_loss()) {
+                    (Some(copy), Some(next))
+                        if error.closed_while_idle()
+                            && is_idempotent(&context.parts.method)
+                            && self.forwarder.may_retry() =>
+                    {
+                        (copy.to_body(), next)
                     }
-                    return Ok(pass_on(answer));
+                    _ => return Err(error.into()),
+                },
+                Ok(answer) => {
+                    let refusal = self.judge(&answer, &issued.credential, accepted, sent_at);
+                    match (&copy, resent.after_refusal()) {
+                        (Some(copy), Some(next)) if refusal == Some(Refusal::Renew) => {
+                            context.record.end(Stage::Forward);
+                            issued = self.issue(context, accepted).await?;
+                            (copy.to_body(), next)
+                        }
+                        _ => return Ok(Response::from_parts(answer.head, answer.body)),
+                    }
                 }
-            }
+            };
         }
     }
 
-    async fn issue(&self, walk: &mut Walk, accepted: &Accepted) -> Result<Issued, Rejection> {
-        walk.record.begin(Stage::Token);
-        let span = walk.record.stage_span(Stage::Token);
-        let issued = self.tokens.token_for(accepted, &span).await;
-        match issued {
+    async fn issue(
+        &self,
+        context: &mut RequestContext,
+        accepted: &Accepted,
+    ) -> Result<Issued, Rejection> {
+        context.record.begin(Stage::Token);
+        let span = context.record.stage_span(Stage::Token);
+        match self.tokens.token_for(accepted, &span).await {
             Ok(issued) => {
-                walk.record.token(issued.source, issued.exchange);
-                walk.record.end(Stage::Token);
+                context.record.token(issued.source, issued.exchange);
+                context.record.end(Stage::Token);
                 Ok(issued)
             }
             Err(error) => {
                 if let TokenError::Denied(_) = error {
-                    walk.record.token(TokenSource::Denied, None);
+                    context.record.token(TokenSource::Denied, None);
                 }
                 Err(error.into())
             }
         }
     }
 
-    fn note_date(&self, answer: &Answer, sent_at: std::time::SystemTime) {
-        if let Some(date) = answer.head.headers.get(http::header::DATE) {
-            self.telemetry.upstream_date(date, sent_at);
+    /// A signature covers a digest of the body, so that one must be known first; else a body that
+    /// is still arriving waits for its place among the uploads.
+    async fn make_ready(
+        &self,
+        body: CallBody,
+        credential: &Credential,
+    ) -> Result<CallBody, Rejection> {
+        match (body, credential) {
+            (CallBody::Stream(stream), Credential::Signature(_)) => {
+                let limit = self.rules.max_body();
+                let whole = body::read_budgeted(stream, limit, &self.budget).await?;
+                Ok(CallBody::Whole(whole))
+            }
+            (CallBody::Stream(mut stream), Credential::Token(_)) => {
+                stream.occupy(self.forwarder.place_for_upload().await?);
+                Ok(CallBody::Stream(stream))
+            }
+            (body @ (CallBody::Empty | CallBody::Whole(_)), _) => Ok(body),
+        }
+    }
+
+    fn prepare(&self, context: &RequestContext, route: &Route) -> OutboundCall {
+        let language = match route.plan {
+            CallPlan::Preverify => self.default_language.as_ref(),
+            CallPlan::Passthrough => None,
+        };
+        let RequestContext { parts, x_trace_id, arrival, .. } = context;
+        self.forwarder.prepare(parts, &route.path, x_trace_id, arrival.caller, language)
+    }
+
+    async fn attempt(
+        &self,
+        context: &mut RequestContext,
+        call: &OutboundCall,
+        body: OutboundBody,
+        issued: &Issued,
+        resent: Resent,
+        sent_at: Moment,
+    ) -> Result<Answer, ForwardError> {
+        context.record.begin(Stage::Forward);
+        let span = context.record.stage_span(Stage::Forward).child();
+        let fresh = resent.wants_fresh_connection();
+        let sent =
+            self.forwarder.attempt(call, body, &issued.credential, span, sent_at.wall, fresh).await;
+        context.record.attempt(Attempt {
+            span,
+            started: sent_at.wall,
+            ended: self.clock.now(),
+            status: sent.as_ref().ok().map(|answer| answer.head.status.as_u16()),
+            error: sent.as_ref().err().map(error_word),
+            replay: resent != Resent::Not,
+            server: Arc::clone(&self.upstream),
+        });
+        sent
+    }
+
+    /// Tells the tokens what KooDrive thinks of theirs; what a refusal of it means for the call.
+    fn judge(
+        &self,
+        answer: &Answer,
+        credential: &Credential,
+        accepted: &Accepted,
+        sent_at: Moment,
+    ) -> Option<Refusal> {
+        if let Some(date) = answer.head.headers.get(DATE) {
+            self.telemetry.upstream_date(date, sent_at.wall);
+        }
+        let Credential::Token(token) = credential else { return None };
+        match answer.verdict {
+            TokenVerdict::Accepted => {
+                self.tokens.accepted(token, accepted, sent_at);
+                None
+            }
+            TokenVerdict::Other => None,
+            TokenVerdict::TokenRefused => Some(self.tokens.refused(token, accepted)),
         }
     }
 }
 
-fn pass_on(answer: Answer) -> Response<AnswerBody> {
-    Response::from_parts(answer.head, answer.body)
-}
-
-/// Sending these twice is the same as sending them once (RFC 9110 section 9.2.2).
-fn is_harmless(method: &Method) -> bool {
+/// Sending these twice is the same as sending them once (RFC 9110 section 9.2.2). That section has
+/// OPTIONS and TRACE too: of the first KooDrive says nothing, the second goes nowhere.
+fn is_idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::PUT | Method::DELETE)
 }
 

@@ -23,11 +23,11 @@ use super::guard::{Guarded, Rewind};
 use super::h2_streams::Streams;
 use super::preface::detect;
 use super::write_timeout::WriteTimeout;
-use super::{Caller, framing, target, tls};
+use super::{framing, target, tls};
 use crate::body;
 use crate::body::InboundBody;
 use crate::lifecycle::{DrainWatch, Phase};
-use crate::listener::Socket;
+use crate::listener::{CallerAddress, Socket};
 use crate::pipeline::{Arrival, CurrentPipeline, ResponseBody};
 use crate::rejection::Reason;
 
@@ -45,7 +45,12 @@ pub(super) struct Connections {
 impl Connections {
     /// Each step is on the heap by itself and gone when the next begins: a connection spends most of
     /// its time waiting, and should not keep the room of what it has behind it.
-    pub(super) async fn serve(self, socket: Socket, tls: Option<TlsAcceptor>, caller: Caller) {
+    pub(super) async fn serve(
+        self,
+        socket: Socket,
+        tls: Option<TlsAcceptor>,
+        caller: CallerAddress,
+    ) {
         let deadline = Instant::now() + self.header_timeout;
         let socket = WriteTimeout::new(socket, self.idle_timeout);
         let serving = match tls {
@@ -61,7 +66,7 @@ impl Connections {
         self,
         socket: WriteTimeout<Socket>,
         deadline: Instant,
-        caller: Caller,
+        caller: CallerAddress,
     ) -> Option<Serving> {
         match tokio::time::timeout_at(deadline, detect(socket)).await {
             Ok(Ok((socket, prefix, true))) => {
@@ -81,7 +86,7 @@ impl Connections {
         tls: TlsAcceptor,
         socket: WriteTimeout<Socket>,
         deadline: Instant,
-        caller: Caller,
+        caller: CallerAddress,
     ) -> Option<Serving> {
         match tokio::time::timeout_at(deadline, tls.accept(socket)).await {
             Ok(Ok(stream)) => {
@@ -99,7 +104,7 @@ impl Connections {
         None
     }
 
-    async fn serve_h1<T>(self, stream: T, prefix: Bytes, deadline: Instant, caller: Caller)
+    async fn serve_h1<T>(self, stream: T, prefix: Bytes, deadline: Instant, caller: CallerAddress)
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -108,12 +113,11 @@ impl Connections {
         let old_from = Instant::now() + CONNECTION_AGE_MAX;
         let service = service_fn(move |request| {
             let served = served.clone();
-            let caller = caller.clone();
             let fault = faults.next().map(framing::Fault::as_str);
             let last = old_from <= Instant::now();
             // On the heap, so that an idle connection does not keep the room a call needs.
             Box::pin(async move {
-                let mut response = served.handle_http1(request, &caller, fault).await;
+                let mut response = served.handle_http1(request, caller, fault).await;
                 if last {
                     response.headers_mut().insert(CONNECTION, CLOSE);
                 }
@@ -131,7 +135,7 @@ impl Connections {
         self.drive(connection, std::future::pending()).await;
     }
 
-    async fn serve_h2<T>(self, stream: T, prefix: Bytes, caller: Caller)
+    async fn serve_h2<T>(self, stream: T, prefix: Bytes, caller: CallerAddress)
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -140,10 +144,9 @@ impl Connections {
         let opened = streams.clone();
         let service = service_fn(move |request| {
             let served = served.clone();
-            let caller = caller.clone();
             let stream = opened.begin();
             async move {
-                let response = served.handle_http2(request, served.arrival(&caller, None)).await;
+                let response = served.handle_http2(request, served.arrival(caller, None)).await;
                 Ok::<_, std::convert::Infallible>(response.map(|body| stream.carry(body)))
             }
         });
@@ -192,20 +195,15 @@ impl Connections {
         }
     }
 
-    fn arrival(&self, caller: &Caller, framing_fault: Option<&'static str>) -> Arrival {
-        Arrival {
-            ip: caller.ip,
-            tls: caller.tls,
-            framing_fault,
-            draining: Phase::Draining <= self.drain.phase(),
-        }
+    fn arrival(&self, caller: CallerAddress, framing_fault: Option<&'static str>) -> Arrival {
+        Arrival { caller, framing_fault, draining: Phase::Draining <= self.drain.phase() }
     }
 
     /// An HTTP/1 request: its answer decides about the connection.
     async fn handle_http1(
         &self,
         request: Request<Incoming>,
-        caller: &Caller,
+        caller: CallerAddress,
         fault: Option<&'static str>,
     ) -> Response<ResponseBody> {
         let arrival = self.arrival(caller, fault);

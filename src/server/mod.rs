@@ -11,7 +11,6 @@ mod target;
 mod tls;
 mod write_timeout;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
@@ -22,7 +21,7 @@ use self::connection::Connections;
 pub use self::tls::{Tls, TlsSetupError};
 use crate::config::ListenConfig;
 use crate::lifecycle::{DrainWatch, Phase};
-use crate::listener::Listener;
+use crate::listener::{CallerAddress, Listener};
 use crate::pipeline::CurrentPipeline;
 
 /// Accepts callers until the process drains.
@@ -37,13 +36,6 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("listener", &self.listener).finish_non_exhaustive()
     }
-}
-
-/// One caller's connection.
-#[derive(Clone, Debug)]
-struct Caller {
-    ip: Option<IpAddr>,
-    tls: bool,
 }
 
 impl Server {
@@ -99,7 +91,7 @@ impl Server {
             };
             let connections = self.connections.clone();
             let tls = self.tls.as_ref().map(|tls| tls.acceptor());
-            let caller = Caller { ip: peer.map(|peer| peer.ip()), tls: tls.is_some() };
+            let caller = CallerAddress { ip: peer.map(|peer| peer.ip()), tls: tls.is_some() };
             self.connections.drain.serve(async move {
                 let _place = place;
                 connections.serve(socket, tls, caller).await;

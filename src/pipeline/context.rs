@@ -1,4 +1,4 @@
-//! What one request carries through the stages.
+//! What one request carries through the stages, from its head to its answer.
 
 use std::time::SystemTime;
 
@@ -6,30 +6,28 @@ use http::{Response, request};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Arrival, Pipeline, ResponseBody, language_of};
-use crate::body::InboundBody;
 use crate::forward::AnswerBody;
 use crate::limit::{Admission, CallerLimits, RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::rejection::Rejection;
 use crate::telemetry;
 use crate::telemetry::{Opened, Refused, RequestRecord, Stage};
-use crate::trace_context::{SpanContext, SpanId, TraceId};
+use crate::trace_context::{SpanContext, TraceId};
 use crate::trace_id::{IllegalTraceId, X_TRACEID, XTraceId};
 use crate::validate::Language;
 
-/// One request on its way. Decisions are made of its values; the record is write-only.
-pub(super) struct Walk {
+/// What every stage of one request may look at. Decisions are made of its values; the record is
+/// write-only. The body is none of it: it is handed from stage to stage, and so used once.
+pub(super) struct RequestContext {
     pub(super) now: SystemTime,
     pub(super) parts: request::Parts,
     pub(super) arrival: Arrival,
     pub(super) x_trace_id: XTraceId,
     pub(super) trace_id: TraceId,
-    pub(super) illegal_trace_id: Option<IllegalTraceId>,
     pub(super) record: RequestRecord,
     pub(super) held: Held,
-    /// Set once the limits are asked: their standing goes into the answer.
+    /// Set once the limits were asked: their standing goes into the answer.
     pub(super) limits: Option<CallerLimits>,
     language: Language,
-    body: Option<InboundBody>,
 }
 
 /// What a request occupies until its answer has gone out.
@@ -40,76 +38,70 @@ pub(super) struct Held {
 }
 
 impl Pipeline {
-    /// First of all the ids: every log line and refusal carries them.
-    pub(super) fn open(&self, parts: request::Parts, body: InboundBody, arrival: Arrival) -> Walk {
+    /// Opens the record under the request's ids. An illegal X-Traceid is replaced by a new one,
+    /// under which it may still be refused.
+    pub(super) fn open(
+        &self,
+        parts: request::Parts,
+        arrival: Arrival,
+    ) -> (RequestContext, Option<IllegalTraceId>) {
         let now = self.clock.now();
-        let (given, illegal_trace_id) = match XTraceId::from_headers(&parts.headers) {
+        let (given, illegal) = match XTraceId::from_headers(&parts.headers) {
             Ok(given) => (given, None),
             Err(illegal) => (None, Some(illegal)),
         };
-        let remote = SpanContext::from_headers(&parts.headers);
-        let origin = given.as_ref().and_then(XTraceId::origin);
-        let (span, parent) = match (remote, origin) {
-            (Some(remote), _) => {
-                let sampled = self.telemetry.sample(Some(&remote), remote.trace_id);
-                (SpanContext { sampled, ..remote.child() }, Some(remote))
-            }
-            (None, Some((trace_id, span_id))) => {
-                let sampled = self.telemetry.sample(None, trace_id);
-                let span = SpanContext {
-                    trace_id,
-                    span_id: SpanId::generate(),
-                    sampled,
-                    // Whoever made the id, this does not say how.
-                    random: false,
-                };
-                (span, Some(SpanContext { span_id, ..span }))
-            }
-            (None, None) => {
-                let span = SpanContext::root(false);
-                let sampled = self.telemetry.sample(None, span.trace_id);
-                (SpanContext { sampled, ..span }, None)
-            }
-        };
+        let (span, parent) = self.place_in_trace(&parts, given.as_ref());
         let x_trace_id = given.unwrap_or_else(|| XTraceId::generate(&span, now));
-        let mut record = self.telemetry.open(Opened {
+        let record = self.telemetry.open(Opened {
             started: now,
             method: parts.method.clone(),
             path: parts.uri.path().into(),
             version: parts.version,
-            scheme: if arrival.tls { "https" } else { "http" },
+            scheme: arrival.caller.scheme(),
             span,
             parent,
             x_trace_id: x_trace_id.as_header().clone(),
-            peer: arrival.ip,
+            peer: arrival.caller.ip,
         });
-        let body = body.count_into(record.bytes_in());
         let language = language_of(&parts);
-        Walk {
+        let context = RequestContext {
             now,
             parts,
             arrival,
             x_trace_id,
             trace_id: span.trace_id,
-            illegal_trace_id,
             record,
             held: Held::default(),
             limits: None,
             language,
-            body: Some(body),
+        };
+        (context, illegal)
+    }
+
+    /// The SERVER span and its parent: by the caller's `traceparent`, else by the trace that its
+    /// X-Traceid was made from, else the first of a new trace.
+    fn place_in_trace(
+        &self,
+        parts: &request::Parts,
+        given: Option<&XTraceId>,
+    ) -> (SpanContext, Option<SpanContext>) {
+        if let Some(remote) = SpanContext::from_headers(&parts.headers) {
+            let sampled = self.telemetry.sample(Some(&remote), remote.trace_id);
+            return (SpanContext { sampled, ..remote.child() }, Some(remote));
         }
+        if let Some((trace_id, span_id)) = given.and_then(XTraceId::origin) {
+            let sampled = self.telemetry.sample(None, trace_id);
+            // Whoever made the id, this does not say how: so it is not known to be random.
+            let parent = SpanContext { trace_id, span_id, sampled, random: false };
+            return (parent.child(), Some(parent));
+        }
+        let span = SpanContext::root(false);
+        let sampled = self.telemetry.sample(None, span.trace_id);
+        (SpanContext { sampled, ..span }, None)
     }
 }
 
-impl Walk {
-    pub(super) fn body_mut(&mut self) -> &mut InboundBody {
-        self.body.as_mut().expect("a body is taken once, by the last stage that needs it")
-    }
-
-    pub(super) fn take_body(&mut self) -> InboundBody {
-        self.body.take().expect("a body is taken once, by the last stage that needs it")
-    }
-
+impl RequestContext {
     /// Turns a rejection into the answer, and into facts.
     pub(super) fn refuse(&mut self, rejection: &Rejection) -> Response<AnswerBody> {
         self.record.rejected(Refused {

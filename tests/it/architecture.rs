@@ -1,5 +1,6 @@
 //! The arrows between rooms: who may import whom. Listed in reading order; no arrow points up.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -41,6 +42,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "call",
             "trace_id",
             "telemetry",
+            "listener",
             "body",
             "clock",
             "config",
@@ -57,6 +59,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "accept",
             "call",
             "client",
+            "lifecycle",
             "body",
             "clock",
             "config",
@@ -68,7 +71,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "rejection",
         &["forward", "token", "validate", "limit", "accept", "call", "trace_id", "body", "words"],
     ),
-    ("forward", &["token", "trace_id", "client", "body", "config", "trace_context"]),
+    ("forward", &["token", "trace_id", "client", "listener", "body", "config", "trace_context"]),
     (
         "token",
         &[
@@ -148,7 +151,7 @@ fn only_lifecycle_spawns_tasks_and_only_clock_reads_the_time() {
         for (file, text) in sources_of(room) {
             let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
             for line in code {
-                let spawns = line.contains("tokio::spawn(");
+                let spawns = line.contains("tokio::spawn(") || line.contains("Handle::current()");
                 assert!(!spawns || *room == "lifecycle", "{}: {line}", file.display());
                 let reads = line.contains("SystemTime::now()");
                 assert!(!reads || *room == "clock", "{}: {line}", file.display());
@@ -184,21 +187,99 @@ fn what_one_module_gives_is_imported_by_one_statement() {
     }
 }
 
+/// The files of a folder are in one order: what names a sibling is not named by it, over however
+/// many files. Their `mod.rs` joins them, so it may name all and be named by all.
+#[test]
+fn files_of_a_room_make_no_circle() {
+    for (room, _) in ARROWS {
+        let mut named: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
+        for (file, text) in sources_of(room) {
+            let folder = file.parent().expect("a file is in a folder");
+            let code = code(&text);
+            let siblings = siblings_named(&code).map(|name| folder.join(name));
+            if !file.ends_with("mod.rs") && file.parent() != Some(&src()) {
+                named.insert(file.with_extension(""), siblings.collect());
+            }
+        }
+        // What names nothing of what is left cannot be in a circle.
+        loop {
+            let left: Vec<_> = named.keys().cloned().collect();
+            named.retain(|_, siblings| siblings.iter().any(|sibling| left.contains(sibling)));
+            if named.len() == left.len() {
+                break;
+            }
+        }
+        assert!(named.is_empty(), "files that name each other, or such files: {named:#?}");
+    }
+}
+
+/// Everything is public in a library, so the compiler does not see what nobody calls.
+#[test]
+fn every_public_function_is_named_outside_of_its_definition() {
+    let mut named: BTreeMap<String, usize> = BTreeMap::new();
+    let mut public = Vec::new();
+    for (file, text) in sources_under(&src()) {
+        let code = code(&text);
+        let mut before = [""; 2];
+        for word in code.split(|c: char| !(c.is_alphanumeric() || c == '_')) {
+            if word.is_empty() {
+                continue;
+            }
+            if before[1] == "fn" {
+                if matches!(before[0], "pub" | "async" | "const") {
+                    public.push((file.clone(), word.to_owned()));
+                }
+            } else {
+                *named.entry(word.to_owned()).or_default() += 1;
+            }
+            before = [before[1], word];
+        }
+    }
+    assert!(200 < public.len(), "{}", public.len());
+    for (file, name) in public {
+        assert!(named.contains_key(&name), "{}: nobody calls `{name}`", file.display());
+    }
+}
+
+/// Without comments and inline tests.
+fn code(text: &str) -> String {
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The siblings in `super::a::B` and `super::{a, b::C}`; also names that are none.
+fn siblings_named(code: &str) -> impl Iterator<Item = &str> {
+    code.split("super::").skip(1).flat_map(|rest| {
+        let names = if rest.starts_with('{') { usize::MAX } else { 1 };
+        let list = rest.trim_start_matches('{').split(['}', ';']).next().unwrap_or_default();
+        list.split(',').take(names).filter_map(|name| {
+            name.trim().split(|c: char| !(c.is_alphanumeric() || c == '_')).next()
+        })
+    })
+}
+
 fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
 fn sources_of(room: &str) -> Vec<(PathBuf, String)> {
     let single = src().join(room).with_extension("rs");
-    let mut found = Vec::new();
+    let mut found = sources_under(&src().join(room));
     if single.exists() {
-        found.push(single);
+        found.push((single.clone(), read(&single)));
     }
-    let mut folders = vec![src().join(room)];
+    assert!(!found.is_empty(), "no source of room `{room}`");
+    found
+}
+
+fn sources_under(folder: &Path) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).into_iter().flatten() {
             let path = entry.expect("the sources can be listed").path();
-            if path.is_dir() {
+            if path.is_dir() && !path.ends_with("tests") {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs")
                 && path.file_name().is_some_and(|name| name != "tests.rs")
@@ -207,7 +288,6 @@ fn sources_of(room: &str) -> Vec<(PathBuf, String)> {
             }
         }
     }
-    assert!(!found.is_empty(), "no source of room `{room}`");
     found.into_iter().map(|path| (path.clone(), read(&path))).collect()
 }
 

@@ -14,17 +14,29 @@
 //!    6 token      Identity → Credential           403/50x  cache → flight → exchange            │
 //!    7 forward    swap credentials, stream ─────▶ KooDrive ─────▶ answer streams back ◀─────────┘
 //!                 │ the answer refuses the token → renewed once, sent once more if the body allows
-//!                                ├ any Err(Rejection) ends the walk; rejection → response
+//!                                ├ any Err(Rejection) ends it early; rejection → response
 //!                                └ record closes when the response body ends: log, metrics, spans
 //! ```
 //! Cheap before costly, headers before bodies, local before network; nothing is spent upstream on
 //! a call that will be refused.
 //!
+//! # What changes meanwhile
+//! ```text
+//!  reload    file or SIGHUP ──▶ config (read, checked whole) ──▶ app::reload ──▶ Stores::pipeline
+//!            any mistake: the old configuration stays, a note on /readyz       │ same stores
+//!            restart-only keys: kept, and said so                              ▼
+//!            the next request ◀── CurrentPipeline::replace ◀── a new Pipeline, immutable
+//!  keys      a task per issuer in accept: on time, or woken by a token of an unknown key ──▶ fetch
+//!            usable ──▶ swapped in, old ones until then; failed ──▶ old ones stay, retry sooner
+//!  token     found due on use ──▶ the exchange starts detached, the call goes on with the old one
+//!            KooDrive refused it ──▶ that generation is dropped, the call waits for the next one
+//!  spans     record closed ──▶ bytes in a bounded queue ──▶ one task ──▶ collector
+//! ```
+//!
 //! # What is never so
 //! - A stage knows nothing of statuses, metrics or shutdown: it returns facts or its own error.
 //! - Nothing but `lifecycle` spawns, nothing but `clock` reads the time, nothing but `client`
-//!   builds an HTTP client, nothing but `telemetry` knows OpenTelemetry. (The exporter sends the
-//!   last spans after all tasks have stopped, so it alone spawns on the runtime itself.)
+//!   builds an HTTP client, nothing but `telemetry` knows OpenTelemetry.
 //! - No request sees two configurations: it keeps the [`pipeline::Pipeline`] it started with.
 //! - No token, secret, body or query value reaches a log, span, metric or error.
 //!

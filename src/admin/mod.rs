@@ -3,7 +3,6 @@
 //! For operators and probes, on loopback by default. Knows nothing of requests to KooDrive; what it
 //! shows is handed in by `app` as [`Pages`]. Nothing a visitor sends is ever shown back.
 
-mod ask;
 mod listen;
 mod page;
 
@@ -23,7 +22,6 @@ use crate::clock::push_rfc3339;
 use crate::lifecycle::Readiness;
 use crate::telemetry::Refusal;
 
-pub use self::ask::{Asked, Question, ask};
 pub use self::listen::serve;
 
 type Source<T> = Box<dyn Fn() -> T + Send + Sync>;

@@ -2,11 +2,16 @@
 //!
 //! Stores outlive configurations; a pipeline is made anew for each. Tests boot the same function
 //! on port 0 and read the addresses.
+//!
+//! The order of a start: addresses first, so that a second gateway on one port fails before it has
+//! asked the SSO for anything; then the stores, whose key fetches run while the rest is wired; the
+//! admin listener as soon as there is something to say, so that probes see what is missing; callers
+//! last. The order of a stop is in [`Bound::run`].
 
-mod overview;
+mod admin_pages;
+mod preflight;
 mod reload;
 mod stores;
-mod try_out;
 
 use std::io;
 use std::path::Path;
@@ -15,10 +20,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+pub use self::preflight::{Probe, preflight};
 pub use self::reload::ConfigSource;
 use self::reload::{Reloader, serving_on};
 use self::stores::Stores;
-pub use self::try_out::{Finding, try_out};
 use crate::admin;
 use crate::admin::Pages;
 use crate::client::ClientSetupError;
@@ -105,7 +110,7 @@ pub async fn bind(loaded: &Loaded, options: AppOptions<'_>) -> Result<Bound, Sta
     readiness.watch(move || keys.missing().iter().map(|issuer| format!("keys:{issuer}")).collect());
     let reloader =
         Reloader::new(loaded, address.clone(), Arc::clone(&stores), pipeline, tls, manager.clone());
-    let pages = overview::pages(&stores, &reloader, readiness.clone(), drain.watch());
+    let pages = admin_pages::pages(&stores, &reloader, readiness.clone(), drain.watch());
     let pages = Arc::new(pages);
     let serving = admin::serve(admin_listener, Arc::clone(&pages), tasks.clone());
     tasks.spawn("admin", serving);
@@ -128,6 +133,10 @@ pub async fn bind(loaded: &Loaded, options: AppOptions<'_>) -> Result<Bound, Sta
 impl Bound {
     /// Serves until told to stop, then drains. `source` is where changed configurations come from.
     /// Returns whether every call in flight could finish.
+    ///
+    /// Unready before anything else ends, so that nobody is sent here any more; then calls end, and
+    /// with them their records; then the spans of those go out; then the background tasks, which
+    /// served all of them. Each step has its own bound, and a second signal ends them all.
     pub async fn run(
         self,
         mut events: mpsc::Receiver<Event>,
@@ -156,8 +165,9 @@ impl Bound {
         if 0 < left {
             tracing::warn!(left, "connections cut off at the end of the drain");
         }
-        tasks.stop(TASKS_PATIENCE).await;
-        telemetry.flush(FLUSH_PATIENCE).await;
+        // Before the tasks stop: one of them sends the spans.
+        telemetry.flush(FLUSH_TIMEOUT).await;
+        tasks.stop(TASKS_TIMEOUT).await;
         tracing::info!("stopped");
         left == 0
     }
@@ -219,5 +229,5 @@ async fn housekeeping(stores: Arc<Stores>) {
 const READINESS_EVERY: Duration = Duration::from_millis(100);
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 const TIDY_EVERY: Duration = Duration::from_secs(1);
-const TASKS_PATIENCE: Duration = Duration::from_secs(1);
-const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
+const TASKS_TIMEOUT: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);

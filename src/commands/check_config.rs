@@ -20,12 +20,10 @@ pub(super) fn run(path: &Path, online: bool) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
-    let findings = runtime.block_on(app::try_out(&loaded.config));
-    let mut well = true;
+    let probes = runtime.block_on(app::preflight(&loaded.config));
     println!();
-    for finding in findings {
-        println!("# {finding}");
-        well &= finding.well;
+    for probe in &probes {
+        println!("# {probe}");
     }
-    if well { ExitCode::SUCCESS } else { NO }
+    if probes.iter().all(|probe| probe.ok) { ExitCode::SUCCESS } else { NO }
 }

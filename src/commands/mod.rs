@@ -7,17 +7,18 @@ mod check_batch;
 mod check_config;
 mod explain;
 mod generate;
+mod probe;
 mod run;
 mod wait_ready;
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use koodrive_gateway::admin::Question;
 use koodrive_gateway::config;
 use koodrive_gateway::config::Loaded;
 use koodrive_gateway::telemetry::chain;
 
+use self::probe::Question;
 use crate::cli::{Cli, Command};
 
 /// Refused, or not ready.

@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use koodrive_gateway::admin;
-use koodrive_gateway::admin::Question;
 use koodrive_gateway::config::ListenAddress;
 
+use super::probe::{Question, ask};
 use super::{NO, failed};
 
 pub(super) fn run(admin: &ListenAddress, question: Question, timeout: Duration) -> ExitCode {
@@ -17,7 +16,7 @@ pub(super) fn run(admin: &ListenAddress, question: Question, timeout: Duration) 
     runtime.block_on(async {
         let deadline = Instant::now() + timeout;
         loop {
-            let reason = match admin::ask(admin, question, ASK_TIMEOUT).await {
+            let reason = match ask(admin, question, ASK_TIMEOUT).await {
                 Ok(answer) if answer.yes => return ExitCode::SUCCESS,
                 Ok(answer) => answer.text,
                 Err(error) => error.to_string(),

@@ -11,8 +11,8 @@ use crate::support::gateway::Gateway;
 use crate::support::world::{GOOD_BATCH, World};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-const SHARED: &str = "limits are shared";
-const AWAY: &str = "limit store away, limits are local";
+const SHARED: &str = "limit store connected";
+const AWAY: &str = "limit store unavailable, limiting locally";
 const ERRORS: &str = "koodrive_gateway_limit_store_errors_total";
 
 /// The gateway of the world, and another one under the same configuration.

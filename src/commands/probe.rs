@@ -1,16 +1,15 @@
-//! Asks another process whether it is ready, or alive: `wait-ready`.
+//! Asks a running gateway whether it is ready, or alive.
 
 use std::time::Duration;
 use std::{fmt, io};
 
+use koodrive_gateway::config::ListenAddress;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::config::ListenAddress;
-
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Question {
+pub(super) enum Question {
     /// `/readyz`
     Ready,
     /// `/livez`
@@ -26,7 +25,7 @@ impl Question {
     }
 }
 
-/// The answer no.
+/// What is said when the answer is no.
 impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -38,18 +37,18 @@ impl fmt::Display for Question {
 
 /// What was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
-    pub yes: bool,
+pub(super) struct Reply {
+    pub(super) yes: bool,
     /// The body; of `/readyz` it has the reasons.
-    pub text: String,
+    pub(super) text: String,
 }
 
 /// Asks the admin listener at `address`.
-pub async fn ask(
+pub(super) async fn ask(
     address: &ListenAddress,
     question: Question,
     within: Duration,
-) -> io::Result<Asked> {
+) -> io::Result<Reply> {
     let asking = async {
         match address {
             ListenAddress::Tcp(address) => put(question, TcpStream::connect(address).await?).await,
@@ -59,7 +58,7 @@ pub async fn ask(
     tokio::time::timeout(within, asking).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
 }
 
-async fn put<T>(question: Question, mut stream: T) -> io::Result<Asked>
+async fn put<T>(question: Question, mut stream: T) -> io::Result<Reply>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
@@ -69,7 +68,7 @@ where
     stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer).await?;
     let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::InvalidData)?;
     let yes = head.split(' ').nth(1) == Some("200");
-    Ok(Asked { yes, text: body.to_owned() })
+    Ok(Reply { yes, text: body.to_owned() })
 }
 
 const ANSWER_BYTES_MAX: u64 = 16 * 1024;

@@ -1,4 +1,4 @@
-//! Asks the servers a configuration names whether they answer: `check-config --online`.
+//! Asks the servers that a configuration names whether they answer: `check-config --online`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,38 +16,38 @@ use crate::config::{Config, HttpUrl};
 use crate::lifecycle::Tasks;
 use crate::telemetry::chain;
 
-/// What one server said.
+/// What came of asking one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    pub well: bool,
+pub struct Probe {
+    pub ok: bool,
     text: String,
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", if self.well { "ok    " } else { "FAILED" }, self.text)
+        write!(f, "{} {}", if self.ok { "ok    " } else { "FAILED" }, self.text)
     }
 }
 
 /// Fetches the keys of every issuer, and asks the token endpoint and KooDrive for any answer.
-pub async fn try_out(config: &Config) -> Vec<Finding> {
-    let mut findings = try_keys(config).await;
+pub async fn preflight(config: &Config) -> Vec<Probe> {
+    let mut probes = probe_keys(config).await;
     if let Some(endpoint) = &config.token.endpoint {
-        findings.push(match network_client(1) {
+        probes.push(match network_client(1) {
             Ok(client) => reach("token endpoint", endpoint, &client).await,
             Err(error) => failed(format!("token endpoint: {}", chain(&error))),
         });
     }
     if let Some(upstream) = &config.forward.upstream {
-        findings.push(match Client::new(&upstream_options(&config.forward)) {
+        probes.push(match Client::new(&upstream_options(&config.forward)) {
             Ok(client) => reach("KooDrive", upstream, &client).await,
             Err(error) => failed(format!("KooDrive: {}", chain(&error))),
         });
     }
-    findings
+    probes
 }
 
-async fn try_keys(config: &Config) -> Vec<Finding> {
+async fn probe_keys(config: &Config) -> Vec<Probe> {
     let client = match network_client(1) {
         Ok(client) => client,
         Err(error) => return vec![failed(format!("keys: {}", chain(&error)))],
@@ -62,8 +62,8 @@ async fn try_keys(config: &Config) -> Vec<Finding> {
     keys.apply(&config.accept);
     let mut waiting: Vec<&str> =
         config.accept.issuers.iter().map(|issuer| issuer.issuer.as_str()).collect();
-    let mut findings = Vec::new();
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let mut probes = Vec::new();
+    let deadline = tokio::time::Instant::now() + ANSWER_TIMEOUT;
     while !waiting.is_empty() {
         let Ok(Some(fetch)) = tokio::time::timeout_at(deadline, fetches.recv()).await else {
             break;
@@ -71,15 +71,15 @@ async fn try_keys(config: &Config) -> Vec<Finding> {
         if waiting.iter().any(|issuer| **issuer == *fetch.issuer) {
             waiting.retain(|issuer| **issuer != *fetch.issuer);
             let usable = keys.overview().into_iter().find(|keys| keys.issuer == fetch.issuer);
-            findings.push(Finding {
-                well: fetch.outcome == KeyFetchOutcome::Fetched,
+            probes.push(Probe {
+                ok: fetch.outcome == KeyFetchOutcome::Fetched,
                 text: told(&fetch, &usable.map(|keys| keys.keys).unwrap_or_default()),
             });
         }
     }
-    findings.extend(waiting.iter().map(|issuer| failed(format!("keys of {issuer}: no answer"))));
+    probes.extend(waiting.iter().map(|issuer| failed(format!("keys of {issuer}: no answer"))));
     tasks.stop(Duration::from_secs(1)).await;
-    findings
+    probes
 }
 
 /// Which keys arrived and which of them are of no use, or why none did.
@@ -99,22 +99,22 @@ fn told(fetch: &KeyFetch, usable: &[UsableKey]) -> String {
 }
 
 /// Any HTTP answer will do: without a token there is nothing more to ask.
-async fn reach(name: &str, url: &HttpUrl, client: &Client) -> Finding {
+async fn reach(name: &str, url: &HttpUrl, client: &Client) -> Probe {
     let mut request = Request::new(OutboundBody::empty());
     *request.method_mut() = Method::HEAD;
     *request.uri_mut() = url.uri().clone();
-    match client.send_small(request, ANSWER_BYTES_MAX, PATIENCE).await {
-        Ok(answer) => Finding {
-            well: true,
+    match client.send_small(request, ANSWER_BYTES_MAX, ANSWER_TIMEOUT).await {
+        Ok(answer) => Probe {
+            ok: true,
             text: format!("{name} {url}: reached, status {}", answer.status.as_u16()),
         },
         Err(error) => failed(format!("{name} {url}: {}", chain(&error))),
     }
 }
 
-fn failed(text: String) -> Finding {
-    Finding { well: false, text }
+fn failed(text: String) -> Probe {
+    Probe { ok: false, text }
 }
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 64 * 1024;

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::FetchFailure;
 use super::keys::{Candidates, Fingerprint, KeySet, Pick, Skipped, UsableKey};
-use super::stores::KeyFetchCause;
+use super::report::KeyFetchCause;
 use super::unknown_kids::UnknownKids;
 use crate::clock::Clock;
 use crate::config::{AcceptConfig, HttpUrl, IssuerConfig, SignatureAlgorithm, TextFile};

@@ -20,6 +20,7 @@ mod jwks;
 mod keys;
 mod unknown_kids;
 mod refresh;
+mod report;
 mod weak_rsa;
 mod stores;
 mod token;
@@ -37,7 +38,8 @@ pub use error::{AcceptError, ClaimFault, FetchFailure, MalformedToken, Shown, Sk
 pub use explain::{ExplainLine, Verdict};
 pub use identity::{Accepted, CallerId, Claim, Claims, Identity, SsoToken};
 pub use keys::{SkipReason, Skipped, UsableKey};
-pub use stores::{IssuerOverview, KeyFetch, KeyFetchCause, KeyFetchOutcome, KeyStores};
+pub use report::{KeyFetch, KeyFetchCause, KeyFetchOutcome};
+pub use stores::{IssuerOverview, KeyStores};
 pub use verified::VerifiedTokens;
 
 use self::algorithms::Algorithms;

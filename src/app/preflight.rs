@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::stores::{network_client, upstream_options};
 use crate::accept::{KeyFetch, KeyFetchOutcome, KeyStores, UsableKey};
 use crate::body::OutboundBody;
-use crate::client::Client;
+use crate::client::{Client, SystemRoots};
 use crate::clock::Clock;
 use crate::config::{Config, HttpUrl};
 use crate::lifecycle::Tasks;
@@ -31,15 +31,16 @@ impl fmt::Display for Probe {
 
 /// Fetches the keys of every issuer, and asks the token endpoint and KooDrive for any answer.
 pub async fn preflight(config: &Config) -> Vec<Probe> {
-    let mut probes = probe_keys(config).await;
+    let roots = SystemRoots::load();
+    let mut probes = probe_keys(config, &roots).await;
     if let Some(endpoint) = &config.token.endpoint {
-        probes.push(match network_client(1) {
+        probes.push(match network_client(&roots, 1) {
             Ok(client) => reach("token endpoint", endpoint, &client).await,
             Err(error) => failed(format!("token endpoint: {}", chain(&error))),
         });
     }
     if let Some(upstream) = &config.forward.upstream {
-        probes.push(match Client::new(&upstream_options(&config.forward)) {
+        probes.push(match Client::new(&upstream_options(&config.forward, &roots)) {
             Ok(client) => reach("KooDrive", upstream, &client).await,
             Err(error) => failed(format!("KooDrive: {}", chain(&error))),
         });
@@ -47,8 +48,8 @@ pub async fn preflight(config: &Config) -> Vec<Probe> {
     probes
 }
 
-async fn probe_keys(config: &Config) -> Vec<Probe> {
-    let client = match network_client(1) {
+async fn probe_keys(config: &Config, roots: &SystemRoots) -> Vec<Probe> {
+    let client = match network_client(roots, 1) {
         Ok(client) => client,
         Err(error) => return vec![failed(format!("keys: {}", chain(&error)))],
     };

@@ -12,7 +12,7 @@ use crate::accept::{Acceptor, KeyFetch, KeyStores, VerifiedTokens};
 use crate::body;
 use crate::body::Budget;
 use crate::call::Routes;
-use crate::client::{Client, ClientOptions, ClientSetupError, Pool};
+use crate::client::{Client, ClientOptions, ClientSetupError, Pool, SystemRoots};
 use crate::clock::Clock;
 use crate::config::{Config, ForwardConfig};
 use crate::forward::Forwarder;
@@ -35,6 +35,7 @@ pub(super) struct Stores {
     /// To the token endpoint; of its own, so that it and the SSO's keys cannot starve each other.
     token_client: Client,
     upstream: Mutex<(ForwardConfig, Pool)>,
+    roots: SystemRoots,
     tasks: Tasks,
     in_flight: Arc<Semaphore>,
     arriving: Arc<Semaphore>,
@@ -48,8 +49,10 @@ impl Stores {
         tasks: Tasks,
     ) -> Result<Self, StartError> {
         let AppOptions { clock, logs, environment } = options;
-        let client = |pool_max_idle| network_client(pool_max_idle).map_err(SetupError::Client);
-        let upstream = upstream_pool(&config.forward, &tasks).map_err(SetupError::Client)?;
+        let roots = SystemRoots::load();
+        let client = |max_idle| network_client(&roots, max_idle).map_err(SetupError::Client);
+        let upstream =
+            upstream_pool(&config.forward, &roots, &tasks).map_err(SetupError::Client)?;
         let telemetry = Telemetry::new(&config.telemetry, environment, client(1)?, logs, &tasks)?;
         let told = telemetry.clone();
         let key_reports = Arc::new(move |fetch: KeyFetch| told.key_fetch(&fetch));
@@ -64,6 +67,7 @@ impl Stores {
             tokens: TokenStore::new(clock.clone(), tasks.clone(), exchange_reports),
             token_client: client(config.token.max_concurrent)?,
             upstream: Mutex::new((config.forward.clone(), upstream)),
+            roots,
             tasks,
             in_flight: Arc::new(Semaphore::new(config.listen.max_in_flight)),
             arriving: Arc::new(Semaphore::new(body::places_while_arriving(
@@ -115,7 +119,7 @@ impl Stores {
         if current.0 == *config {
             Ok(current.1.clone())
         } else {
-            upstream_pool(config, &self.tasks)
+            upstream_pool(config, &self.roots, &self.tasks)
         }
     }
 
@@ -138,25 +142,36 @@ impl Stores {
 }
 
 /// To the SSO, the token endpoint and the collector: one pool each.
-pub(super) fn network_client(pool_max_idle: usize) -> Result<Client, ClientSetupError> {
+pub(super) fn network_client(
+    roots: &SystemRoots,
+    pool_max_idle: usize,
+) -> Result<Client, ClientSetupError> {
     Client::new(&ClientOptions {
         connect_timeout: CONNECT_TIMEOUT,
         pool_idle_timeout: POOL_IDLE_TIMEOUT,
         pool_max_idle,
         connections_max: pool_max_idle.max(CONNECTIONS_MAX),
+        roots,
         extra_roots: "",
         identity: None,
     })
 }
 
-fn upstream_pool(config: &ForwardConfig, tasks: &Tasks) -> Result<Pool, ClientSetupError> {
+fn upstream_pool(
+    config: &ForwardConfig,
+    roots: &SystemRoots,
+    tasks: &Tasks,
+) -> Result<Pool, ClientSetupError> {
     let upstream = config.upstream.as_ref().expect("a checked configuration has an upstream");
-    let pool = Pool::new(&upstream_options(config), upstream.uri())?;
+    let pool = Pool::new(&upstream_options(config, roots), upstream.uri())?;
     tasks.spawn("upstream-connections", pool.watch());
     Ok(pool)
 }
 
-pub(super) fn upstream_options(config: &ForwardConfig) -> ClientOptions<'_> {
+pub(super) fn upstream_options<'a>(
+    config: &'a ForwardConfig,
+    roots: &'a SystemRoots,
+) -> ClientOptions<'a> {
     let identity = config.client_certificate_file.is_set().then(|| {
         (config.client_certificate_file.text(), config.client_key_file.secret().expose_secret())
     });
@@ -165,6 +180,7 @@ pub(super) fn upstream_options(config: &ForwardConfig) -> ClientOptions<'_> {
         pool_idle_timeout: config.pool_idle_timeout,
         pool_max_idle: config.max_connections,
         connections_max: config.max_connections,
+        roots,
         extra_roots: config.ca_file.text(),
         identity,
     }

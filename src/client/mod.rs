@@ -18,6 +18,7 @@ mod connector;
 mod date;
 mod error;
 mod pool;
+mod roots;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,7 @@ use self::connector::{BoundedConnector, Connector};
 pub use self::date::{answer_date, clock_skew, retry_after};
 pub use self::error::{ClientError, ClientSetupError};
 pub use self::pool::{AnswerTimeouts, Pool, PooledBody};
+pub use self::roots::SystemRoots;
 use crate::body::{BodyError, InboundBody, OutboundBody, read_whole};
 
 /// How a client connects.
@@ -46,6 +48,7 @@ pub struct ClientOptions<'a> {
     pub pool_max_idle: usize,
     /// Connections at once, busy or not; who needs one more waits, at most `connect_timeout`.
     pub connections_max: usize,
+    pub roots: &'a SystemRoots,
     /// PEM roots besides the system's; empty = none.
     pub extra_roots: &'a str,
     /// PEM certificate chain and key we present; empty = none.
@@ -131,21 +134,11 @@ fn copy_of(request: &Request<OutboundBody>) -> Option<Request<OutboundBody>> {
 }
 
 fn tls_config(options: &ClientOptions<'_>) -> Result<rustls::ClientConfig, ClientSetupError> {
-    let mut roots = rustls::RootCertStore::empty();
-    let system = rustls_native_certs::load_native_certs();
-    for error in &system.errors {
-        tracing::warn!(%error, "system root certificates not read");
-    }
-    roots.add_parsable_certificates(system.certs);
-    for certificate in CertificateDer::pem_slice_iter(options.extra_roots.as_bytes()) {
-        let certificate = certificate.map_err(ClientSetupError::Roots)?;
-        roots.add(certificate).map_err(ClientSetupError::Root)?;
-    }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("the provider supports TLS 1.2 and 1.3")
-        .with_root_certificates(roots);
+        .with_root_certificates(options.roots.and(options.extra_roots)?);
     let Some((chain, key)) = options.identity else {
         return Ok(builder.with_no_client_auth());
     };

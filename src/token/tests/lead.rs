@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::cache::caller;
-use crate::client::{Client, ClientOptions};
+use crate::client::{Client, ClientOptions, SystemRoots};
 use crate::clock::Clock;
 use crate::config::TokenConfig;
 use crate::lifecycle::Tasks;
@@ -30,6 +30,7 @@ async fn a_leader_finds_the_token_of_a_flight_that_ended_meanwhile() {
         pool_idle_timeout: Duration::from_secs(1),
         pool_max_idle: 1,
         connections_max: 1,
+        roots: &SystemRoots::load(),
         extra_roots: "",
         identity: None,
     });

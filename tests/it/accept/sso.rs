@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use koodrive_gateway::accept::{Acceptor, KeyFetch, KeyFetchCause, KeyStores, VerifiedTokens};
-use koodrive_gateway::client::{Client, ClientOptions};
+use koodrive_gateway::client::{Client, ClientOptions, SystemRoots};
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::{AcceptConfig, IssuerConfig, SignatureAlgorithm};
 use koodrive_gateway::lifecycle::Tasks;
@@ -200,6 +200,7 @@ pub(super) fn client() -> Client {
         pool_idle_timeout: Duration::from_secs(30),
         pool_max_idle: 8,
         connections_max: 16,
+        roots: &SystemRoots::load(),
         extra_roots: "",
         identity: None,
     })

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Version};
 use http_body_util::{BodyExt as _, Full};
 use koodrive_gateway::call::{CallPlan, PREVERIFY_PATH};
-use koodrive_gateway::client::{Client, ClientOptions};
+use koodrive_gateway::client::{Client, ClientOptions, SystemRoots};
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::TelemetryConfig;
 use koodrive_gateway::lifecycle::Tasks;
@@ -61,6 +61,7 @@ pub(crate) fn client() -> Client {
         pool_idle_timeout: Duration::from_secs(5),
         pool_max_idle: 1,
         connections_max: 16,
+        roots: &SystemRoots::load(),
         extra_roots: "",
         identity: None,
     })

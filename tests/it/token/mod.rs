@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use koodrive_gateway::accept::{Accepted, CallerId, Identity, SsoToken};
-use koodrive_gateway::client::{Client, ClientOptions};
+use koodrive_gateway::client::{Client, ClientOptions, SystemRoots};
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::{Config, TokenConfig};
 use koodrive_gateway::lifecycle::Tasks;
@@ -106,6 +106,7 @@ fn client() -> Client {
         pool_idle_timeout: Duration::from_secs(30),
         pool_max_idle: 64,
         connections_max: 16,
+        roots: &SystemRoots::load(),
         extra_roots: "",
         identity: None,
     })

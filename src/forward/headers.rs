@@ -6,50 +6,56 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// Fields of one connection (RFC 9110 section 7.6.1), and what only makes sense with them.
-const HOP_BY_HOP: [&str; 11] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authentication-info",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-    "http2-settings",
-    "expect",
-];
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authentication-info"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+            | "expect"
+    )
+}
 
 /// Request fields that the gateway alone decides, spelled with dashes.
-const OWNED: [&str; 26] = [
-    "authorization",
-    "x-traceid",
-    "x-user-id",
-    "x-date",
-    "x-session-id",
-    "cookie",
-    "host",
-    "trailer",
-    "content-length",
-    "traceparent",
-    "tracestate",
-    "baggage",
-    "forwarded",
-    "x-real-ip",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-original-method",
-    // With these some servers take another path than the one that was judged.
-    "x-original-url",
-    "x-original-uri",
-    "x-original-path",
-    "x-rewrite-url",
-    "x-rewrite-uri",
-    "x-override-url",
-    "x-override-uri",
-    "x-envoy-original-path",
-];
+fn is_owned(name: &str) -> bool {
+    matches!(
+        name,
+        "authorization"
+            | "x-traceid"
+            | "x-user-id"
+            | "x-date"
+            | "x-session-id"
+            | "cookie"
+            | "host"
+            | "trailer"
+            | "content-length"
+            | "traceparent"
+            | "tracestate"
+            | "baggage"
+            | "forwarded"
+            | "x-real-ip"
+            | "x-http-method"
+            | "x-http-method-override"
+            | "x-method-override"
+            | "x-original-method"
+            // With these some servers take another path than the one that was judged.
+            | "x-original-url"
+            | "x-original-uri"
+            | "x-original-path"
+            | "x-rewrite-url"
+            | "x-rewrite-uri"
+            | "x-override-url"
+            | "x-override-uri"
+            | "x-envoy-original-path"
+    )
+}
 
 const FORWARDED_PREFIX: &str = "x-forwarded-";
 
@@ -67,8 +73,8 @@ pub(super) fn for_upstream(inbound: &HeaderMap, sso_header: &HeaderName) -> Head
     for (name, value) in inbound {
         let spelled = spelling(name);
         let spelled = spelled.as_deref().unwrap_or(name.as_str());
-        let dropped = HOP_BY_HOP.contains(&spelled)
-            || OWNED.contains(&spelled)
+        let dropped = is_hop_by_hop(spelled)
+            || is_owned(spelled)
             || spelled.starts_with(FORWARDED_PREFIX)
             || spelled == sso_spelled
             || is_named(&named, name);
@@ -86,19 +92,15 @@ pub(super) fn for_upstream(inbound: &HeaderMap, sso_header: &HeaderName) -> Head
 
 /// What of KooDrive's answer goes back to the caller.
 pub(super) fn for_caller(headers: &mut HeaderMap) {
-    let named = connection_options(headers);
-    for option in &named {
-        while headers.remove(option.as_str()).is_some() {}
-    }
     // A length beside a coding is wrong (RFC 9112 section 6.3): the body is not so long.
     if headers.contains_key(header::TRANSFER_ENCODING) {
         headers.remove(header::CONTENT_LENGTH);
     }
-    for name in HOP_BY_HOP {
-        headers.remove(name);
-    }
-    // It would lead callers past the gateway.
-    headers.remove(header::ALT_SVC);
+    let named = connection_options(headers);
+    // `Alt-Svc` would lead callers past the gateway.
+    remove(headers, |name| {
+        is_hop_by_hop(name.as_str()) || *name == header::ALT_SVC || is_named(&named, name)
+    });
     if headers.get_all(header::SET_COOKIE).iter().any(sets_token) {
         let kept: Vec<HeaderValue> = headers
             .get_all(header::SET_COOKIE)
@@ -116,11 +118,17 @@ pub(super) fn for_caller(headers: &mut HeaderMap) {
 /// What of an answer's trailers goes back to the caller: nothing that belongs to a connection, to
 /// the framing, or to the gateway (RFC 9110 section 6.5.1).
 pub(super) fn trailers_for_caller(mut trailers: HeaderMap) -> HeaderMap {
-    for name in HOP_BY_HOP.iter().chain(&OWNED) {
-        trailers.remove(*name);
-    }
-    trailers.remove(header::SET_COOKIE);
+    remove(&mut trailers, |name| {
+        is_hop_by_hop(name.as_str()) || is_owned(name.as_str()) || *name == header::SET_COOKIE
+    });
     trailers
+}
+
+fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
+    let unwanted: Vec<_> = headers.keys().filter(|name| unwanted(name)).cloned().collect();
+    for name in unwanted {
+        headers.remove(name);
+    }
 }
 
 /// The names listed in `Connection`, lower case.

@@ -52,20 +52,15 @@ pub struct Forwarder {
     connect_timeout: Duration,
 }
 
-/// A call as it goes upstream, but for its credential and its body.
-#[derive(Clone, Debug)]
-pub struct OutboundCall {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    trace_headers: TraceHeaders,
-}
-
-/// The caller's own trace context beyond `traceparent`.
-#[derive(Clone, Debug, Default)]
-struct TraceHeaders {
-    tracestate: Option<HeaderValue>,
-    baggage: Option<HeaderValue>,
+/// A call as it came, and what is to be said upstream besides; the same for each attempt.
+#[derive(Clone, Copy, Debug)]
+pub struct OutboundCall<'a> {
+    pub inbound: &'a request::Parts,
+    /// Sent in place of the caller's; the query stays.
+    pub path: &'a str,
+    pub x_trace_id: &'a XTraceId,
+    pub caller: CallerAddress,
+    pub default_language: Option<&'a HeaderValue>,
 }
 
 /// KooDrive's answer, ready to go back.
@@ -120,43 +115,11 @@ impl Forwarder {
         }
     }
 
-    /// Everything about the upstream request that is the same for each attempt. `path` is
-    /// sent in place of the caller's; the query stays.
-    pub fn prepare(
-        &self,
-        inbound: &request::Parts,
-        path: &str,
-        x_trace_id: &XTraceId,
-        caller: CallerAddress,
-        default_language: Option<&HeaderValue>,
-    ) -> OutboundCall {
-        let mut headers = headers::for_upstream(&inbound.headers, &self.sso_header);
-        headers.insert(header::HOST, self.host.clone());
-        headers.insert(X_TRACEID, x_trace_id.as_header().clone());
-        headers.append(header::VIA, VIA);
-        if let Some(language) = default_language {
-            headers.entry(LANGUAGE).or_insert_with(|| language.clone());
-        }
-        if self.forwarded == Forwarded::Append {
-            append_forwarded(&mut headers, inbound, caller);
-        }
-        let trace_headers = match self.propagate {
-            Propagate::Full => TraceHeaders::of(&inbound.headers),
-            Propagate::None | Propagate::Traceparent => TraceHeaders::default(),
-        };
-        OutboundCall {
-            method: inbound.method.clone(),
-            uri: target(&inbound.uri, path),
-            headers,
-            trace_headers,
-        }
-    }
-
     /// One attempt. `span` is the attempt's own span, the parent of what KooDrive does; `fresh`
     /// asks for a connection that was never used.
     pub async fn attempt(
         &self,
-        call: &OutboundCall,
+        call: &OutboundCall<'_>,
         body: OutboundBody,
         credential: &Credential,
         span: SpanContext,
@@ -185,13 +148,24 @@ impl Forwarder {
 
     fn request(
         &self,
-        call: &OutboundCall,
+        call: &OutboundCall<'_>,
         body: OutboundBody,
         credential: &Credential,
         span: SpanContext,
         now: SystemTime,
     ) -> Request<OutboundBody> {
-        let mut headers = call.headers.clone();
+        let OutboundCall { inbound, path, x_trace_id, caller, default_language } = *call;
+        let uri = target(&inbound.uri, path);
+        let mut headers = headers::for_upstream(&inbound.headers, &self.sso_header);
+        headers.insert(header::HOST, self.host.clone());
+        headers.insert(X_TRACEID, x_trace_id.as_header().clone());
+        headers.append(header::VIA, VIA);
+        if let Some(language) = default_language {
+            headers.entry(LANGUAGE).or_insert_with(|| language.clone());
+        }
+        if self.forwarded == Forwarded::Append {
+            append_forwarded(&mut headers, inbound, caller);
+        }
         match credential {
             Credential::Token(token) => {
                 headers.insert(header::AUTHORIZATION, token.header().clone());
@@ -202,34 +176,37 @@ impl Forwarder {
                     OutboundBody::Streaming(_) => &[],
                 };
                 let unsigned = Unsigned {
-                    method: &call.method,
-                    path: call.uri.path(),
-                    query: call.uri.query(),
+                    method: &inbound.method,
+                    path: uri.path(),
+                    query: uri.query(),
                     host: self.host.to_str().unwrap_or_default(),
                     body: whole,
                 };
                 SignedHeaders::sign(identity, &unsigned, now).apply(&mut headers);
             }
         }
-        if self.propagate != Propagate::None {
-            headers.insert(TRACEPARENT, span.to_traceparent());
-        }
-        if let Some(tracestate) = &call.trace_headers.tracestate {
-            headers.insert(TRACESTATE, tracestate.clone());
-        }
-        if let Some(baggage) = &call.trace_headers.baggage {
-            headers.insert(BAGGAGE, baggage.clone());
-        }
+        self.propagate_trace(&mut headers, &inbound.headers, span);
         // hyper drops a body of unknown length from GET and HEAD unless told to send it chunked.
         let sized = body.size_hint().exact().is_some();
-        if !sized && matches!(call.method, Method::GET | Method::HEAD) {
+        if !sized && matches!(inbound.method, Method::GET | Method::HEAD) {
             headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         let mut request = Request::new(body);
-        *request.method_mut() = call.method.clone();
-        *request.uri_mut() = call.uri.clone();
+        *request.method_mut() = inbound.method.clone();
+        *request.uri_mut() = uri;
         *request.headers_mut() = headers;
         request
+    }
+
+    fn propagate_trace(&self, headers: &mut HeaderMap, inbound: &HeaderMap, span: SpanContext) {
+        if self.propagate != Propagate::None {
+            headers.insert(TRACEPARENT, span.to_traceparent());
+        }
+        if self.propagate == Propagate::Full {
+            let tracestate = trace_context::tracestate(inbound).map(|state| (TRACESTATE, state));
+            headers.extend(tracestate);
+            headers.extend(joined(inbound, &BAGGAGE).map(|baggage| (BAGGAGE, baggage)));
+        }
     }
 
     /// Whether one more call may be sent again.
@@ -265,12 +242,6 @@ impl ForwardError {
             | Self::Saturated
             | Self::Switched => None,
         }
-    }
-}
-
-impl TraceHeaders {
-    fn of(inbound: &HeaderMap) -> Self {
-        Self { tracestate: trace_context::tracestate(inbound), baggage: joined(inbound, &BAGGAGE) }
     }
 }
 

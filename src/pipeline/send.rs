@@ -98,12 +98,11 @@ impl Pipeline {
     ) -> Result<Response<AnswerBody>, Rejection> {
         let mut issued = self.issue(context, accepted).await?;
         let body = self.make_ready(body, &issued.credential).await?;
-        let call = self.prepare(context, route);
         let (mut outbound, copy) = body.into_parts();
         let mut resent = Resent::Not;
         loop {
             let sent_at = self.clock.moment();
-            let sent = self.attempt(context, &call, outbound, &issued, resent, sent_at).await;
+            let sent = self.attempt(context, route, outbound, &issued, resent, sent_at).await;
             (outbound, resent) = match sent {
                 Err(error) => match (&copy, resent.after_loss()) {
                     (Some(copy), Some(next))
@@ -173,19 +172,24 @@ impl Pipeline {
         }
     }
 
-    fn prepare(&self, context: &RequestContext, route: &Route) -> OutboundCall {
-        let language = match route.plan {
+    fn outbound<'c>(&'c self, context: &'c RequestContext, route: &'c Route) -> OutboundCall<'c> {
+        let default_language = match route.plan {
             CallPlan::Preverify => self.default_language.as_ref(),
             CallPlan::Passthrough => None,
         };
-        let RequestContext { parts, x_trace_id, arrival, .. } = context;
-        self.forwarder.prepare(parts, &route.path, x_trace_id, arrival.caller, language)
+        OutboundCall {
+            inbound: &context.parts,
+            path: &route.path,
+            x_trace_id: &context.x_trace_id,
+            caller: context.arrival.caller,
+            default_language,
+        }
     }
 
     async fn attempt(
         &self,
         context: &mut RequestContext,
-        call: &OutboundCall,
+        route: &Route,
         body: OutboundBody,
         issued: &Issued,
         resent: Resent,
@@ -194,8 +198,11 @@ impl Pipeline {
         context.record.begin(Stage::Forward);
         let span = context.record.stage_span(Stage::Forward).child();
         let fresh = resent.wants_fresh_connection();
-        let sent =
-            self.forwarder.attempt(call, body, &issued.credential, span, sent_at.wall, fresh).await;
+        let call = self.outbound(context, route);
+        let sent = self
+            .forwarder
+            .attempt(&call, body, &issued.credential, span, sent_at.wall, fresh)
+            .await;
         context.record.attempt(Attempt {
             span,
             started: sent_at.wall,

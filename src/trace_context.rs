@@ -74,6 +74,14 @@ impl fmt::Debug for SpanId {
     }
 }
 
+/// Writes bytes as lower-case hex digits.
+pub fn push_hex(text: &mut Vec<u8>, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        text.extend([byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]));
+    }
+}
+
 /// One span's place in a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpanContext {
@@ -105,9 +113,15 @@ impl SpanContext {
 
     /// The `traceparent` that makes this span the parent of what the receiver does.
     pub fn to_traceparent(self) -> HeaderValue {
-        let flags = self.flags();
-        let text = format!("00-{}-{}-{flags:02x}", self.trace_id, self.span_id);
-        HeaderValue::try_from(text).expect("hex digits and dashes are legal in a header")
+        let mut text = Vec::with_capacity(TRACEPARENT_LEN);
+        text.extend_from_slice(b"00-");
+        push_hex(&mut text, &self.trace_id.0);
+        text.push(b'-');
+        push_hex(&mut text, &self.span_id.0);
+        text.push(b'-');
+        push_hex(&mut text, &[self.flags()]);
+        HeaderValue::from_maybe_shared(Bytes::from(text))
+            .expect("hex digits and dashes are legal in a header")
     }
 
     /// The caller's span, from exactly one well-formed `traceparent` (section 3.2 of the page).

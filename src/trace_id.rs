@@ -5,9 +5,10 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::trace_context::{SpanContext, SpanId, TraceId};
+use crate::trace_context::{SpanContext, SpanId, TraceId, push_hex};
 
 pub const X_TRACEID: HeaderName = HeaderName::from_static("x-traceid");
 
@@ -15,6 +16,7 @@ pub const X_TRACEID: HeaderName = HeaderName::from_static("x-traceid");
 const LEN: usize = 58;
 const TRACE_ID_LEN: usize = 32;
 const SPAN_ID_LEN: usize = 16;
+const SECONDS_LEN: u32 = 10;
 
 /// The 58-character id KooDrive logs every call under.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,8 +51,15 @@ impl XTraceId {
     /// characters find the trace in Jaeger.
     pub fn generate(span: &SpanContext, now: SystemTime) -> Self {
         let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let text = format!("{}{}{:010}", span.trace_id, span.span_id, seconds % 10_000_000_000);
-        Self(HeaderValue::try_from(text).expect("hex digits are legal in a header"))
+        let mut text = Vec::with_capacity(LEN);
+        push_hex(&mut text, &span.trace_id.to_bytes());
+        push_hex(&mut text, &span.span_id.to_bytes());
+        for place in (0..SECONDS_LEN).rev() {
+            let digit = u8::try_from(seconds / 10_u64.pow(place) % 10).expect("below ten");
+            text.push(b'0' + digit);
+        }
+        let text = HeaderValue::from_maybe_shared(Bytes::from(text));
+        Self(text.expect("digits are legal in a header"))
     }
 
     /// The span an id of [`Self::generate`]'s form was made for, so that the trace continues.

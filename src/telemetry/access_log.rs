@@ -66,7 +66,7 @@ fn push_line(buffer: &mut String, format: LogFormat, closed: &Closed<'_>) {
     line.number("status", u64::from(closed.status));
     line.text("origin", Some(origin_word(closed.origin)));
     line.text("reason", closed.reason);
-    line.text("caller", facts.caller.as_deref());
+    line.text("caller", facts.caller.map(|caller| caller.to_string()).as_deref());
     line.text("issuer", facts.issuer.as_deref());
     line.number("bytes_in", facts.bytes_in.load(Ordering::Relaxed));
     line.number("bytes_out", closed.bytes_out);

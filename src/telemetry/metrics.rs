@@ -1,8 +1,8 @@
 //! The instruments of the contract. Handles of the request path are resolved once, here.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use prometheus_client::encoding::{
@@ -33,6 +33,8 @@ type FloatGauge = Gauge<f64, AtomicU64>;
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
+    /// Of it, the upstream's 200: of no call first, then of each.
+    requests_ok: [OnceLock<Counter>; 1 + CallPlan::ALL.len()],
     /// Of no call first, then of each.
     durations: [HistogramWithExemplars<TraceLabel>; 1 + CallPlan::ALL.len()],
     rejections: [Counter; Reason::ALL.len()],
@@ -66,6 +68,7 @@ impl Metrics {
         let reloads = Family::<Reload, Counter>::default();
         let metrics = Self {
             requests: counted(to, "requests", "Requests answered"),
+            requests_ok: Default::default(),
             durations: std::array::from_fn(|index| {
                 let plan = index.checked_sub(1).map(|index| CallPlan::ALL[index]);
                 durations.get_or_create_owned(&Call { call: call_word(plan) })
@@ -219,9 +222,15 @@ impl Metrics {
         status: u16,
         origin: Option<Origin>,
     ) {
-        let (call, origin) = (call_word(plan), origin_word(origin));
+        let labels = RequestLabels { call: call_word(plan), status, origin: origin_word(origin) };
+        if status == 200 && origin.is_none() {
+            let index = plan.map_or(0, |plan| 1 + plan as usize);
+            let counter = || self.requests.get_or_create_owned(&labels);
+            self.requests_ok[index].get_or_init(counter).inc();
+            return;
+        }
         // The guard of the family is gone at the end of the statement: two at once can deadlock.
-        self.requests.get_or_create(&RequestLabels { call, status, origin }).inc();
+        self.requests.get_or_create(&labels).inc();
     }
 
     pub(super) fn key_fetched(&self, fetch: &KeyFetch) {

@@ -161,7 +161,7 @@ impl Telemetry {
                 time: facts.opened.started + closed.duration,
                 x_trace_id: facts.x_trace_id().unwrap_or_default().to_owned(),
                 trace: facts.opened.span.trace_id.to_string(),
-                caller: facts.caller.clone(),
+                caller: facts.caller.map(|caller| caller.to_string()),
                 reason: refused.reason.as_str(),
                 status: closed.status,
                 detail: refused.detail.clone(),

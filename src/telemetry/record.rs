@@ -1,12 +1,12 @@
 //! The facts of one request, gathered on its way and told once, when its response body has ended.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use super::Telemetry;
 use super::event::{Attempt, Opened, Refused, Stage};
+use crate::accept::CallerId;
 use crate::call::CallPlan;
 use crate::limit::Decisions;
 use crate::rejection::Origin;
@@ -27,6 +27,7 @@ impl RequestRecord {
         let facts = Facts {
             opened,
             begun: Instant::now(),
+            last_end: Duration::ZERO,
             call: None,
             verdict_cached: None,
             caller: None,
@@ -49,17 +50,18 @@ impl RequestRecord {
     }
 
     /// Who calls: the digest, never the subject. `cached`: the SSO token had been verified before.
-    pub fn identity(&mut self, caller: impl fmt::Display, issuer: Arc<str>, cached: bool) {
+    pub fn identity(&mut self, caller: CallerId, issuer: Arc<str>, cached: bool) {
         let facts = self.facts();
-        facts.caller = Some(caller.to_string());
+        facts.caller = Some(caller);
         facts.issuer = Some(issuer);
         facts.verdict_cached = Some(cached);
     }
 
-    /// A stage starts; may be said again when the call comes back to it.
+    /// A stage starts, when the one before it has ended; may be said again when the call comes
+    /// back to it.
     pub fn begin(&mut self, stage: Stage) {
         let facts = self.facts();
-        let at = facts.begun.elapsed();
+        let at = facts.last_end;
         let timing = facts.timing(stage);
         timing.first.get_or_insert(at);
         timing.open.get_or_insert(at);
@@ -69,6 +71,7 @@ impl RequestRecord {
     pub fn end(&mut self, stage: Stage) {
         let facts = self.facts();
         let at = facts.begun.elapsed();
+        facts.last_end = at;
         facts.timing(stage).close(at);
     }
 
@@ -143,10 +146,12 @@ pub(super) enum Ending {
 pub(super) struct Facts {
     pub(super) opened: Opened,
     begun: Instant,
+    /// When a stage ended last.
+    last_end: Duration,
     /// None: no route, or a method that goes nowhere.
     pub(super) call: Option<CallPlan>,
     pub(super) verdict_cached: Option<bool>,
-    pub(super) caller: Option<String>,
+    pub(super) caller: Option<CallerId>,
     pub(super) issuer: Option<Arc<str>>,
     stages: [Option<Timing>; Stage::ALL.len()],
     pub(super) token_source: Option<TokenSource>,

@@ -138,7 +138,7 @@ fn gateway_attributes(span: &mut Span<'_>, closed: &Closed<'_>) {
     }
     span.text("gateway.call", call_word(facts.call));
     if let Some(caller) = &facts.caller {
-        span.text("gateway.caller", caller);
+        span.text("gateway.caller", &caller.to_string());
     }
     if let Some(users) = facts.batch_users {
         span.number("gateway.batch_users", users);

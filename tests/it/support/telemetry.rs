@@ -7,6 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Version};
 use http_body_util::{BodyExt as _, Full};
+use koodrive_gateway::accept::CallerId;
 use koodrive_gateway::call::{CallPlan, PREVERIFY_PATH};
 use koodrive_gateway::client::{Client, ClientOptions, SystemRoots};
 use koodrive_gateway::clock::Clock;
@@ -115,7 +116,8 @@ pub(crate) fn walked(telemetry: &Telemetry, opened: Opened) -> RequestRecord {
         record.begin(stage);
         record.end(stage);
     }
-    record.identity("00112233445566778899aabbccddeeff", "https://sso.example".into(), false);
+    let caller = CallerId::of("https://sso.example", "alice");
+    record.identity(caller, "https://sso.example".into(), false);
     let mut decisions = Decisions::default();
     decisions.note(Policy::Calls, Decision::Allowed);
     record.limits(decisions);

@@ -1,5 +1,7 @@
 //! `run`: serve until SIGTERM.
 
+use std::io;
+use std::num::NonZero;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use koodrive_gateway::config::{Loaded, Watcher};
 use koodrive_gateway::lifecycle::{Event, Signals};
 use koodrive_gateway::telemetry::LogWriter;
 use koodrive_gateway::{app, config, telemetry};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
 use super::{failed, load};
@@ -27,11 +30,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
     if let Err(error) = telemetry::install(&loaded.config.telemetry, clock.clone(), logs.clone()) {
         return failed(&error);
     }
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if loaded.config.listen.workers != 0 {
-        runtime.worker_threads(loaded.config.listen.workers);
-    }
-    let runtime = match runtime.enable_all().build() {
+    let runtime = match runtime(loaded.config.listen.workers) {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
@@ -39,6 +38,20 @@ pub(super) fn run(path: &Path) -> ExitCode {
     runtime.shutdown_background();
     logs.flush(LOG_PATIENCE);
     code
+}
+
+/// One worker needs no scheduler between threads: it saves a call the wake-ups across them. 0 means
+/// as many workers as there are cores.
+fn runtime(workers: usize) -> io::Result<Runtime> {
+    let workers = match workers {
+        0 => std::thread::available_parallelism().map_or(1, NonZero::get),
+        workers => workers,
+    };
+    let mut builder = match workers {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    builder.worker_threads(workers).enable_all().build()
 }
 
 async fn serve(path: &Path, loaded: &Loaded, clock: Clock, logs: LogWriter) -> ExitCode {

@@ -195,5 +195,5 @@ impl std::fmt::Debug for Stores {
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Many issuers may be asked at once.
 const CONNECTIONS_MAX: usize = 64;
-/// Short: a token exchange is never repeated, so it must not meet a connection its peer is closing.
+/// Short: an exchange that meets a connection its peer is closing has to be sent once more.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -8,7 +8,13 @@ use crate::support::world::{GOOD_BATCH, World};
 
 #[tokio::test]
 async fn koodrive_gets_the_very_bytes_under_the_callers_own_token_and_one_trace_id() {
-    let world = World::plan().child().start().await;
+    for workers in [1, 2] {
+        let workers = format!("[listen]\nworkers = {workers}");
+        does_its_job(&World::plan().config(&workers).child().start().await).await;
+    }
+}
+
+async fn does_its_job(world: &World) {
     let (alice, bob) = (world.caller("alice"), world.caller("bob"));
     assert!(GOOD_BATCH.contains("\"curDeptId\" :1575416580416769793,\r\n\t"));
     for (caller, name) in [(&alice, "alice"), (&bob, "bob")] {

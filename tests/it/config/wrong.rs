@@ -99,6 +99,7 @@ pub(super) const CASES: &[(&str, Change)] = &[
     ("an id of two lines", Swap("[token]", "[token]\nprivate_key_id = \"gateway\\n\"")),
     ("more calls than can be counted", Add("[listen]\nmax_in_flight = 2305843009213693952")),
     ("a listener without a port", Add("[listen]\naddress = \"0.0.0.0\"")),
+    ("a listener on IPv6 without brackets", Add("[listen]\naddress = \"::1:8080\"")),
     (
         "a log format that is none",
         Add("[telemetry]

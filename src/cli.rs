@@ -11,58 +11,69 @@ use koodrive_gateway::config::ListenAddress;
 #[derive(Debug, Parser)]
 #[command(
     name = "koodrive-gateway",
-    version,
+    version = VERSION,
     arg_required_else_help = true,
-    after_long_help = EXIT_CODES
+    after_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}")
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
+/// Version, commit and target.
+pub(crate) const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (",
+    env!("KOODRIVE_GATEWAY_COMMIT"),
+    ", ",
+    env!("KOODRIVE_GATEWAY_TARGET"),
+    ")"
+);
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve until SIGTERM.
+    #[command(after_help = "\
+Examples:
+  koodrive-gateway run --config gateway.toml
+  KOODRIVE_GATEWAY__LISTEN__ADDRESS=127.0.0.1:8081 koodrive-gateway run")]
     Run {
         #[command(flatten)]
         config: ConfigFile,
     },
     /// Check the configuration and print what would be in effect, with secrets redacted.
+    #[command(after_help = "\
+Examples:
+  koodrive-gateway check-config --config gateway.toml
+  koodrive-gateway check-config --config gateway.toml --online")]
     CheckConfig {
         #[command(flatten)]
         config: ConfigFile,
-        /// Also fetch the SSO's keys and contact the token endpoint and KooDrive.
+        /// Also fetch the SSO's keys, try the client's credentials at the token endpoint, reach
+        /// KooDrive and compare clocks.
         #[arg(long)]
         online: bool,
     },
-    /// Apply the preverify rules to a batch before it is sent.
-    CheckBatch {
-        /// The batch; `-` reads standard input.
-        #[arg(default_value = "-")]
-        file: PathBuf,
-        /// The configuration whose rules apply; without it, the default rules.
-        #[arg(long)]
-        config: Option<PathBuf>,
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
-        /// Language of the findings: `en` or `zh`.
-        #[arg(long, default_value = "en")]
-        language: String,
-    },
-    /// Walk one call through the stages offline and say what each decides, and why.
-    Explain {
-        #[command(flatten)]
-        config: ConfigFile,
-        /// The file that holds the SSO token.
-        #[arg(long)]
-        token_file: PathBuf,
-        /// Method and path, for example 'POST /koodrive/ose/v1/users/batchimport/preverify'.
-        call: String,
-        /// The request body.
-        #[arg(long)]
-        body: Option<PathBuf>,
-    },
+    /// Apply the preverify rules to batches before they are sent.
+    #[command(after_help = "\
+Examples:
+  koodrive-gateway check-batch batch.json
+  koodrive-gateway check-batch --config gateway.toml batches/*.json
+  make-batch | koodrive-gateway check-batch --format json -")]
+    CheckBatch(CheckBatch),
+    /// Walk one call through the stages: what each decides, why, and what the caller gets.
+    #[command(after_help = "\
+Examples:
+  koodrive-gateway explain --token-file token 'GET /koodrive/ose/v1/userList?limit=1'
+  koodrive-gateway explain --online --token-file token --body batch.json \\
+      'POST /koodrive/ose/v1/users/batchimport/preverify'")]
+    Explain(Explain),
     /// Wait until a gateway is ready.
+    #[command(after_help = "\
+Examples:
+  koodrive-gateway wait-ready --timeout 1m && ./my-tool
+  koodrive-gateway wait-ready --live --timeout 0s --admin unix:/run/admin.sock")]
     WaitReady {
         #[command(flatten)]
         admin: AdminAddress,
@@ -74,14 +85,65 @@ pub(crate) enum Command {
         timeout: Duration,
     },
     /// Print the JSON Schema of the configuration.
+    #[command(after_help = "\
+Example:
+  koodrive-gateway config-schema > gateway.schema.json")]
     ConfigSchema,
     /// Print a completion script for a shell.
-    #[command(hide = true)]
+    #[command(after_help = "\
+Example:
+  source <(koodrive-gateway completions bash)")]
     Completions { shell: Shell },
     /// Print the manual page of the program, or of one command, in roff.
-    #[command(hide = true)]
+    #[command(after_help = "\
+Example:
+  koodrive-gateway man explain | man -l -")]
     Man { command: Option<String> },
 }
+
+/// What `check-batch` is asked.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckBatch {
+    /// The batches; `-` reads standard input.
+    #[arg(default_value = "-", value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The configuration whose rules apply; without it, the default rules.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+    /// Language of the findings: `en` or `zh`.
+    #[arg(long, default_value = "en")]
+    pub(crate) language: String,
+}
+
+/// What `explain` is asked.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    pub(crate) config: ConfigFile,
+    /// Fetch the SSO's keys, to check the signature as well.
+    #[arg(long)]
+    pub(crate) online: bool,
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+    /// The file that holds the SSO token, with or without `Bearer` in front.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: PathBuf,
+    /// Method and path, for example 'POST /koodrive/ose/v1/users/batchimport/preverify'.
+    pub(crate) call: String,
+    /// The request body.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) body: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  koodrive-gateway check-config --config gateway.toml --online   is everything in place?
+  koodrive-gateway run --config gateway.toml                     serve
+  koodrive-gateway wait-ready                                    is it ready?
+  koodrive-gateway check-batch batch.json                        is this batch well-formed?
+  koodrive-gateway explain --token-file token 'GET /koodrive/…'  what would become of this call?";
 
 const EXIT_CODES: &str = "\
 Exit codes:

@@ -3,6 +3,7 @@
 //! Only `app` and `pipeline` read it on behalf of the stages; stores that must know the time
 //! between requests (key sets, limiter, tokens) hold a clone.
 
+use std::fmt;
 use std::ops::Add;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -62,6 +63,26 @@ impl Add<Duration> for Moment {
 
     fn add(self, by: Duration) -> Self {
         Self { wall: self.wall + by, monotonic: self.monotonic + by }
+    }
+}
+
+/// A span of time as people write it, and as the configuration does: `1h30m`, `20m`, `250ms`.
+/// From a second on without fractions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(span) = *self;
+        if span < Duration::from_secs(1) && !span.is_zero() {
+            return write!(f, "{}ms", span.as_millis().max(1));
+        }
+        let seconds = span.as_secs();
+        let parts = [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "m")];
+        for (count, unit) in parts.into_iter().filter(|(count, _)| *count != 0) {
+            write!(f, "{count}{unit}")?;
+        }
+        if seconds % 60 != 0 || seconds == 0 { write!(f, "{}s", seconds % 60) } else { Ok(()) }
     }
 }
 
@@ -129,6 +150,23 @@ mod tests {
             let mut text = String::new();
             push_rfc3339(&mut text, UNIX_EPOCH + Duration::from_millis(ms));
             assert_eq!(text, expected);
+        }
+    }
+
+    #[test]
+    fn spans_are_written_as_people_write_them() {
+        for (ms, expected) in [
+            (0, "0s"),
+            (1, "1ms"),
+            (250, "250ms"),
+            (1000, "1s"),
+            (59_999, "59s"),
+            (1_200_000, "20m"),
+            (5_400_000, "1h30m"),
+            (43_200_000, "12h"),
+            (90_061_000, "1d1h1m1s"),
+        ] {
+            assert_eq!(Span(Duration::from_millis(ms)).to_string(), expected);
         }
     }
 }

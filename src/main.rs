@@ -5,10 +5,8 @@ mod commands;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
     // Fails only when a provider was chosen before, which nobody else does.
     let _chosen = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
-    commands::run(cli::Cli::parse())
+    commands::run()
 }

@@ -5,7 +5,7 @@
 use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
 
@@ -16,6 +16,7 @@ use super::jwks::KeyFault;
 use super::keys::Pick;
 use super::token::Jws;
 use super::{Acceptor, Issuer, algorithms, verified_by};
+use crate::clock::Span;
 
 /// One rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,8 +102,10 @@ impl Issuer {
         };
         let candidates = match key {
             Ok(candidates) => candidates,
-            Err(KeyFault::Unavailable { .. }) => {
-                let why = "no keys available, the signature was not checked";
+            // Nobody has tried to fetch them; else a caller would hear that they are away.
+            Err(KeyFault::Unavailable { .. }) if self.keys.state().failures == 0 => {
+                let why =
+                    "no keys available, the signature was not checked (--online fetches them)";
                 lines.push(not_checked("key", expected, kid, why));
                 return;
             }
@@ -127,15 +130,15 @@ impl Issuer {
     ) {
         let rules = &self.rules;
         let skew = self.keys.state().skew;
-        let leeway = rules.leeway.as_secs_f64();
+        let leeway = Span(rules.leeway);
         let mut push = |rule, expected, found, judged: Result<(), AcceptError>| {
             let judged = judged.map_err(|error| error.with_skew(skew));
             lines.push(line(rule, expected, found, judged.as_ref().copied()));
         };
-        let expected = format!("in the future, or at most {leeway} s ago");
+        let expected = format!("in the future, or at most {leeway} ago");
         let exp = rules.check_expiry(claims, now).map(drop);
         push("exp", expected, relative(claims, "exp", now), exp);
-        let expected = format!("absent, past, or at most {leeway} s ahead");
+        let expected = format!("absent, past, or at most {leeway} ahead");
         let nbf = rules.check_not_before(claims, now);
         push("nbf", expected.clone(), relative(claims, "nbf", now), nbf);
         let expected_aud = format!("one of {}", rules.audiences.join(", "));
@@ -143,7 +146,7 @@ impl Issuer {
         push("aud", expected_aud, found, rules.check_audience(claims));
         let iat = rules.check_issued_at(claims, now);
         push("iat", expected, relative(claims, "iat", now), iat);
-        let expected = format!("at most {} s", rules.max_lifetime.as_secs());
+        let expected = format!("at most {}", Span(rules.max_lifetime));
         let lifetime = rules.check_lifetime(claims, now);
         push("lifetime", expected, lived(claims, now), lifetime);
         let expected = format!("a string in claim {}", rules.subject_claim);
@@ -203,16 +206,23 @@ fn relative(claims: &Map<String, Value>, name: &str, now: SystemTime) -> String 
         Err(_) => "not a number".to_owned(),
         Ok(None) => "absent".to_owned(),
         Ok(Some(at)) => {
-            // Without a sign when there is nothing between them.
-            let ahead = (at - seconds(now)).round() + 0.0;
-            if ahead < 0.0 { format!("{} s ago", -ahead) } else { format!("{ahead} s ahead") }
+            let ahead = (at - seconds(now)).round();
+            format!("{} {}", span(ahead.abs()), if ahead < 0.0 { "ago" } else { "ahead" })
         }
     }
 }
 
 fn lived(claims: &Map<String, Value>, now: SystemTime) -> String {
     match (date(claims, "exp"), date(claims, "iat")) {
-        (Ok(Some(exp)), Ok(iat)) => format!("{} s", (exp - iat.unwrap_or(seconds(now))).round()),
+        (Ok(Some(exp)), Ok(iat)) => {
+            let lived = (exp - iat.unwrap_or(seconds(now))).round();
+            if lived < 0.0 { "none".to_owned() } else { span(lived).to_string() }
+        }
         _ => "not known".to_owned(),
     }
+}
+
+/// Claims are numbers of any size.
+fn span(seconds: f64) -> Span {
+    Span(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }

@@ -157,6 +157,23 @@ pub struct Accepted {
     pub cached: bool,
 }
 
+impl Accepted {
+    /// Somebody who does not exist, with a token that is none: to see whether a token endpoint
+    /// knows the gateway.
+    pub fn nobody(now: SystemTime) -> Self {
+        let (issuer, subject) = ("", "nobody");
+        let identity = Identity {
+            issuer: issuer.into(),
+            subject: subject.into(),
+            claims: Claims::default(),
+            expires_at: now,
+            caller: CallerId::of(issuer, subject),
+        };
+        let sso_token = SsoToken::new("not-a-token.check-config.koodrive-gateway");
+        Self { identity: Arc::new(identity), sso_token: Arc::new(sso_token), cached: false }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,9 +14,6 @@ use moka::policy::EvictionPolicy;
 use super::identity::{Identity, SsoToken};
 use super::keys::Fingerprint;
 
-/// Estimated bytes of all entries.
-const BYTES_MAX: u64 = 128 * 1024 * 1024;
-
 /// Bytes of an entry besides its token, measured. At 128 MiB that makes about 130 000 short tokens
 /// or 70 000 of 1.2 KiB.
 const ENTRY_BYTES: usize = 640;
@@ -50,11 +47,14 @@ pub(super) struct Verified {
 }
 
 impl VerifiedTokens {
+    /// Estimated bytes of all entries.
+    pub const BYTES_MAX: usize = 128 * 1024 * 1024;
+
     pub fn new() -> Self {
         let cache = Cache::builder()
             .name("verified-tokens")
             .eviction_policy(EvictionPolicy::lru())
-            .max_capacity(BYTES_MAX)
+            .max_capacity(Self::BYTES_MAX as u64)
             .weigher(|_, verified: &Arc<Verified>| weight(verified))
             .time_to_idle(IDLE_MAX)
             .build();

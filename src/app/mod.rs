@@ -9,6 +9,8 @@
 //! last. The order of a stop is in [`Bound::run`].
 
 mod admin_pages;
+mod fetch_keys;
+mod memory;
 mod preflight;
 mod reload;
 mod stores;
@@ -20,6 +22,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+pub use self::fetch_keys::{FetchedKeys, fetch_keys};
+pub use self::memory::{MemoryBound, memory_bounds, memory_limit};
 pub use self::preflight::{Probe, preflight};
 pub use self::reload::ConfigSource;
 use self::reload::{Reloader, serving_on};

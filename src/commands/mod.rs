@@ -1,68 +1,74 @@
 //! One file per command. Exit codes: 0 success, 1 refused or not ready, 2 wrong usage or
 //! configuration, 3 failure at run time.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "commands write for people")]
 
 mod admin;
 mod check_batch;
 mod check_config;
 mod explain;
+mod failure;
 mod generate;
+mod output;
 mod probe;
 mod run;
+mod usage;
 mod wait_ready;
 
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::Parser as _;
 use koodrive_gateway::config;
 use koodrive_gateway::config::Loaded;
-use koodrive_gateway::telemetry::chain;
 
+use self::failure::Failure;
+use self::output::Output;
 use self::probe::Question;
 use crate::cli::{Cli, Command};
+
+/// What a command ends with: its exit code, 0 or 1, or why there is none.
+type Outcome = Result<ExitCode, Failure>;
 
 /// Refused, or not ready.
 const NO: ExitCode = ExitCode::FAILURE;
 
-pub(crate) fn run(cli: Cli) -> ExitCode {
-    match cli.command {
+/// Reads the command line and does what it says.
+pub(crate) fn run() -> ExitCode {
+    let mut out = Output::stdout();
+    let outcome = match Cli::try_parse() {
+        Ok(cli) => dispatch(cli.command, &mut out),
+        Err(unfit) => usage::answer(unfit),
+    };
+    // What was said before a failure is said all the same.
+    let written = out.flush();
+    let outcome = outcome.and_then(|code| written.map(|()| code));
+    outcome.unwrap_or_else(|failure| failure.report())
+}
+
+fn dispatch(command: Command, out: &mut Output) -> Outcome {
+    match command {
         Command::Run { config } => run::run(&config.path),
-        Command::CheckConfig { config, online } => check_config::run(&config.path, online),
-        Command::CheckBatch { file, config, format, language } => {
-            check_batch::run(&file, config.as_deref(), format, &language)
-        }
-        Command::Explain { config, token_file, call, body } => {
-            explain::run(&config.path, &token_file, &call, body.as_deref())
-        }
+        Command::CheckConfig { config, online } => check_config::run(&config.path, online, out),
+        Command::CheckBatch(asked) => check_batch::run(&asked, out),
+        Command::Explain(asked) => explain::run(&asked, out),
         Command::WaitReady { admin, live, timeout } => {
             let question = if live { Question::Alive } else { Question::Ready };
             wait_ready::run(&admin::address(admin), question, timeout)
         }
         Command::ConfigSchema => {
-            println!("{:#}", config::schema());
-            ExitCode::SUCCESS
+            writeln!(out, "{:#}", config::schema())?;
+            Ok(ExitCode::SUCCESS)
         }
-        Command::Completions { shell } => generate::completions(shell),
-        Command::Man { command } => generate::man(command.as_deref()),
+        Command::Completions { shell } => generate::completions(shell, out),
+        Command::Man { command } => generate::man(command.as_deref(), out),
     }
 }
 
-/// The configuration, or the exit code once everything that is wrong with it was printed.
-fn load(path: &Path) -> Result<Loaded, ExitCode> {
-    config::load(path, config::environment()).map_err(|error| {
-        eprintln!("{error}");
-        ExitCode::from(2)
-    })
+fn load(path: &Path) -> Result<Loaded, Failure> {
+    Ok(config::load(path, config::environment())?)
 }
 
-/// Prints that a file named on the command line cannot be read.
-fn unreadable(file: &Path, error: &std::io::Error) -> ExitCode {
-    eprintln!("koodrive-gateway: cannot read {}: {error}", file.display());
-    ExitCode::from(3)
-}
-
-/// Prints a failure at run time.
-fn failed(error: &dyn std::error::Error) -> ExitCode {
-    eprintln!("koodrive-gateway: {}", chain(error));
-    ExitCode::from(3)
+/// Runs what a command has to wait for.
+fn wait_for<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    Ok(runtime.map_err(Failure::at_run_time)?.block_on(work))
 }

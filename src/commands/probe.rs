@@ -1,7 +1,7 @@
 //! Asks a running gateway whether it is ready, or alive.
 
+use std::io;
 use std::time::Duration;
-use std::{fmt, io};
 
 use koodrive_gateway::config::ListenAddress;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -17,28 +17,27 @@ pub(super) enum Question {
 }
 
 impl Question {
-    fn path(self) -> &'static str {
+    pub(super) fn path(self) -> &'static str {
         match self {
             Self::Ready => "/readyz",
             Self::Alive => "/livez",
         }
     }
-}
 
-/// What is said when the answer is no.
-impl fmt::Display for Question {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    /// What is said when the answer is no.
+    pub(super) fn no(self) -> &'static str {
+        match self {
             Self::Ready => "not ready",
             Self::Alive => "not alive",
-        })
+        }
     }
 }
 
 /// What was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reply {
-    pub(super) yes: bool,
+    /// 200 is yes.
+    pub(super) status: u16,
     /// The body; of `/readyz` it has the reasons.
     pub(super) text: String,
 }
@@ -62,13 +61,14 @@ async fn put<T>(question: Question, mut stream: T) -> io::Result<Reply>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let request = format!("GET {} HTTP/1.0\r\nHost: admin\r\n\r\n", question.path());
+    let request = format!("GET {} HTTP/1.0\r\nHost: localhost\r\n\r\n", question.path());
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer).await?;
     let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::InvalidData)?;
-    let yes = head.split(' ').nth(1) == Some("200");
-    Ok(Reply { yes, text: body.to_owned() })
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = status.filter(|_| head.starts_with("HTTP/")).ok_or(io::ErrorKind::InvalidData)?;
+    Ok(Reply { status, text: body.to_owned() })
 }
 
 const ANSWER_BYTES_MAX: u64 = 16 * 1024;

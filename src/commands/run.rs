@@ -15,29 +15,20 @@ use koodrive_gateway::{app, config, telemetry};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
-use super::{failed, load};
+use super::failure::Failure;
+use super::{Outcome, load};
 
-pub(super) fn run(path: &Path) -> ExitCode {
-    let loaded = match load(path) {
-        Ok(loaded) => loaded,
-        Err(code) => return code,
-    };
-    let logs = match LogWriter::stdout() {
-        Ok(logs) => logs,
-        Err(error) => return failed(&error),
-    };
+pub(super) fn run(path: &Path) -> Outcome {
+    let loaded = load(path)?;
+    let logs = LogWriter::stdout().map_err(Failure::at_run_time)?;
     let clock = Clock::system();
-    if let Err(error) = telemetry::install(&loaded.config.telemetry, clock.clone(), logs.clone()) {
-        return failed(&error);
-    }
-    let runtime = match runtime(loaded.config.listen.workers) {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(&error),
-    };
-    let code = runtime.block_on(serve(path, &loaded, clock, logs.clone()));
+    telemetry::install(&loaded.config.telemetry, clock.clone(), logs.clone())
+        .map_err(Failure::at_run_time)?;
+    let runtime = runtime(loaded.config.listen.workers).map_err(Failure::at_run_time)?;
+    let outcome = runtime.block_on(serve(path, &loaded, clock, logs.clone()));
     runtime.shutdown_background();
     logs.flush(LOG_PATIENCE);
-    code
+    outcome
 }
 
 /// One worker needs no scheduler between threads: it saves a call the wake-ups across them. 0 means
@@ -54,18 +45,12 @@ fn runtime(workers: usize) -> io::Result<Runtime> {
     builder.worker_threads(workers).enable_all().build()
 }
 
-async fn serve(path: &Path, loaded: &Loaded, clock: Clock, logs: LogWriter) -> ExitCode {
+async fn serve(path: &Path, loaded: &Loaded, clock: Clock, logs: LogWriter) -> Outcome {
     // Before anything else: a signal during start must stop us like any other.
-    let mut signals = match Signals::listen() {
-        Ok(signals) => signals,
-        Err(error) => return failed(&error),
-    };
+    let mut signals = Signals::listen().map_err(Failure::at_run_time)?;
     let environment = |name: &str| std::env::var(name).ok();
     let options = AppOptions { clock, logs, environment: &environment };
-    let bound = match app::bind(loaded, options).await {
-        Ok(bound) => bound,
-        Err(error) => return failed(&error),
-    };
+    let bound = app::bind(loaded, options).await.map_err(Failure::at_run_time)?;
     let (events, received) = mpsc::channel(EVENTS_MAX);
     let watcher = Watcher::new(path, config::environment(), loaded);
     let source = source(watcher);
@@ -78,7 +63,7 @@ async fn serve(path: &Path, loaded: &Loaded, clock: Clock, logs: LogWriter) -> E
         }
     };
     tokio::select! {
-        _all_finished = bound.run(received, Some(source)) => ExitCode::SUCCESS,
+        _all_finished = bound.run(received, Some(source)) => Ok(ExitCode::SUCCESS),
         () = forwarded => unreachable!("signals are listened to for ever"),
     }
 }

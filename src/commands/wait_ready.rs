@@ -1,33 +1,72 @@
 //! `wait-ready`: exits with 0 once a gateway is ready, or alive.
 
+use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use koodrive_gateway::config::ListenAddress;
+use serde_json::Value;
 
-use super::probe::{Question, ask};
-use super::{NO, failed};
+use super::output::complain;
+use super::probe::{Question, Reply, ask};
+use super::{NO, Outcome, wait_for};
 
-pub(super) fn run(admin: &ListenAddress, question: Question, timeout: Duration) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(&error),
-    };
-    runtime.block_on(async {
-        let deadline = Instant::now() + timeout;
-        loop {
-            let reason = match ask(admin, question, ASK_TIMEOUT).await {
-                Ok(answer) if answer.yes => return ExitCode::SUCCESS,
-                Ok(answer) => answer.text,
-                Err(error) => error.to_string(),
-            };
-            if deadline <= Instant::now() {
-                eprintln!("{question}: {reason}");
-                return NO;
-            }
-            tokio::time::sleep(PAUSE).await;
+pub(super) fn run(admin: &ListenAddress, question: Question, timeout: Duration) -> Outcome {
+    let missing = wait_for(ask_until(admin, question, timeout))?;
+    let Some(missing) = missing else { return Ok(ExitCode::SUCCESS) };
+    let (path, no) = (question.path(), question.no());
+    complain(format_args!("koodrive-gateway: {no} (asked {admin} for {path}): {missing}\n"));
+    Ok(NO)
+}
+
+/// What the last answer lacked, unless one was yes.
+async fn ask_until(admin: &ListenAddress, question: Question, timeout: Duration) -> Option<String> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        let missing = match ask(admin, question, ASK_TIMEOUT).await {
+            Ok(Reply { status: 200, .. }) => return None,
+            Ok(reply) => in_words(&reply),
+            Err(error) => unanswered(admin, &error),
+        };
+        if deadline <= Instant::now() {
+            return Some(missing);
         }
-    })
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// What a gateway says of itself; the word it uses stands behind, to be searched for.
+fn in_words(reply: &Reply) -> String {
+    let answer: Value = serde_json::from_str(&reply.text).unwrap_or_default();
+    let reasons = answer["reasons"].as_array().map_or(&[][..], Vec::as_slice);
+    let told =
+        reasons.iter().filter_map(Value::as_str).map(|reason| match reason.split_once(':') {
+            Some(("keys", issuer)) => format!(
+                "it has no usable keys of {issuer} yet, check-config --online says why ({reason})"
+            ),
+            _ if reason == "draining" => "it is stopping (draining)".to_owned(),
+            _ => reason.to_owned(),
+        });
+    match told.collect::<Vec<_>>() {
+        told if told.is_empty() => {
+            format!("status {}, as no gateway's admin listener answers", reply.status)
+        }
+        told => told.join("; "),
+    }
+}
+
+fn unanswered(admin: &ListenAddress, error: &io::Error) -> String {
+    match (error.kind(), admin) {
+        (io::ErrorKind::ConnectionRefused, _) => {
+            "nobody listens there; is it running, and is this its admin.address?".to_owned()
+        }
+        (io::ErrorKind::NotFound, ListenAddress::Unix(_)) => {
+            "there is no such socket; is it running, and is this its admin.address?".to_owned()
+        }
+        (io::ErrorKind::TimedOut, _) => format!("no answer within {ASK_TIMEOUT:?}"),
+        (io::ErrorKind::InvalidData, _) => "what answers there does not speak HTTP".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);

@@ -12,17 +12,29 @@ use super::values::REDACTED;
 /// Secrets are redacted: files by their nature, as only their paths stand here; the password of a
 /// Redis address; and what looks like a credential in `token.custom`.
 pub fn effective(loaded: &Loaded) -> String {
-    let mut page = Page { loaded, text: String::new() };
-    page.table("", "", keys(), &loaded.config.to_table());
-    page.text
+    Page::of(loaded).text
+}
+
+/// How many keys the operator set, and how many have their default.
+pub fn keys_set(loaded: &Loaded) -> (usize, usize) {
+    let Page { set, defaults, .. } = Page::of(loaded);
+    (set, defaults)
 }
 
 struct Page<'l> {
     loaded: &'l Loaded,
     text: String,
+    set: usize,
+    defaults: usize,
 }
 
-impl Page<'_> {
+impl<'l> Page<'l> {
+    fn of(loaded: &'l Loaded) -> Self {
+        let mut page = Self { loaded, text: String::new(), set: 0, defaults: 0 };
+        page.table("", "", keys(), &loaded.config.to_table());
+        page
+    }
+
     /// `table` stands in the header; `key` counts elements: `accept.issuers[0]`.
     fn table(&mut self, table: &str, key: &str, known: &[Key], values: &toml::Table) {
         for Key { name, shape } in known {
@@ -31,6 +43,11 @@ impl Page<'_> {
                 let value = shown(&key, value);
                 let origin = self.origin(&key);
                 let line = format!("{name} = {value}  # {origin}\n");
+                let count = match origin {
+                    Origin::Default => &mut self.defaults,
+                    _ => &mut self.set,
+                };
+                *count += 1;
                 self.text += &line;
             }
         }
@@ -63,7 +80,7 @@ impl Page<'_> {
         self.text.push('\n');
     }
 
-    fn origin(&self, key: &str) -> &Origin {
+    fn origin(&self, key: &str) -> &'l Origin {
         self.loaded.origin(key)
     }
 }

@@ -89,10 +89,7 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// The candidate most like `written`, if one is like it at all.
-pub(super) fn nearest<'a>(
-    written: &str,
-    candidates: impl Iterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(written: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let (distance, candidate) = candidates
         .map(|candidate| (distance(written, candidate), candidate))
         .min_by_key(|(distance, _)| *distance)?;

@@ -78,7 +78,7 @@ pub(super) fn attempt(path: &Path, variables: &[(String, String)]) -> Attempt {
             parse(&document, &file_name, base, variables)
         }
         Err(error) => {
-            let reason = format!("cannot read the configuration: {}", values::cause(&error));
+            let reason = format!("cannot read the configuration: {}", values::file_error(&error));
             let mut digest = Fields::new();
             digest.add(reason.as_bytes());
             let origin = Origin::Default;

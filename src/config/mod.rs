@@ -21,12 +21,14 @@ mod schema;
 mod sections;
 mod values;
 
-pub use effective::effective;
+pub use effective::{effective, keys_set};
 pub use environment::{ENVIRONMENT_PREFIX, environment};
-pub use error::{ConfigError, Origin, Problem};
+pub use error::{ConfigError, Origin, Problem, nearest};
 pub use keys::{Key, Shape, keys};
 pub use load::{Loaded, load};
 pub use reload::{Watcher, keeping_restart_only, restart_only};
 pub use schema::schema;
 pub use sections::*;
-pub use values::{HttpUrl, LimitStore, ListenAddress, SecretFile, TextFile, parse_duration};
+pub use values::{
+    HttpUrl, LimitStore, ListenAddress, SecretFile, TextFile, file_error, parse_duration,
+};

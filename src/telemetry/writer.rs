@@ -10,6 +10,9 @@ use std::{fmt, io, thread};
 pub struct LogWriter(Arc<Handle>);
 
 impl LogWriter {
+    /// Most bytes held: lines that wait, and those being written.
+    pub const BYTES_MAX: usize = 2 * WAITING_BYTES_MAX;
+
     /// The log of a process.
     pub fn stdout() -> io::Result<Self> {
         Self::to(io::stdout())

@@ -8,6 +8,7 @@ use super::error::Denial;
 use super::exchange::Grant;
 use super::key::Sharing;
 use crate::accept::Accepted;
+use crate::clock::Span;
 use crate::config::TokenConfig;
 
 /// One sentence a line, and whether the caller would be denied before anything is requested.
@@ -41,8 +42,9 @@ pub fn explain(config: &TokenConfig, caller: &Accepted) -> Result<Explanation, T
     }
     lines.push(format!("kept: {}", Sharing::new(config, &grant).describe(identity)));
     lines.push(format!(
-        "lives: {:?} after the last call KooDrive accepted, at most {:?}",
-        config.idle_lifetime, config.absolute_lifetime
+        "lives: {} after the last call KooDrive accepted, at most {}",
+        Span(config.idle_lifetime),
+        Span(config.absolute_lifetime)
     ));
     let denied = (!needed.iter().all(|name| has(name))).then_some(Denial::ClaimMissing);
     Ok(Explanation { lines, denied })

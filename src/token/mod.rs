@@ -25,6 +25,7 @@ mod key;
 mod lead;
 mod report;
 mod store;
+mod trial;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -40,6 +41,7 @@ pub use self::exchange::{ExchangeSetupError, KeyError, TemplateError};
 pub use self::explain::{Explanation, explain};
 pub use self::report::{ExchangeOutcome, ExchangeReport};
 pub use self::store::TokenStore;
+pub use self::trial::{Trial, TrialVerdict, try_client};
 
 use self::app_signature::SigningApp;
 use self::cache::{CachedToken, Lifetimes};

@@ -66,12 +66,17 @@ pub(super) enum NumberForm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Syntax {
     Empty,
+    /// The first character already could not begin any JSON.
+    NoJson,
     ByteOrderMark,
     NotUtf8,
     ControlInString,
     UnknownEscape,
     LeadingZero,
-    Unexpected { expected: Expected, found: Found },
+    Unexpected {
+        expected: Expected,
+        found: Found,
+    },
 }
 
 /// What the grammar wanted.
@@ -103,6 +108,8 @@ pub(super) enum Found {
     String,
     Number,
     Word,
+    /// `NaN` or `Infinity`, which some writers take for numbers.
+    NotANumber,
     /// One of `{}[],:`.
     Sign(char),
     SingleQuote,
@@ -117,7 +124,11 @@ impl Found {
     /// The kind of character that starts at `at`; the bytes before it are UTF-8.
     pub(super) fn at(bytes: &[u8], at: usize) -> Self {
         let Some(byte) = bytes.get(at) else { return Self::End };
+        let rest = &bytes[at..];
         match byte {
+            b'N' | b'I' if rest.starts_with(b"NaN") || rest.starts_with(b"Infinity") => {
+                Self::NotANumber
+            }
             b'"' => Self::String,
             b'0'..=b'9' | b'-' => Self::Number,
             b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'$' => Self::Word,
@@ -125,7 +136,7 @@ impl Found {
             b'\'' | b'`' => Self::SingleQuote,
             b'/' | b'#' => Self::Comment,
             0..0x20 | 0x7f => Self::Control,
-            0x80.. if is_lookalike(&bytes[at..]) => Self::Lookalike,
+            0x80.. if is_lookalike(rest) => Self::Lookalike,
             _ => Self::Other,
         }
     }

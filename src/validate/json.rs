@@ -219,6 +219,11 @@ impl<'b> Cursor<'b> {
         Err(self.unexpected(Expected::Literal))
     }
 
+    /// Whether the first letter is one of `true`, `false` or `null`.
+    pub(super) fn starts_value(&self) -> bool {
+        matches!(self.peek(), Some(b't' | b'f' | b'n'))
+    }
+
     #[cold]
     pub(super) fn stop(&self, syntax: Syntax) -> Stop {
         Stop { at: self.at, why: Why::Syntax(syntax) }

@@ -3,7 +3,7 @@
 //! Only this file knows the members of the batch and what they must be. Page: KooDrive API
 //! reference, "Pre-verification API".
 
-use super::fault::{Expected, Fault, Kind, Syntax};
+use super::fault::{Expected, Fault, Found, Kind, Syntax};
 use super::field::{Field, Seen};
 use super::finding::Findings;
 use super::json::{Stop, Why};
@@ -50,8 +50,14 @@ fn check_body(
         return Err(scanner.cursor.stop(Syntax::ByteOrderMark));
     }
     scanner.cursor.skip_space();
-    if scanner.cursor.peek().is_none() {
-        return Err(scanner.cursor.stop(Syntax::Empty));
+    match Found::at(scanner.cursor.bytes, scanner.cursor.at) {
+        Found::End => return Err(scanner.cursor.stop(Syntax::Empty)),
+        Found::Word | Found::Other if !scanner.cursor.starts_value() => {
+            let stop = scanner.cursor.unexpected(Expected::Value);
+            let is_utf8 = matches!(stop.why, Why::Syntax(Syntax::Unexpected { .. }));
+            return Err(if is_utf8 { scanner.cursor.stop(Syntax::NoJson) } else { stop });
+        }
+        _ => {}
     }
     check_root(scanner, rules, users)?;
     scanner.cursor.skip_space();

@@ -1,11 +1,16 @@
 //! The verdict on a batch file, for the person or the machine that runs `check-batch`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fmt::Write as _;
 
 use serde::Serialize;
+use serde_json::Value;
 
+use super::fault::Fault;
+use super::field::Field;
 use super::{BatchFacts, Finding, FindingView, Language, Malformed};
+use crate::config::nearest;
 
 /// What a check of one body has to say. `Display` is for terminals, `Serialize` for machines.
 pub struct Report<'r> {
@@ -16,6 +21,8 @@ pub struct Report<'r> {
     pub language: Language,
     /// Columns of the terminal.
     pub width: usize,
+    /// Whether the terminal shows colours.
+    pub colours: bool,
 }
 
 /// The machine's form: the contract's `reason` and `errors`, and how many more there are.
@@ -43,33 +50,63 @@ impl Serialize for Report<'_> {
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let malformed = match self.verdict {
-            Ok(facts) => return writeln!(f, "{}", valid(self.name, facts.users, self.language)),
+            Ok(facts) => {
+                let valid = valid(self.name, facts.users, self.language);
+                return writeln!(f, "{}", self.painted(GREEN, &valid));
+            }
             Err(malformed) => malformed,
         };
         for finding in &malformed.findings {
             self.write_finding(f, finding)?;
         }
         let total = malformed.findings.len() + malformed.more;
-        writeln!(f, "{}", summary(malformed, total, self.language))
+        writeln!(f, "{}", self.painted(RED, &summary(malformed, total, self.language)))
     }
 }
 
 impl Report<'_> {
     fn write_finding(&self, f: &mut fmt::Formatter<'_>, finding: &Finding) -> fmt::Result {
         let Finding { line, column, .. } = finding;
-        write!(f, "{}:{line}:{column}", self.name)?;
+        let mut place = format!("{}:{line}:{column}", self.name);
         if !finding.pointer.is_empty() {
-            write!(f, " {}", printable(&finding.pointer))?;
+            place = format!("{place} {}", printable(&finding.pointer));
         }
-        writeln!(f, "\n  {}", finding.text(self.language))?;
+        write!(f, "{}\n  {}", self.painted(BOLD, &place), finding.text(self.language))?;
+        if let Some(name) = self.misspelt(finding) {
+            let name = printable(&name);
+            match self.language {
+                Language::English => write!(f, "; did you mean it by `{name}`?")?,
+                Language::Chinese => write!(f, "；是否误写为 `{name}`？")?,
+            }
+        }
+        writeln!(f)?;
         let gutter = format!("{line:>5} | ");
         let room = self.width.saturating_sub(gutter.len()).max(WIDTH_MIN);
         let excerpt = Excerpt::around(self.body, finding.offset, room);
         writeln!(f, "{gutter}{}", excerpt.text)?;
         let blank = " ".repeat(excerpt.caret_at);
-        writeln!(f, "{:>5} | {blank}^\n", "")
+        writeln!(f, "{:>5} | {blank}{}\n", "", self.painted(RED, "^"))
+    }
+
+    fn painted<'t>(&self, style: &str, text: &'t str) -> Cow<'t, str> {
+        if self.colours { format!("{style}{text}\x1b[0m").into() } else { text.into() }
+    }
+
+    /// The member by which a missing one may have been meant.
+    fn misspelt(&self, finding: &Finding) -> Option<String> {
+        let Fault::Missing { field } = finding.fault else { return None };
+        let body: Value = serde_json::from_slice(self.body).ok()?;
+        let (object, _) = finding.pointer.rsplit_once('/')?;
+        let names = body.pointer(object)?.as_object()?.keys().map(String::as_str);
+        let known = [Field::Root, Field::User].map(Field::members).concat();
+        let unknown = |name: &&str| known.iter().all(|known| known.name() != *name);
+        nearest(field.name(), names.filter(unknown)).map(str::to_owned)
     }
 }
+
+const BOLD: &str = "\x1b[1m";
+const RED: &str = "\x1b[31m";
+const GREEN: &str = "\x1b[32m";
 
 /// Narrower excerpts would show nothing.
 const WIDTH_MIN: usize = 20;

@@ -227,6 +227,11 @@ fn syntax(syntax: Syntax) -> Words {
             "the body must be a JSON object, found nothing: send one",
             "请求体必须是 JSON 对象，实际为空：请发送一个对象",
         ),
+        Syntax::NoJson => Words(
+            "the body must be a JSON object, found something that is not JSON at all: send the \
+             batch itself, which begins with `{`",
+            "请求体必须是 JSON 对象，实际内容根本不是 JSON：请发送以 `{` 开头的批次本身",
+        ),
         Syntax::ByteOrderMark => Words(
             "JSON must not start with a byte order mark: save it as UTF-8 without BOM",
             "JSON 不能以字节顺序标记开头：请保存为无 BOM 的 UTF-8",
@@ -292,6 +297,7 @@ fn found(found: Found) -> Words {
         Found::String => Words("a double quote", "双引号"),
         Found::Number => Words("a number", "数字"),
         Found::Word => Words("a letter", "字母"),
+        Found::NotANumber => Words("`NaN` or `Infinity`", " `NaN` 或 `Infinity`"),
         Found::SingleQuote => Words("a single quote", "单引号"),
         Found::Comment => Words("a comment", "注释"),
         Found::Control => Words("a control character", "控制字符"),
@@ -307,6 +313,10 @@ fn cure(expected: Expected, found: Found) -> Words {
         (_, Found::Lookalike) => Words(
             "write plain ASCII quotes, commas, colons and spaces",
             "请使用英文半角的引号、逗号、冒号和空格",
+        ),
+        (_, Found::NotANumber) => Words(
+            "JSON has no such number, write the integer that is meant",
+            "JSON 中没有这样的数字，请写成实际的整数",
         ),
         (Expected::HexDigit, _) => {
             Words("write four hexadecimal digits after \\u", "\\u 之后请写四位十六进制数字")

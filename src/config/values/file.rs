@@ -177,7 +177,7 @@ impl Kind for Password {
 }
 
 fn unreadable(node: &Node, key: &str, path: &Path, error: &io::Error, reader: &mut Reader<'_>) {
-    let cause = cause(error);
+    let cause = file_error(error);
     reader.has_read(&cause);
     let path = reader.base().join(path).display().to_string();
     let reason = if path.contains(CONTENT) || path.contains('\n') {
@@ -189,7 +189,7 @@ fn unreadable(node: &Node, key: &str, path: &Path, error: &io::Error, reader: &m
 }
 
 /// Why a file could not be read, in a few words.
-pub(in crate::config) fn cause(error: &io::Error) -> String {
+pub fn file_error(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "no such file".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),

@@ -23,8 +23,8 @@ use super::reader::Reader;
 pub use address::{HttpUrl, LimitStore, ListenAddress};
 pub(super) use address::{OptionalBase, OptionalUrl, SAFE_URL_PATTERN};
 pub(super) use choice::choice;
-pub(super) use file::{Password, cause, read_text};
-pub use file::{SecretFile, TextFile};
+pub(super) use file::{Password, read_text};
+pub use file::{SecretFile, TextFile, file_error};
 pub(super) use list::{List, Map};
 pub(super) use number::{Count, Depth, ProperShare, Share, Status};
 pub(super) use text::{

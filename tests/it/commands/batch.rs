@@ -68,15 +68,17 @@ async fn the_rules_are_those_of_the_configuration() {
     };
     for (limit, complaint) in [
         ("max_users = 1", "users may hold at most 1 users, found 2"),
-        ("max_body = \"100B\"", ""),
+        ("max_body = \"100B\"", "standard input: larger than validate.max_body (100 bytes)"),
         ("max_dept_name_chars = 2", "targetDeptName"),
     ] {
         let config = write(limit);
         let said = fed(&["check-batch", "--config", &config], GOOD_BATCH).await;
-        let said = said.expect(1, &[]);
-        assert!(said.stdout.contains(complaint), "{limit}: {said:?}");
-        assert_eq!(said.stderr.contains("larger than validate.max_body"), complaint.is_empty());
+        said.expect(1, &[complaint]);
     }
+    let arguments = ["check-batch", "--config", &write("max_body = '100B'"), "--format", "json"];
+    let said = fed(&arguments, GOOD_BATCH).await.expect(1, &[]);
+    let told: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(told, json!({"reason": "body_too_large", "errors": []}));
     let config = write("max_userz = 1");
     let said = fed(&["check-batch", "--config", &config], GOOD_BATCH).await.expect(2, &[]);
     said.complains("did you mean `max_users`?");
@@ -86,4 +88,53 @@ async fn the_rules_are_those_of_the_configuration() {
 async fn a_file_that_is_not_there_is_a_failure_and_no_verdict() {
     let said = koodrive_gateway(&["check-batch", "/nowhere/batch.json"]).await.expect(3, &[]);
     said.complains("/nowhere/batch.json: ");
+}
+
+#[tokio::test]
+async fn several_files_are_judged_each_for_itself() {
+    let said = koodrive_gateway(&["check-batch", GOOD, BAD]).await;
+    said.expect(1, &["valid batch of 1 user", &format!("{BAD}:4:26"), "batch_malformed: 1 fault"]);
+    let said = koodrive_gateway(&["check-batch", GOOD, BAD, "--format", "json"]).await;
+    let told: Value = serde_json::from_str(&said.expect(1, &[]).stdout).unwrap();
+    let rows: Vec<_> =
+        told.as_array().unwrap().iter().map(|t| (&t["file"], &t["reason"])).collect();
+    assert_eq!(rows, [(&json!(GOOD), &Value::Null), (&json!(BAD), &json!("batch_malformed"))]);
+
+    // What cannot be read keeps nobody from the rest, and is no verdict.
+    let said = koodrive_gateway(&["check-batch", "/nowhere.json", "/", GOOD]).await;
+    let said = said.expect(3, &["valid batch of 1 user"]);
+    said.complains("cannot read /nowhere.json: no such file");
+    said.complains("cannot read /: it is a directory");
+}
+
+#[tokio::test]
+async fn a_misspelt_member_is_found_out() {
+    let batch =
+        r#"{"curDepId": 1, "users": [{"personalCapacty": 0, "isAllocateCapacity": false}]}"#;
+    let said = fed(&["check-batch"], batch).await;
+    said.expect(
+        1,
+        &[
+            "curDeptId is required but missing: add it as an integer; did you mean it by \
+             `curDepId`?",
+            "did you mean it by `personalCapacty`?",
+        ],
+    );
+    let other = r#"{"department": 1, "users": []}"#;
+    let said = fed(&["check-batch"], other).await.expect(1, &["curDeptId is required"]);
+    assert!(!said.stdout.contains("did you mean"), "{said:?}");
+}
+
+#[tokio::test]
+async fn what_is_no_json_at_all_and_what_is_no_number_is_told_kindly() {
+    for (body, told) in [
+        ("<!doctype html>", "found something that is not JSON at all"),
+        ("curDeptId,users\n1,2\n", "found something that is not JSON at all"),
+        ("PK\u{3}\u{4}", "found something that is not JSON at all"),
+        (r#"{"curDeptId": NaN, "users": []}"#, "found `NaN` or `Infinity`: JSON has no such"),
+        (r#"{"curDeptId": -Infinity, "users": []}"#, "found `NaN` or `Infinity`: JSON has no"),
+        (r#"{"curDeptId": True}"#, "true, false and null are lower case"),
+    ] {
+        fed(&["check-batch"], body).await.expect(1, &[told, "batch_not_json: 1 fault"]);
+    }
 }

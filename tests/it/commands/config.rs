@@ -1,7 +1,10 @@
 //! `check-config` and `config-schema`.
 
-use super::{config_of, koodrive_gateway, with_environment};
+use serde_json::json;
+
+use super::{Said, config_of, koodrive_gateway, with_environment};
 use crate::support::faults::Behaviour;
+use crate::support::tls::TlsServer;
 use crate::support::world::World;
 
 #[tokio::test]
@@ -16,6 +19,93 @@ async fn a_good_configuration_is_printed_without_its_secrets() {
     let named = [("KOODRIVE_GATEWAY_CONFIG", path), ("KOODRIVE_GATEWAY__LIMIT__CONCURRENT", "7")];
     let said = with_environment(&["check-config"], &named, "").await;
     said.expect(0, &["concurrent = 7", "KOODRIVE_GATEWAY__LIMIT__CONCURRENT"]);
+}
+
+#[tokio::test]
+async fn the_print_ends_with_ways_memory_and_a_verdict() {
+    let world = World::start().await;
+    let said = koodrive_gateway(&["check-config", "--config", config_of(&world)]).await;
+    let way = |url: &str| format!("\n# way to {url}: direct\n");
+    let sso = world.sso.server.address();
+    let ways = [way(&format!("http://{sso}")), way(world.koodrive.url())];
+    let said = said.expect(0, &[&ways[0], &ways[1], "\n# memory: at most "]);
+    assert_eq!(said.stdout.matches(&*ways[0]).count(), 1, "keys and tokens are one destination");
+    let memory = said.stdout.lines().find(|line| line.starts_with("# memory: ")).unwrap();
+    for part in ["bodies (listen.max_buffered) 64MiB", "verified SSO tokens 128MiB"] {
+        assert!(memory.contains(part), "{memory}");
+    }
+    let sizes = memory.split([' ', ',', ':']).filter_map(|word| word.strip_suffix("MiB"));
+    let sizes: Vec<u64> = sizes.map(|size| size.parse().unwrap()).collect();
+    // Each part is rounded up for itself.
+    let (sum, parts) = (sizes[0], sizes[1..].iter().sum::<u64>());
+    assert!(sum <= parts && parts <= sum + 8, "{memory}");
+
+    // What is printed is a configuration still, and counts its keys.
+    let printed: toml::Table = said.stdout.parse().unwrap();
+    let leaves = count_of_leaves(&printed);
+    let verdict = said.stdout.lines().last().unwrap();
+    let numbers = verdict.split(' ').filter_map(|word| word.parse::<usize>().ok());
+    let numbers: Vec<_> = numbers.collect();
+    assert!(verdict.starts_with("# good: ") && verdict.contains(" defaults"), "{verdict}");
+    assert_eq!(numbers[0] + numbers[1], leaves, "{verdict}");
+    let set =
+        said.stdout.lines().filter(|line| line.contains("  # ") && !line.ends_with("# default"));
+    assert_eq!(numbers[0], set.count(), "{verdict}");
+}
+
+/// Values that stand on a line of their own.
+fn count_of_leaves(table: &toml::Table) -> usize {
+    let count = |value: &toml::Value| match value {
+        // Tables the operator fills stand on one line each.
+        toml::Value::Table(table) if table.is_empty() => 1,
+        toml::Value::Table(table) => count_of_leaves(table),
+        toml::Value::Array(elements) if elements.iter().any(toml::Value::is_table) => {
+            elements.iter().filter_map(toml::Value::as_table).map(count_of_leaves).sum()
+        }
+        _ => 1,
+    };
+    table.values().map(count).sum()
+}
+
+#[tokio::test]
+async fn what_is_legal_but_unwise_is_warned_of() {
+    let open = "admin.address 0.0.0.0:9901 is open to the network";
+    let clear = "listen.address 0.0.0.0:8080 is open to the network without TLS";
+    let rows = [
+        ("[admin]\naddress = '0.0.0.0:9901'", open),
+        ("[listen]\naddress = '0.0.0.0:8080'", clear),
+        ("[listen]\naddress = 'unix:/nowhere/of/all/gateway.sock'", "there is no folder /nowhere"),
+        ("[telemetry]\notlp_endpoint = 'http://127.0.0.1:4317'", "its port is 4318"),
+        ("[token]\nclient_secret_file = 'blank'", "begins with a blank"),
+        ("[token]\nclient_secret_file = 'blank-behind'", "ends with a blank"),
+        (
+            "[forward]\nupstream = 'http://koodrive.example.com'\nallow_plain_http = true",
+            "forward.upstream http://koodrive.example.com has no TLS",
+        ),
+    ];
+    for (lines, warning) in rows {
+        let plan = World::plan().file("blank", " secret\n").file("blank-behind", "secret \n");
+        let world = plan.start().await;
+        let text = std::fs::read_to_string(config_of(&world)).unwrap();
+        let mut config: toml::Table = text.parse().unwrap();
+        for (table, changes) in lines.parse::<toml::Table>().unwrap() {
+            let keys = config.entry(table).or_insert_with(|| toml::Table::new().into());
+            keys.as_table_mut().unwrap().extend(changes.as_table().unwrap().clone());
+        }
+        let file = world.scratch.write("unwise.toml", config.to_string()).unwrap();
+        let arguments = ["check-config", "--config", file.to_str().unwrap()];
+        let said = koodrive_gateway(&arguments).await.expect(0, &["\n# warning: ", warning]);
+        assert!(said.stdout.lines().last().unwrap().contains(" warning"), "{said:?}");
+        said.keeps_quiet_about(&world, "");
+    }
+}
+
+#[tokio::test]
+async fn localhost_is_an_address_too() {
+    let world = World::plan().config("[admin]\naddress = 'localhost:0'").start().await;
+    let said = koodrive_gateway(&["check-config", "--config", config_of(&world)]).await;
+    said.expect(0, &["address = \"127.0.0.1:0\""]);
+    assert!(world.gateway.admin.ip().is_loopback());
 }
 
 #[tokio::test]
@@ -40,36 +130,124 @@ async fn a_bad_configuration_is_told_with_file_line_key_and_cure() {
     said.expect(2, &[]).complains("/nowhere.toml");
 }
 
+async fn online(world: &World) -> Said {
+    koodrive_gateway(&["check-config", "--online", "--config", config_of(world)]).await
+}
+
 #[tokio::test]
 async fn online_asks_the_sso_the_token_endpoint_and_koodrive() {
     let world = World::start().await;
-    let arguments = ["check-config", "--online", "--config", config_of(&world)];
     let (granted, verified) = (world.sso.granted(), world.koodrive.verified());
-    let said = koodrive_gateway(&arguments).await;
     let keys = format!("# ok     keys of {}: fetched, 3 usable", world.sso.issuer());
-    let said = said.expect(0, &[&keys, "# ok     token endpoint", "# ok     KooDrive"]);
+    let said = online(&world).await.expect(
+        0,
+        &[
+            &keys,
+            "# ok     token endpoint",
+            "it knows the client, and refuses a nonsense subject token (400 invalid_request)",
+            "# ok     KooDrive",
+            "its API answers, status 401",
+            "# ok     clocks: the SSO",
+            "\n# good: all 4 checks passed\n",
+        ],
+    );
     said.keeps_quiet_about(&world, "");
     // It asked for nothing that changes anything.
     assert_eq!((world.sso.granted(), world.koodrive.verified()), (granted, verified));
 
     // Each fault is told for itself.
     world.sso.jwks.set(Behaviour::status(500));
-    let said = koodrive_gateway(&arguments).await;
     let keys = format!("# FAILED keys of {}: status", world.sso.issuer());
-    said.expect(1, &[&keys, "# ok     token endpoint", "# ok     KooDrive"]);
+    let verdict = "\n# bad: 1 of 4 checks failed\n";
+    let rest = ["# ok     token endpoint", "# ok     KooDrive", verdict];
+    online(&world).await.expect(1, &[&[&*keys], &rest[..]].concat());
     world.sso.jwks.clear();
 
-    drop(world.koodrive);
-    let path = world.scratch.path().join("gateway.toml");
-    let path = path.to_str().unwrap();
-    let arguments = ["check-config", "--online", "--config", path];
+    let path = config_of(&world).to_owned();
+    let arguments = ["check-config", "--online", "--config", &path];
+    let World { koodrive, sso, scratch, .. } = world;
+    drop(koodrive);
     let said = koodrive_gateway(&arguments).await;
     said.expect(1, &["# ok     keys", "# ok     token endpoint", "# FAILED KooDrive"]);
-    drop(world.sso);
+    drop(sso);
     let said = koodrive_gateway(&arguments).await;
     let said = said.expect(1, &["# FAILED keys", "unreachable", "# FAILED token endpoint"]);
     // The configuration itself is good, and printed.
     assert!(said.stdout.contains("[forward]"), "{said:?}");
+    drop(scratch);
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_told_from_a_wrong_path_and_from_a_grant_that_is_not_allowed() {
+    let world = World::start().await;
+    let error = |status, error| Behaviour::json(status, &json!({ "error": error }));
+    for (behaviour, told) in [
+        (error(401, "invalid_client"), "the secret or key is wrong, or the client is not known"),
+        (error(400, "unauthorized_client"), "known but may not use this grant"),
+        (error(400, "unsupported_grant_type"), "does not offer this grant: see token.method"),
+        (error(400, "invalid_scope"), "it refuses token.scope"),
+        (error(400, "invalid_target"), "it refuses token.audience or token.resource"),
+        (Behaviour::status(404), "nothing takes tokens there: is the path right?"),
+        (Behaviour::status(405), "nothing takes tokens there: is the path right?"),
+        (Behaviour::redirect("https://sso.example.com/"), "it redirects, which is not followed"),
+        (Behaviour::answer(200, "text/html", "<html>"), "is the path right?"),
+        (Behaviour::json(200, &json!({"access_token": "t", "token_type": "Bearer"})), "anybody"),
+        (Behaviour::status(503), "the token endpoint answered 503"),
+    ] {
+        world.sso.token.set(behaviour);
+        let said = online(&world).await.expect(1, &["# FAILED token endpoint", told]);
+        said.keeps_quiet_about(&world, "");
+        said.expect(1, &["# ok     keys", "# ok     KooDrive"]);
+    }
+    world.sso.token.clear();
+    let secret = world.scratch.write("wrong-secret", "wrong").unwrap();
+    let named = [("KOODRIVE_GATEWAY__TOKEN__CLIENT_SECRET_FILE", secret.to_str().unwrap())];
+    let arguments = ["check-config", "--online", "--config", config_of(&world)];
+    let said = with_environment(&arguments, &named, "").await;
+    said.expect(1, &["the secret or key is wrong", "401 invalid_client"]);
+}
+
+#[tokio::test]
+async fn methods_without_a_subject_token_are_tried_without_logging_in() {
+    let world = World::plan().config("[token]\nmethod = 'client_credentials'").start().await;
+    let granted = world.sso.granted();
+    online(&world).await.expect(0, &["# ok     token endpoint", "it knows the client"]);
+    world.sso.token.set(Behaviour::json(400, &json!({"error": "unauthorized_client"})));
+    online(&world).await.expect(0, &["# ok     token endpoint", "it knows the client"]);
+    world.sso.token.set(Behaviour::json(401, &json!({"error": "invalid_client"})));
+    online(&world).await.expect(1, &["# FAILED token endpoint", "the secret or key is wrong"]);
+    assert_eq!(world.sso.granted(), granted);
+}
+
+#[tokio::test]
+async fn a_path_that_leads_nowhere_and_a_clock_that_is_off_are_no_good() {
+    let world = World::start().await;
+    world.koodrive.switch.set(Behaviour::status(404));
+    let said = online(&world).await;
+    said.expect(1, &["# FAILED KooDrive", "status 404: is the path right?"]);
+
+    let late = Behaviour::status(401).header("date", "Thu, 01 Jan 2026 00:00:00 GMT");
+    world.koodrive.switch.set(late);
+    let said = online(&world).await.expect(1, &["# ok     KooDrive", "# FAILED clocks: "]);
+    let clocks = said.stdout.lines().find(|line| line.contains("clocks: ")).unwrap();
+    assert!(clocks.contains("KooDrive ") && clocks.contains(" behind ours"), "{clocks}");
+}
+
+#[tokio::test]
+async fn tls_and_plain_http_are_told_apart() {
+    let world = World::start().await;
+    let tls = World::plan().koodrive_tls(TlsServer::default()).start().await;
+    let plain_as_tls = world.koodrive.url().replace("http://", "https://");
+    let tls_as_plain = tls.koodrive.url().replace("https://", "http://");
+    for (upstream, told) in [
+        (plain_as_tls, "what listens there speaks plain HTTP"),
+        (tls_as_plain, "what listens there wants TLS: write https://"),
+    ] {
+        let named = [("KOODRIVE_GATEWAY__FORWARD__UPSTREAM", &*upstream)];
+        let arguments = ["check-config", "--online", "--config", config_of(&world)];
+        let said = with_environment(&arguments, &named, "").await;
+        said.expect(1, &["# FAILED KooDrive", told]);
+    }
 }
 
 #[tokio::test]

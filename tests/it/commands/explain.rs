@@ -1,6 +1,9 @@
 //! `explain`: what each stage would decide, and why.
 
+use serde_json::{Value, json};
+
 use super::{Said, config_of, koodrive_gateway};
+use crate::support::faults::Behaviour;
 use crate::support::koodrive::PREVERIFY;
 use crate::support::world::{GOOD_BATCH, Plan, World};
 
@@ -53,8 +56,8 @@ async fn a_good_call_is_explained_stage_by_stage() {
             &format!("token\n  RFC 8693 token exchange at {endpoint}, as client koodrive-gateway"),
             "sends: this SSO token as subject_token",
             "kept: one token for this caller, by issuer, subject",
-            "lives: 1200s after the last call KooDrive accepted, at most 43200s",
-            &format!("forward\n  to {}{PREVERIFY}\n", world.koodrive.url()),
+            "lives: 20m after the last call KooDrive accepted, at most 12h",
+            &format!("forward\n  to {}{PREVERIFY}\nwould be forwarded\n", world.koodrive.url()),
         ],
     );
     assert!(!said.stdout.contains("alice") && !said.stdout.contains("REFUSED"), "{said:?}");
@@ -82,25 +85,87 @@ async fn a_refusal_ends_the_walk_with_its_reason() {
     let expired = world.sso.mint("alice").claim("exp", now - 120).sign();
     let elsewhere = world.sso.mint("alice").claim("aud", "another").sign();
     let forged = format!("{}AAAA", good.get(..good.len() - 4).unwrap());
-    let cases: [(&str, &str, &str, &str); 9] = [
-        (&expired, &preverify(), "REFUSED  exp", "limit\n"),
-        (&elsewhere, &preverify(), "REFUSED  aud", "limit\n"),
-        (&forged, &preverify(), "REFUSED  signature", "limit\n"),
-        ("b9xq7.k2w8z.m4v6y", &preverify(), "REFUSED  form", "limit\n"),
-        (&good, "GET /", "REFUSED  404: it does not begin with forward.prefix", "accept\n"),
-        (&good, "GET /koodrive/..;/x", "REFUSED  404: some server could read", "accept\n"),
-        (&good, &preverify().replace("POST", "GET"), "allowed: POST", "accept\n"),
-        (&good, "TRACE /koodrive/x", "REFUSED  405: TRACE", "accept\n"),
-        (&good, &preverify().replace("/preverify", "%2fpreverify"), "as preverify", "accept\n"),
+    let cases: [(&str, &str, &str, &str); 11] = [
+        (&expired, &preverify(), "REFUSED  exp", "401 token_expired"),
+        (&elsewhere, &preverify(), "REFUSED  aud", "401 token_audience_mismatch"),
+        (&forged, &preverify(), "REFUSED  signature", "401 token_signature_invalid"),
+        ("b9xq7.k2w8z.m4v6y", &preverify(), "REFUSED  form", "401 token_malformed"),
+        ("", &preverify(), "REFUSED  the token file is empty", "401 token_missing"),
+        (&good, "GET /", "404: it does not begin with forward.prefix", "404 route_unknown"),
+        (&good, "GET a b", "REFUSED  not a request target", "404 route_unknown"),
+        (&good, "GET /koodrive/..;/x", "404: some server could read", "404 route_unknown"),
+        (&good, &preverify().replace("POST", "GET"), "allowed: POST", "405 method_refused"),
+        (&good, "TRACE /koodrive/x", "REFUSED  405: TRACE", "405 method_refused"),
+        (&good, &preverify().replace("/pre", "%2fpre"), "as preverify", "404 route_unknown"),
     ];
-    for (token, call, expected, not_reached) in cases {
-        let said = explained(&world, token, call, None).await.expect(1, &[expected]);
+    for (token, call, expected, told) in cases {
+        let last = format!("\nwould be refused: {told}\n");
+        let said = explained(&world, token, call, None).await.expect(1, &[expected, &last]);
+        let not_reached = if told.starts_with("401") { "limit\n" } else { "accept\n" };
         assert!(!said.stdout.contains(not_reached), "{call}: {said:?}");
+        assert!(said.stdout.ends_with(&last), "{call}: {said:?}");
     }
     let bad = GOOD_BATCH.replace(":10 ", ":\"10\" ");
     let said = explained(&world, &good, &preverify(), Some(&bad)).await;
-    let said = said.expect(1, &["/users/0/personalCapacity", "batch_malformed: 1 fault"]);
+    let told = "would be refused: 400 batch_malformed\n";
+    let said = said.expect(1, &["/users/0/personalCapacity", "batch_malformed: 1 fault", told]);
     assert!(!said.stdout.contains("\ntoken\n"), "{said:?}");
+}
+
+#[tokio::test]
+async fn programs_read_the_same_as_json() {
+    let world = with_keys(World::plan()).await;
+    let now = world.sso.clock().unix_seconds();
+    let expired = world.sso.mint("alice").claim("exp", now - 120).sign();
+    for (token, code, forwarded, status, reason) in [
+        (world.sso.token_for("alice"), 0, true, Value::Null, Value::Null),
+        (expired, 1, false, json!(401), json!("token_expired")),
+    ] {
+        let file = world.scratch.write("token", &token).unwrap();
+        let arguments = ["explain", "--format", "json", "--config", config_of(&world)];
+        let more = ["--token-file", file.to_str().unwrap(), "GET /koodrive/x"];
+        let said = koodrive_gateway(&[&arguments[..], &more].concat()).await.expect(code, &[]);
+        said.keeps_quiet_about(&world, &token);
+        let told: Value = serde_json::from_str(&said.stdout).unwrap();
+        let verdict = (&told["forwarded"], &told["status"], &told["reason"]);
+        assert_eq!(verdict, (&json!(forwarded), &status, &reason));
+        assert_eq!(told["stages"][0]["stage"], "call");
+        assert_eq!(told["stages"][1]["stage"], "accept");
+        assert!(told["stages"][1]["lines"].as_array().is_some_and(|lines| 5 < lines.len()));
+    }
+}
+
+#[tokio::test]
+async fn the_token_may_stand_in_its_file_as_in_a_header() {
+    let world = with_keys(World::plan()).await;
+    let token = world.sso.token_for("alice");
+    for written in ["Bearer {}", "bearer   {}", "Authorization: Bearer {}\r", " {} "] {
+        let written = written.replace("{}", &token);
+        let said = explained(&world, &written, "GET /koodrive/x", None).await;
+        said.expect(0, &["would be forwarded"]);
+    }
+}
+
+#[tokio::test]
+async fn online_the_signature_is_checked_with_the_keys_of_the_sso() {
+    let world = World::start().await;
+    let token = world.sso.token_for("alice");
+    let forged = format!("{}AAAA", token.get(..token.len() - 4).unwrap());
+    let online = async |token: &str| {
+        let file = world.scratch.write("token", token).unwrap();
+        let arguments = ["explain", "--online", "--config", config_of(&world), "--token-file"];
+        let more = [file.to_str().unwrap(), "GET /koodrive/x"];
+        koodrive_gateway(&[&arguments[..], &more].concat()).await
+    };
+    let issuer = world.sso.issuer();
+    let fetched = format!("keys\n  ok       {issuer}: ");
+    online(&token).await.expect(0, &[&fetched, "ok       signature", "would be forwarded"]);
+    let said = online(&forged).await;
+    said.expect(1, &["REFUSED  signature", "would be refused: 401 token_signature_invalid"]);
+    world.sso.jwks.set(Behaviour::status(500));
+    let failed = format!("keys\n  FAILED   {issuer}: ");
+    let said = online(&token).await;
+    said.expect(1, &[&failed, "REFUSED  key", "would be refused: 503 keys_unavailable"]);
 }
 
 #[tokio::test]
@@ -117,7 +182,15 @@ async fn switched_off_and_observing_guards_are_named() {
     let world = World::plan().config(limits).start().await;
     let token = world.sso.token_for("alice");
     let said = explained(&world, &token, &preverify(), Some("[]")).await;
-    said.expect(0, &["limit.mode is observe", "validate.mode is observe", "batch_malformed"]);
+    said.expect(
+        0,
+        &[
+            "limit.mode is observe",
+            "validate.mode is observe",
+            "batch_malformed",
+            "would be forwarded",
+        ],
+    );
     let limits = "[limit]\nmode = 'off'\n[validate]\nmode = 'off'";
     let world = World::plan().config(limits).start().await;
     let token = world.sso.token_for("alice");

@@ -2,8 +2,16 @@
 
 use super::koodrive_gateway;
 
-const COMMANDS: [&str; 6] =
-    ["run", "check-config", "check-batch", "explain", "wait-ready", "config-schema"];
+const COMMANDS: [&str; 8] = [
+    "run",
+    "check-config",
+    "check-batch",
+    "explain",
+    "wait-ready",
+    "config-schema",
+    "completions",
+    "man",
+];
 
 #[tokio::test]
 async fn each_shell_gets_completions_of_every_command() {
@@ -26,9 +34,6 @@ async fn the_manual_has_a_page_for_the_program_and_one_for_each_command() {
         koodrive_gateway(&["man"]).await.expect(0, &[".TH koodrive-gateway 1", "Exit codes"]);
     for name in &names {
         assert!(said.stdout.contains(name), "{name}");
-    }
-    for hidden in ["completions", "gateway\\-man"] {
-        assert!(!said.stdout.contains(hidden), "{hidden}");
     }
     for command in COMMANDS {
         let title = format!(".TH koodrive-gateway-{command} 1");

@@ -6,8 +6,10 @@ mod batch;
 mod config;
 mod explain;
 mod generated;
+mod printing;
 mod ready;
 mod usage;
+mod version;
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};

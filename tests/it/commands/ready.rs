@@ -49,7 +49,11 @@ async fn an_unready_gateway_is_alive_and_says_what_is_missing() {
     for timeout in ["0s", "250ms"] {
         let arguments = ["wait-ready", "--admin", &admin, "--timeout", timeout];
         let said = koodrive_gateway(&arguments).await.expect(1, &[]);
-        said.complains(&format!("keys:{}", world.sso.issuer()));
+        let issuer = world.sso.issuer();
+        said.complains(&format!(
+            "not ready (asked {admin} for /readyz): it has no usable keys of {issuer} yet"
+        ));
+        said.complains(&format!("(keys:{issuer})"));
     }
     let arguments = ["wait-ready", "--live", "--admin", &admin, "--timeout", "0s"];
     koodrive_gateway(&arguments).await.expect(0, &[]);
@@ -60,9 +64,21 @@ async fn where_nobody_listens_nobody_is_ready_or_alive() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let admin = free.local_addr().unwrap().to_string();
     drop(free);
-    for more in [&[][..], &["--live"]] {
+    for (more, asked) in [(&[][..], "not ready"), (&["--live"], "not alive")] {
         let arguments = [&["wait-ready", "--admin", &admin, "--timeout", "0s"], more].concat();
         let said = koodrive_gateway(&arguments).await.expect(1, &[]);
-        assert!(!said.stderr.is_empty());
+        said.complains(&format!("{asked} (asked {admin} for /"));
+        said.complains("nobody listens there");
     }
+    let arguments = ["wait-ready", "--admin", "unix:/nowhere/admin.sock", "--timeout", "0s"];
+    koodrive_gateway(&arguments).await.expect(1, &[]).complains("there is no such socket");
+}
+
+#[tokio::test]
+async fn another_server_at_that_address_is_told_from_a_gateway() {
+    let world = World::start().await;
+    let elsewhere = world.gateway.address.to_string();
+    let arguments = ["wait-ready", "--admin", &elsewhere, "--timeout", "0s"];
+    let said = koodrive_gateway(&arguments).await.expect(1, &[]);
+    said.complains("status 404, as no gateway's admin listener answers");
 }

@@ -20,7 +20,41 @@ async fn wrong_usage_exits_with_2_and_help_with_0() {
         assert!(!said.stderr.is_empty(), "{arguments:?}");
     }
     koodrive_gateway(&["--help"]).await.expect(0, &["Exit codes:", "check-config"]);
-    koodrive_gateway(&["--version"]).await.expect(0, &[env!("CARGO_PKG_VERSION")]);
+}
+
+#[tokio::test]
+async fn every_command_shows_how_it_is_used() {
+    let said = koodrive_gateway(&["--help"]).await.expect(0, &["Examples:\n"]);
+    let listed = said.stdout.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let names: Vec<_> = listed
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect();
+    assert!(names.contains(&"completions") && names.contains(&"man"), "{names:?}");
+    for name in names {
+        let example = format!("koodrive-gateway {name}");
+        let said = koodrive_gateway(&[name, "-h"]).await.expect(0, &["Example"]);
+        let (_, examples) = said.stdout.split_once("Example").unwrap();
+        assert!(examples.contains(&example), "{name}: {examples}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_by_another_name_is_told_its_own() {
+    for (word, meant) in [
+        ("serve", "run"),
+        ("rnu", "run"),
+        ("validate", "check-config"),
+        ("check-conf", "check-config"),
+        ("health", "wait-ready"),
+        ("schema", "config-schema"),
+    ] {
+        let said = koodrive_gateway(&[word]).await.expect(2, &[]);
+        said.complains(&format!("did you mean `{meant}`?"));
+    }
+    let said = koodrive_gateway(&["frobnicate"]).await.expect(2, &[]);
+    assert!(!said.stderr.contains("did you mean"), "{said:?}");
 }
 
 #[tokio::test]

@@ -101,6 +101,7 @@ fn numbers_and_words_are_strict() {
     let zero =
         "a number must not start with 0 and go on, found another digit: remove the leading zeros";
     let word = "put text in double quotes; true, false and null are lower case";
+    let no_number = "`NaN` or `Infinity`: JSON has no such number, write the integer that is meant";
     let literal = "expected `true`, `false` or `null`, found";
     for (value, sentence) in [
         ("0▲1", zero.to_owned()),
@@ -126,9 +127,9 @@ fn numbers_and_words_are_strict() {
             "expected a value, found a character JSON does not use here: correct the JSON here"
                 .to_owned(),
         ),
-        ("▲NaN", format!("expected a value, found a letter: {word}")),
-        ("▲Infinity", format!("expected a value, found a letter: {word}")),
-        ("-▲Infinity", format!("{digit} a letter: {complete}")),
+        ("▲NaN", format!("expected a value, found {no_number}")),
+        ("▲Infinity", format!("expected a value, found {no_number}")),
+        ("-▲Infinity", format!("{digit} {no_number}")),
         ("▲True", format!("expected a value, found a letter: {word}")),
         ("▲None", format!("expected a value, found a letter: {word}")),
         ("▲undefined", format!("expected a value, found a letter: {word}")),

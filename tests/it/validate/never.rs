@@ -88,7 +88,14 @@ fn agrees_with_serde_json(body: &[u8]) -> Result<(), TestCaseError> {
             prop_assert!(malformed.findings.is_sorted_by_key(|f| (f.line, f.column)));
             let verdict = Err(malformed);
             for language in [Language::English, Language::Chinese] {
-                let report = Report { name: "b", body, verdict: &verdict, language, width: 40 };
+                let report = Report {
+                    name: "b",
+                    body,
+                    verdict: &verdict,
+                    language,
+                    width: 40,
+                    colours: false,
+                };
                 let text = report.to_string();
                 prop_assert!(
                     text.chars().all(|char| char == '\n' || !char.is_control()),

@@ -9,7 +9,8 @@ use super::{USER, check, unknown, user, users};
 fn report(body: &str, language: Language, width: usize) -> String {
     let verdict = check(body.as_bytes());
     let body = body.as_bytes();
-    Report { name: "batch.json", body, verdict: &verdict, language, width }.to_string()
+    Report { name: "batch.json", body, verdict: &verdict, language, width, colours: false }
+        .to_string()
 }
 
 #[test]
@@ -124,6 +125,7 @@ fn a_machine_sees_reason_and_errors() {
         verdict: &verdict,
         language: Language::English,
         width: 80,
+        colours: false,
     };
     assert_eq!(
         serde_json::to_value(&report).expect("plain data"),

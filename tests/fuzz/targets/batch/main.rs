@@ -94,7 +94,7 @@ fn read_again(body: &[u8], rules: &BatchRules, users: u32) {
 /// Whatever was wrong can be told, and moves no terminal's cursor.
 fn tell(body: &[u8], verdict: &Result<koodrive_gateway::validate::BatchFacts, Malformed>) {
     for language in [Language::English, Language::Chinese] {
-        let told = Report { name: "batch.json", body, verdict, language, width: 60 }.to_string();
+        let told = Report { name: "batch.json", body, verdict, language, width: 60, colours: false }.to_string();
         assert!(told.chars().all(|char| char == '\n' || !char.is_control()), "{told:?}");
     }
 }

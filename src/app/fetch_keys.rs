@@ -1,0 +1,59 @@
+//! The keys of every issuer, fetched once: for commands that need them or try the SSO out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::stores::network_client;
+use crate::accept::{KeyFetch, KeyStores};
+use crate::client::{ClientSetupError, SystemRoots};
+use crate::clock::Clock;
+use crate::config::AcceptConfig;
+use crate::lifecycle::Tasks;
+
+/// What was fetched.
+#[derive(Debug)]
+pub struct FetchedKeys {
+    /// They stay as they are: nothing is fetched any more.
+    pub keys: KeyStores,
+    /// The first attempt of each issuer, in the order of the answers.
+    pub fetches: Vec<KeyFetch>,
+    /// Issuers that had not answered when time was over.
+    pub silent: Vec<String>,
+}
+
+/// One attempt for each issuer; those with a key set file read it.
+pub async fn fetch_keys(
+    config: &AcceptConfig,
+    roots: &SystemRoots,
+) -> Result<FetchedKeys, ClientSetupError> {
+    let (sender, mut fetched) = mpsc::unbounded_channel();
+    let report = Arc::new(move |fetch: KeyFetch| {
+        // Nobody listens any more once every issuer has answered.
+        drop(sender.send(fetch));
+    });
+    let tasks = Tasks::default();
+    let keys = KeyStores::new(network_client(roots, 1)?, Clock::system(), tasks.clone(), report);
+    keys.apply(config);
+    let mut silent: Vec<String> =
+        config.issuers.iter().map(|issuer| issuer.issuer.clone()).collect();
+    let mut fetches = Vec::new();
+    let deadline = Instant::now() + PATIENCE;
+    while !silent.is_empty() {
+        let Ok(Some(fetch)) = tokio::time::timeout_at(deadline, fetched.recv()).await else {
+            break;
+        };
+        if silent.iter().any(|issuer| **issuer == *fetch.issuer) {
+            silent.retain(|issuer| **issuer != *fetch.issuer);
+            fetches.push(fetch);
+        }
+    }
+    tasks.stop(STOP_PATIENCE).await;
+    Ok(FetchedKeys { keys, fetches, silent })
+}
+
+/// Discovery and keys, with time to spare.
+const PATIENCE: Duration = Duration::from_secs(12);
+const STOP_PATIENCE: Duration = Duration::from_secs(1);

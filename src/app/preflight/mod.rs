@@ -1,0 +1,249 @@
+//! Asks the servers a configuration names whether they answer as they should: `check-config
+//! --online`.
+//!
+//! Changes nothing and logs nobody in. No answer is shown but for its status and error word.
+
+mod protocol;
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request};
+
+use self::protocol::{at_path, other_protocol};
+use super::fetch_keys;
+use super::stores::{network_client, upstream_options};
+use crate::accept::{KeyFetch, KeyFetchOutcome, KeyStores};
+use crate::body::OutboundBody;
+use crate::call;
+use crate::client;
+use crate::client::{Client, ClientError, SmallAnswer, SystemRoots};
+use crate::clock::{Clock, Span};
+use crate::config::{Config, ForwardConfig, HttpUrl, TokenConfig};
+use crate::telemetry::chain;
+use crate::token;
+use crate::token::{Trial, TrialVerdict};
+
+/// What came of asking one server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    pub ok: bool,
+    text: String,
+}
+
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", if self.ok { "ok    " } else { "FAILED" }, self.text)
+    }
+}
+
+/// Fetches the keys of every issuer, shows the client's credentials to the token endpoint, knocks
+/// at KooDrive's door, and compares all their clocks with ours.
+pub async fn preflight(config: &Config) -> Vec<Probe> {
+    let mut asking = Asking {
+        roots: SystemRoots::load(),
+        clock: Clock::system(),
+        probes: Vec::new(),
+        clocks: Vec::new(),
+    };
+    asking.keys(config).await;
+    if let Some(endpoint) = &config.token.endpoint {
+        asking.token_endpoint(&config.token, endpoint).await;
+    }
+    if let Some(upstream) = &config.forward.upstream {
+        asking.koodrive(&config.forward, upstream).await;
+    }
+    asking.compare_clocks();
+    asking.probes
+}
+
+/// What was found so far.
+struct Asking {
+    roots: SystemRoots,
+    clock: Clock,
+    probes: Vec<Probe>,
+    /// Whose clock, and by how many seconds it is ahead of ours.
+    clocks: Vec<(String, i64)>,
+}
+
+impl Asking {
+    fn ok(&mut self, text: String) {
+        self.probes.push(Probe { ok: true, text });
+    }
+
+    fn failed(&mut self, text: String) {
+        self.probes.push(Probe { ok: false, text });
+    }
+
+    async fn keys(&mut self, config: &Config) {
+        let fetched = match fetch_keys(&config.accept, &self.roots).await {
+            Ok(fetched) => fetched,
+            Err(error) => return self.failed(format!("keys: {}", chain(&error))),
+        };
+        for fetch in &fetched.fetches {
+            let text = told(fetch, &fetched.keys);
+            if fetch.outcome == KeyFetchOutcome::Fetched {
+                self.ok(text);
+            } else {
+                let issuer = config.accept.issuers.iter().find(|i| *i.issuer == *fetch.issuer);
+                let url = issuer.and_then(|i| i.jwks_url.clone().or_else(|| i.issuer.parse().ok()));
+                let hint = match (url, network_client(&self.roots, 1)) {
+                    (Some(url), Ok(client)) if fetch.outcome == KeyFetchOutcome::Unreachable => {
+                        other_protocol(&url, &client).await
+                    }
+                    _ => None,
+                };
+                self.failed(text + hint.unwrap_or_default());
+            }
+            if let Some(skew) = fetch.skew_seconds {
+                self.clocks.push((format!("the SSO {}", fetch.issuer), skew));
+            }
+        }
+        for issuer in &fetched.silent {
+            self.failed(format!("keys of {issuer}: no answer"));
+        }
+    }
+
+    async fn token_endpoint(&mut self, config: &TokenConfig, endpoint: &HttpUrl) {
+        let client = match network_client(&self.roots, 1) {
+            Ok(client) => client,
+            Err(error) => return self.failed(format!("token endpoint: {}", chain(&error))),
+        };
+        let started = self.clock.now();
+        let trial = token::try_client(config, client.clone(), started).await;
+        match trial {
+            Ok(Some(Trial { verdict, date })) => {
+                self.note_clock("the token endpoint", date, started);
+                let name = format!("token endpoint {endpoint}");
+                match verdict {
+                    TrialVerdict::Known(how) => self.ok(format!("{name}: {how}")),
+                    TrialVerdict::Refused(why) => self.failed(format!("{name}: {why}")),
+                    TrialVerdict::Unanswered(error) => {
+                        let hint = other_protocol(endpoint, &client).await.unwrap_or_default();
+                        self.failed(format!("{name}: {}{hint}", chain(&error)));
+                    }
+                }
+            }
+            Ok(None) => {
+                let mut request = Request::new(OutboundBody::empty());
+                *request.method_mut() = Method::HEAD;
+                *request.uri_mut() = endpoint.uri().clone();
+                let asked = Asked { name: "token endpoint", url: endpoint, well: "reached" };
+                self.ask(&asked, request, &client).await;
+            }
+            Err(error) => self.failed(format!("token endpoint: {}", chain(&error))),
+        }
+    }
+
+    /// Whoever comes without a token is turned away, if the path leads to KooDrive's API at all.
+    async fn koodrive(&mut self, config: &ForwardConfig, upstream: &HttpUrl) {
+        let client = match Client::new(&upstream_options(config, &self.roots)) {
+            Ok(client) => client,
+            Err(error) => return self.failed(format!("KooDrive: {}", chain(&error))),
+        };
+        let path = format!("{}{}", upstream.base_path(), call::PREVERIFY_PATH);
+        let mut request = Request::new(OutboundBody::from(Bytes::from_static(b"{}")));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = at_path(upstream, &path);
+        request.headers_mut().insert(CONTENT_TYPE, JSON);
+        let asked = Asked { name: "KooDrive", url: upstream, well: "its API answers" };
+        self.ask(&asked, request, &client).await;
+    }
+
+    async fn ask(&mut self, asked: &Asked<'_>, request: Request<OutboundBody>, client: &Client) {
+        let Asked { name, url, well } = asked;
+        let started = self.clock.now();
+        let answer = client.send_small(request, ANSWER_BYTES_MAX, PATIENCE).await;
+        if let Ok(answer) = &answer {
+            self.note_clock(name, client::answer_date(&answer.headers), started);
+        }
+        let hint = match &answer {
+            // What servers say in the clear to one who should have begun with TLS.
+            Ok(answer) if answer.status != 400 || url.is_https() => None,
+            _ => other_protocol(url, client).await,
+        };
+        match (judged(&answer), hint) {
+            (Ok(status), None) => self.ok(format!("{name} {url}: {well}, status {status}")),
+            (Ok(status), Some(hint)) => self.failed(format!("{name} {url}: status {status}{hint}")),
+            (Err(why), hint) => {
+                self.failed(format!("{name} {url}: {why}{}", hint.unwrap_or_default()));
+            }
+        }
+    }
+
+    fn note_clock(&mut self, whose: &str, date: Option<SystemTime>, started: SystemTime) {
+        if let Some(date) = date {
+            let skew = client::clock_skew(date, started, self.clock.now());
+            self.clocks.push((whose.to_owned(), skew));
+        }
+    }
+
+    fn compare_clocks(&mut self) {
+        let Some(worst) = self.clocks.iter().map(|(_, skew)| skew.unsigned_abs()).max() else {
+            return;
+        };
+        let told = self.clocks.iter().map(|(whose, skew)| {
+            let apart = Span(Duration::from_secs(skew.unsigned_abs()));
+            match skew {
+                -1..=1 => format!("{whose} as ours"),
+                ..-1 => format!("{whose} {apart} behind ours"),
+                _ => format!("{whose} {apart} ahead of ours"),
+            }
+        });
+        let told = told.collect::<Vec<_>>().join(", ");
+        if worst < SKEW_SECONDS_MAX {
+            self.ok(format!("clocks: {told}"));
+        } else {
+            self.failed(format!(
+                "clocks: {told}: tokens would be refused as expired or not yet valid; correct the \
+                 clock that is wrong"
+            ));
+        }
+    }
+}
+
+/// A server, and what it means when it answers.
+struct Asked<'a> {
+    name: &'a str,
+    url: &'a HttpUrl,
+    well: &'a str,
+}
+
+/// The status of an answer that something behind the very path has given, or what is wrong.
+fn judged(answer: &Result<SmallAnswer, ClientError>) -> Result<u16, String> {
+    let answer = answer.as_ref().map_err(|error| chain(error))?;
+    match answer.status.as_u16() {
+        status @ 300..400 => Err(format!(
+            "status {status}: it redirects, which is not followed; write the address it leads to"
+        )),
+        status @ (404 | 410) => Err(format!("status {status}: is the path right?")),
+        status @ 500.. => Err(format!("status {status}: it is there, but not well")),
+        status => Ok(status),
+    }
+}
+
+/// Which keys arrived and which of them are of no use, or why none did.
+fn told(fetch: &KeyFetch, keys: &KeyStores) -> String {
+    let overview = keys.overview().into_iter().find(|keys| keys.issuer == fetch.issuer);
+    let usable = overview.map(|keys| keys.keys).unwrap_or_default();
+    let named = usable.iter().map(|key| format!("{} ({})", key.kid, key.algorithms.join(" ")));
+    let named = match &*usable {
+        [] => String::new(),
+        _ => format!(": {}", named.collect::<Vec<_>>().join(", ")),
+    };
+    let remark = match &fetch.failure {
+        Some(failure) => format!("; {failure}"),
+        None if fetch.skipped.is_empty() => String::new(),
+        None => format!("; not usable: {}", fetch.skipped),
+    };
+    let (issuer, outcome) = (&fetch.issuer, fetch.outcome.as_str());
+    format!("keys of {issuer}: {outcome}, {} usable{named}{remark}", fetch.keys)
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// As much as the leeway for the dates of SSO tokens.
+const SKEW_SECONDS_MAX: u64 = 30;
+const JSON: HeaderValue = HeaderValue::from_static("application/json");

@@ -1,0 +1,208 @@
+//! The stages in the order a request meets them, each saying what it decides and why.
+
+use http::Method;
+use koodrive_gateway::accept::{
+    AcceptError, Accepted, Acceptor, KeyStores, Verdict, VerifiedTokens,
+};
+use koodrive_gateway::body::BodyError;
+use koodrive_gateway::call::{CallPlan, CallRefused, Route, Routes};
+use koodrive_gateway::clock::Clock;
+use koodrive_gateway::config::{Config, GuardMode};
+use koodrive_gateway::rejection::Rejection;
+use koodrive_gateway::token::TokenError;
+use koodrive_gateway::validate::{BatchRules, Language, Report};
+use koodrive_gateway::{call, token};
+
+use super::Told;
+use crate::commands::failure::Failure;
+
+/// What is explained.
+pub(super) struct Call<'a> {
+    pub(super) method: Method,
+    pub(super) target: &'a str,
+    pub(super) token: &'a str,
+    pub(super) body: Option<&'a [u8]>,
+}
+
+/// Why a walk ends early.
+pub(super) enum Ended {
+    /// As the caller would be told.
+    Refused(Rejection),
+    Failed(Failure),
+}
+
+impl From<Rejection> for Ended {
+    fn from(rejection: Rejection) -> Self {
+        Self::Refused(rejection)
+    }
+}
+
+/// Ends where the gateway would refuse the call.
+pub(super) fn walk(
+    call: &Call<'_>,
+    config: &Config,
+    keys: &KeyStores,
+    told: &mut Told,
+) -> Result<(), Ended> {
+    let route = plan(call, config, told)?;
+    let caller = accept(call, config, keys, told)?;
+    limit(config, route.plan, &caller, told);
+    validate(call, config, route.plan, told)?;
+    exchange(config, &caller, told)?;
+    forward(call, config, &route, told);
+    Ok(())
+}
+
+fn plan(call: &Call<'_>, config: &Config, told: &mut Told) -> Result<Route, Rejection> {
+    told.stage("call");
+    let Call { method, target, .. } = call;
+    let path = target.split('?').next().unwrap_or_default();
+    let prefix = &config.forward.prefix;
+    let base_path = config.forward.upstream.as_ref().map_or("", |upstream| upstream.base_path());
+    let Ok(uri) = target.parse() else {
+        told.line("REFUSED  not a request target");
+        return Err(CallRefused::RouteUnknown.into());
+    };
+    let planned = Routes::new(base_path, prefix).plan_for(method, &uri);
+    told.line(match &planned {
+        Ok(Route { plan: CallPlan::Preverify, .. }) => {
+            let spelling = if path == call::PREVERIFY_PATH { "" } else { " in another spelling" };
+            format!("preverify{spelling}: limited and validated, then forwarded")
+        }
+        Ok(_) => format!("below {prefix} and not preverify: streamed through unchanged"),
+        Err(CallRefused::Method { allow }) => {
+            format!("REFUSED  405: {method} is not allowed here; allowed: {allow}")
+        }
+        Err(CallRefused::RouteUnknown) => {
+            let why = if path.starts_with(prefix) {
+                "some server could read this path as preverify, or as one outside the prefix"
+            } else {
+                "it does not begin with forward.prefix"
+            };
+            format!("REFUSED  404: {why} (prefix {prefix})")
+        }
+    });
+    Ok(planned?)
+}
+
+/// Whom the token is about.
+fn accept(
+    call: &Call<'_>,
+    config: &Config,
+    keys: &KeyStores,
+    told: &mut Told,
+) -> Result<Accepted, Rejection> {
+    told.stage("accept");
+    if call.token.is_empty() {
+        told.line("REFUSED  the token file is empty");
+        return Err(AcceptError::TokenMissing.into());
+    }
+    let kept = token::claims_read(&config.token).unwrap_or_default();
+    let acceptor = Acceptor::new(&config.accept, keys, &VerifiedTokens::new(), kept);
+    let now = Clock::system().now();
+    let lines = acceptor.explain(call.token, now);
+    for line in &lines {
+        told.line(line.to_string());
+    }
+    // The first is what the caller would be told.
+    let refused = lines.into_iter().find_map(|line| match line.verdict {
+        Verdict::Refused(error) => Some(error),
+        Verdict::Passed | Verdict::NotChecked(_) => None,
+    });
+    match refused {
+        Some(error) => Err(error.into()),
+        None => Ok(acceptor.claimed(call.token, now).ok_or(AcceptError::TokenMissing)?),
+    }
+}
+
+fn limit(config: &Config, plan: CallPlan, caller: &Accepted, told: &mut Told) {
+    told.stage("limit");
+    let limit = &config.limit;
+    match (plan, limit.mode) {
+        (CallPlan::Passthrough, _) => return told.line("for preverify only"),
+        (_, GuardMode::Off) => return told.line("switched off by limit.mode"),
+        (_, GuardMode::Observe) => told.line("counts and logs only: limit.mode is observe"),
+        (_, GuardMode::Enforce) => {}
+    }
+    told.line(format!("caller {} in logs and limits", caller.identity.caller));
+    told.line(format!(
+        "per caller: {} calls a minute (burst {}), {} users a minute (burst {})",
+        limit.calls_per_minute, limit.calls_burst, limit.users_per_minute, limit.users_burst
+    ));
+    told.line(format!(
+        "whole process: {} calls a second (burst {}), {} at once",
+        limit.total_calls_per_second, limit.total_burst, limit.concurrent
+    ));
+    told.line("how much is left of them is known only to the running gateway");
+}
+
+fn validate(
+    call: &Call<'_>,
+    config: &Config,
+    plan: CallPlan,
+    told: &mut Told,
+) -> Result<(), Rejection> {
+    told.stage("validate");
+    if plan == CallPlan::Passthrough {
+        told.line("for preverify only: the gateway does not look into the body");
+        return Ok(());
+    }
+    let mode = config.validate.mode;
+    match mode {
+        GuardMode::Off => {
+            told.line("switched off by validate.mode");
+            return Ok(());
+        }
+        GuardMode::Observe => told.line("logs only: validate.mode is observe"),
+        GuardMode::Enforce => {}
+    }
+    let Some(body) = call.body else {
+        told.line("no --body given, nothing to check");
+        return Ok(());
+    };
+    let rules = BatchRules::new(&config.validate);
+    if rules.max_body() < body.len() {
+        let (bytes, max) = (body.len(), rules.max_body());
+        told.line(format!("REFUSED  413: {bytes} bytes, validate.max_body is {max}"));
+        return Err(BodyError::TooLarge(max).into());
+    }
+    let verdict = rules.check(body);
+    let report = Report {
+        name: "body",
+        body,
+        verdict: &verdict,
+        language: Language::English,
+        width: REPORT_COLUMNS,
+        colours: false,
+    };
+    for line in report.to_string().lines() {
+        told.line(line);
+    }
+    match verdict {
+        Err(malformed) if mode == GuardMode::Enforce => Err(Rejection::Batch(malformed)),
+        _ => Ok(()),
+    }
+}
+
+fn exchange(config: &Config, caller: &Accepted, told: &mut Told) -> Result<(), Ended> {
+    told.stage("token");
+    let explained = token::explain(&config.token, caller)
+        .map_err(|error| Ended::Failed(Failure::at_run_time(error)))?;
+    for line in explained.lines {
+        told.line(line);
+    }
+    let Some(denial) = explained.denied else { return Ok(()) };
+    told.line(format!("REFUSED  403: {denial}"));
+    Err(Rejection::from(TokenError::Denied(denial)).into())
+}
+
+fn forward(call: &Call<'_>, config: &Config, route: &Route, told: &mut Told) {
+    told.stage("forward");
+    let Some(upstream) = &config.forward.upstream else { return };
+    let origin = upstream.as_str().trim_end_matches('/');
+    let origin = origin.strip_suffix(upstream.base_path()).unwrap_or(origin);
+    let query = call.target.split_once('?').map_or(String::new(), |(_, query)| format!("?{query}"));
+    told.line(format!("to {origin}{}{query}", route.path));
+}
+
+const REPORT_COLUMNS: usize = 100;

@@ -84,6 +84,26 @@ Examples:
         #[arg(long, default_value = "30s", value_parser = duration)]
         timeout: Duration,
     },
+    /// Print the digest under which a person stands in logs, traces and limits.
+    Caller {
+        /// The issuer, exactly as in the token's `iss`.
+        issuer: String,
+        /// The subject: the value of `subject_claim`.
+        subject: String,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Have a running gateway forget a caller, so that the next call starts anew.
+    Forget {
+        /// The digest under which the caller stands in logs.
+        #[arg(long, required_unless_present = "all", conflicts_with = "all")]
+        caller: Option<String>,
+        /// Of all callers.
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        admin: AdminAddress,
+    },
     /// Print the JSON Schema of the configuration.
     #[command(after_help = "\
 Example:

@@ -3,7 +3,7 @@
 //! Where a digest decides whose something is (a caller's id, an access token, a configuration
 //! that counts as changed), this is the one way it is made.
 
-use aws_lc_rs::digest;
+use aws_lc_rs::{digest, hmac};
 
 /// A digest in the making. Each field goes in behind its length, so the same bytes cut elsewhere
 /// make another digest.
@@ -28,6 +28,18 @@ impl Default for Fields {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// SHA-256 as others know it: of the bytes alone.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let digest = digest::digest(&digest::SHA256, bytes);
+    *digest.as_ref().first_chunk().expect("SHA-256 has 32 bytes")
+}
+
+/// [`half_of`], but nobody without `key` can find out which fields were meant by trying.
+pub fn keyed_half_of<'f>(key: &hmac::Key, fields: impl IntoIterator<Item = &'f [u8]>) -> [u8; 16] {
+    let tag = hmac::sign(key, &of(fields));
+    *tag.as_ref().first_chunk().expect("HMAC-SHA-256 has 32 bytes")
 }
 
 /// The digest of all fields.

@@ -18,6 +18,8 @@ pub struct CallerAddress {
     /// None on a Unix socket.
     pub ip: Option<IpAddr>,
     pub tls: bool,
+    /// SHA-256 of the certificate the caller presented, if callers present any.
+    pub certificate: Option<[u8; 32]>,
 }
 
 impl CallerAddress {

@@ -6,9 +6,12 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::error::{AcceptError, ClaimFault, Shown, SkewHint};
+use super::identity::CertificateDigest;
 use crate::config::IssuerConfig;
 
 /// What one issuer's tokens must claim.
@@ -20,12 +23,15 @@ pub(super) struct ClaimRules {
     pub(super) max_lifetime: Duration,
     pub(super) subject_claim: String,
     pub(super) required: Vec<(String, String)>,
+    accept_bound: bool,
 }
 
 /// What the claims say, once they keep the rules.
 pub(super) struct Checked<'a> {
     pub(super) subject: &'a str,
     pub(super) expires_at: SystemTime,
+    /// The certificate the token is bound to.
+    pub(super) certificate: Option<CertificateDigest>,
 }
 
 impl ClaimRules {
@@ -37,6 +43,7 @@ impl ClaimRules {
             max_lifetime: config.max_lifetime,
             subject_claim: config.subject_claim.clone(),
             required: config.required_claims.clone().into_iter().collect(),
+            accept_bound: config.accept_bound_tokens,
         }
     }
 
@@ -55,7 +62,25 @@ impl ClaimRules {
         for (claim, value) in &self.required {
             check_required(claims, claim, value)?;
         }
-        Ok(Checked { subject, expires_at })
+        let certificate = self.check_binding(claims)?;
+        Ok(Checked { subject, expires_at, certificate })
+    }
+
+    /// RFC 7800: a bound token proves nothing by itself. The certificate it is bound to, if it is.
+    pub(super) fn check_binding(
+        &self,
+        claims: &Map<String, Value>,
+    ) -> Result<Option<CertificateDigest>, AcceptError> {
+        let bound = match claims.get("cnf") {
+            None | Some(Value::Null) => return Ok(None),
+            Some(_) if !self.accept_bound => return Err(refused("cnf", ClaimFault::Bound)),
+            Some(Value::Object(bound)) => bound,
+            Some(_) => return Err(refused("cnf", ClaimFault::Mistyped)),
+        };
+        let Some(digest) = bound.get("x5t#S256") else { return Ok(None) };
+        let bytes = digest.as_str().and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+        let digest = bytes.and_then(|bytes| CertificateDigest::try_from(bytes).ok());
+        digest.map(Some).ok_or_else(|| refused("cnf", ClaimFault::Mistyped))
     }
 
     pub(super) fn check_expiry(

@@ -89,6 +89,10 @@ pub enum ClaimFault {
     InFuture,
     #[error("makes the token live longer than {0} s")]
     LivesTooLong(u64),
+    #[error("binds the token to a key or certificate, and accept_bound_tokens is false")]
+    Bound,
+    #[error("binds the token to another certificate than the caller's")]
+    OtherCertificate,
     #[error("has not the required value")]
     NotTheRequiredValue,
 }

@@ -153,6 +153,14 @@ impl Issuer {
         let subject = rules.check_subject(claims);
         let found = subject.as_ref().map_or("none that can be used", |_| "one (not shown)");
         push("subject", expected, found.to_owned(), subject.map(drop));
+        let binding = rules.check_binding(claims);
+        let found = if claims.contains_key("cnf") { "bound by cnf" } else { "not bound" };
+        push(
+            "binding",
+            "a bearer, or accept_bound_tokens".to_owned(),
+            found.to_owned(),
+            binding.map(drop),
+        );
         for (claim, value) in &rules.required {
             let expected = format!("{claim} is or contains {value}");
             let judged = check_required(claims, claim, value);

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use aws_lc_rs::hmac;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -20,8 +21,36 @@ impl CallerId {
         Self(digest::half_of([issuer.as_bytes(), subject.as_bytes()]))
     }
 
+    /// The same under `key`.
+    pub fn keyed(key: &CallerKey, issuer: &str, subject: &str) -> Self {
+        match &key.0 {
+            Some(key) => Self(digest::keyed_half_of(key, [issuer.as_bytes(), subject.as_bytes()])),
+            None => Self::of(issuer, subject),
+        }
+    }
+
+    /// As 32 hex digits.
+    pub fn parse(hex: &str) -> Option<Self> {
+        let hex = Some(hex).filter(|hex| hex.len() == 32 && !hex.starts_with('+'))?;
+        u128::from_str_radix(hex, 16).ok().map(|bytes| Self(bytes.to_be_bytes()))
+    }
+
     pub fn to_bytes(self) -> [u8; 16] {
         self.0
+    }
+}
+
+/// Keys the ids of callers, so that a list of people does not tell whose they are.
+#[derive(Clone, Default)]
+pub struct CallerKey(Option<hmac::Key>);
+
+impl CallerKey {
+    /// Without a secret, ids are not keyed.
+    pub fn new(secret: Option<&SecretString>) -> Self {
+        let key = |secret: &SecretString| {
+            hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes())
+        };
+        Self(secret.map(key))
     }
 }
 
@@ -126,6 +155,17 @@ impl From<Map<String, Value>> for Claims {
                 .collect(),
         )
     }
+}
+
+/// SHA-256 of a certificate in DER: `x5t#S256` (RFC 8705 section 3.1).
+pub type CertificateDigest = [u8; 32];
+
+/// What of a token becomes the caller's identity, besides what proves it.
+#[derive(Clone, Default)]
+pub struct IdentityRules {
+    /// The claims that later stages read.
+    pub kept_claims: BTreeSet<String>,
+    pub caller_key: CallerKey,
 }
 
 /// The token as the caller sent it, wiped from memory when the last holder lets go.

@@ -26,7 +26,6 @@ mod stores;
 mod token;
 mod verified;
 
-use std::collections::BTreeSet;
 use std::iter;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -36,7 +35,10 @@ use serde_json::{Map, Value};
 
 pub use error::{AcceptError, ClaimFault, FetchFailure, MalformedToken, Shown, SkewHint};
 pub use explain::{ExplainLine, Verdict};
-pub use identity::{Accepted, CallerId, Claim, Claims, Identity, SsoToken};
+pub use identity::{
+    Accepted, CallerId, CallerKey, CertificateDigest, Claim, Claims, Identity, IdentityRules,
+    SsoToken,
+};
 pub use keys::{SkipReason, Skipped, UsableKey};
 pub use report::{KeyFetch, KeyFetchCause, KeyFetchOutcome};
 pub use stores::{IssuerOverview, KeyStores};
@@ -65,8 +67,7 @@ struct Issuer {
     name: Arc<str>,
     algorithms: Algorithms,
     rules: ClaimRules,
-    /// The claims that later stages read.
-    kept_claims: Arc<BTreeSet<String>>,
+    identities: Arc<IdentityRules>,
     /// Differs whenever the configuration of this issuer, or what is kept of its tokens, does.
     rules_digest: Fingerprint,
     keys: Arc<IssuerKeys>,
@@ -74,15 +75,15 @@ struct Issuer {
 
 impl Acceptor {
     /// `keys` must follow `config` ([`KeyStores::apply`]); an issuer it lacks has no keys.
-    /// `kept_claims` are those that later stages read.
     pub fn new(
         config: &AcceptConfig,
         keys: &KeyStores,
         verified: &VerifiedTokens,
-        kept_claims: BTreeSet<String>,
+        identities: IdentityRules,
     ) -> Self {
-        let kept = Arc::new(kept_claims);
-        let issuers = config.issuers.iter().map(|issuer| Issuer::new(config, issuer, keys, &kept));
+        let identities = Arc::new(identities);
+        let issuers =
+            config.issuers.iter().map(|issuer| Issuer::new(config, issuer, keys, &identities));
         Self {
             header: config.header.clone(),
             issuers: issuers.collect(),
@@ -90,17 +91,19 @@ impl Acceptor {
         }
     }
 
-    /// Who calls.
+    /// Who calls. `certificate` is the one that the caller presented, if callers present any.
     pub async fn accept(
         &self,
         headers: &HeaderMap,
         now: SystemTime,
+        certificate: Option<&CertificateDigest>,
     ) -> Result<Accepted, AcceptError> {
         let credentials = bearer::credentials(headers, &self.header)?;
         let digest = TokenDigest::of(credentials);
         if let Some(verified) = self.verified.find(&digest, now).await
             && self.still_holds(&verified)
         {
+            verified.check_certificate(certificate)?;
             return Ok(Accepted {
                 identity: Arc::clone(&verified.identity),
                 sso_token: Arc::clone(&verified.sso_token),
@@ -108,6 +111,7 @@ impl Acceptor {
             });
         }
         let verified = self.verify(bearer::token(credentials)?, now).await?;
+        verified.check_certificate(certificate)?;
         let identity = Arc::clone(&verified.identity);
         let sso_token = Arc::clone(&verified.sso_token);
         self.verified.keep(digest, verified, now).await;
@@ -134,6 +138,7 @@ impl Acceptor {
         Ok(Verified {
             identity: Arc::new(issuer.identity(&jws, &checked)),
             sso_token,
+            certificate: checked.certificate,
             key: key.fingerprint,
             rules: issuer.rules_digest,
         })
@@ -160,7 +165,7 @@ impl Issuer {
         accept: &AcceptConfig,
         config: &IssuerConfig,
         keys: &KeyStores,
-        kept_claims: &Arc<BTreeSet<String>>,
+        identities: &Arc<IdentityRules>,
     ) -> Self {
         let keys = keys.of(&config.issuer).unwrap_or_else(|| {
             let settings = KeySettings::new(accept, config);
@@ -168,12 +173,12 @@ impl Issuer {
         });
         let written =
             serde_json::to_vec(&config.to_table()).expect("the configuration can be written");
-        let kept = kept_claims.iter().map(String::as_bytes);
+        let kept = identities.kept_claims.iter().map(String::as_bytes);
         Self {
             name: Arc::clone(&keys.issuer),
             algorithms: config.algorithms.iter().copied().collect(),
             rules: ClaimRules::new(Arc::clone(&keys.issuer), config),
-            kept_claims: Arc::clone(kept_claims),
+            identities: Arc::clone(identities),
             rules_digest: digest::half_of(iter::once(written.as_slice()).chain(kept)),
             keys,
         }
@@ -184,9 +189,9 @@ impl Issuer {
         Identity {
             issuer: Arc::clone(&self.name),
             subject: checked.subject.into(),
-            claims: Claims::keep(jws.payload(), &self.kept_claims),
+            claims: Claims::keep(jws.payload(), &self.identities.kept_claims),
             expires_at: checked.expires_at,
-            caller: CallerId::of(&self.name, checked.subject),
+            caller: CallerId::keyed(&self.identities.caller_key, &self.name, checked.subject),
         }
     }
 

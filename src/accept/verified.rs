@@ -7,12 +7,13 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::digest;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 
-use super::identity::{Identity, SsoToken};
+use super::error::{AcceptError, ClaimFault, Shown, SkewHint};
+use super::identity::{CallerId, CertificateDigest, Identity, SsoToken};
 use super::keys::Fingerprint;
+use crate::digest;
 
 /// Bytes of an entry besides its token, measured. At 128 MiB that makes about 130 000 short tokens
 /// or 70 000 of 1.2 KiB.
@@ -32,8 +33,7 @@ pub(super) struct TokenDigest([u8; 32]);
 
 impl TokenDigest {
     pub(super) fn of(token: &[u8]) -> Self {
-        let digest = digest::digest(&digest::SHA256, token);
-        Self(*digest.as_ref().first_chunk().expect("SHA-256 has 32 bytes"))
+        Self(digest::sha256(token))
     }
 }
 
@@ -41,9 +41,31 @@ impl TokenDigest {
 pub(super) struct Verified {
     pub(super) identity: Arc<Identity>,
     pub(super) sso_token: Arc<SsoToken>,
+    /// The certificate the token is bound to.
+    pub(super) certificate: Option<CertificateDigest>,
     pub(super) key: Fingerprint,
     /// The issuer's rules at the time.
     pub(super) rules: Fingerprint,
+}
+
+impl Verified {
+    /// RFC 8705 section 3: a token bound to a certificate is no use to who presents another. Where
+    /// callers present none there is nothing to compare.
+    pub(super) fn check_certificate(
+        &self,
+        presented: Option<&CertificateDigest>,
+    ) -> Result<(), AcceptError> {
+        match (&self.certificate, presented) {
+            (Some(bound), Some(presented)) if bound != presented => {
+                Err(AcceptError::ClaimRefused {
+                    claim: Shown::plain("cnf"),
+                    fault: ClaimFault::OtherCertificate,
+                    hint: SkewHint::default(),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl VerifiedTokens {
@@ -78,6 +100,17 @@ impl VerifiedTokens {
     ) -> Option<Arc<Verified>> {
         let verified = self.0.get(digest).await?;
         (now < verified.identity.expires_at).then_some(verified)
+    }
+
+    /// Forgets the tokens of one caller, or all, and how many.
+    pub async fn forget(&self, caller: Option<CallerId>) -> usize {
+        let of = |verified: &Verified| caller.is_none_or(|id| id == verified.identity.caller);
+        let keys: Vec<_> =
+            self.0.iter().filter(|(_, verified)| of(verified)).map(|(key, _)| key).collect();
+        for key in &keys {
+            self.0.invalidate(&**key).await;
+        }
+        keys.len()
     }
 
     /// Tokens that live on their leeway alone are not worth a place.

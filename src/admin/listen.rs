@@ -1,15 +1,19 @@
 //! Serves the pages.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
 
-use super::Pages;
+use super::{Pages, forget};
+use crate::body::OutboundBody;
 use crate::lifecycle::Tasks;
 use crate::listener::Listener;
 
@@ -19,7 +23,7 @@ pub async fn serve(listener: Listener, pages: Arc<Pages>, tasks: Tasks) {
     loop {
         let place =
             Arc::clone(&visitors).acquire_owned().await.expect("the semaphore is never closed");
-        let (socket, _) = match listener.accept().await {
+        let (socket, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "admin connection not accepted");
@@ -30,9 +34,9 @@ pub async fn serve(listener: Listener, pages: Arc<Pages>, tasks: Tasks) {
         let pages = Arc::clone(&pages);
         tasks.spawn("admin-connection", async move {
             let _place = place;
-            let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-                let answer = pages.answer(request.method(), request.uri().path());
-                async move { Ok::<_, Infallible>(answer) }
+            let service = service_fn(move |request: Request<Incoming>| {
+                let pages = Arc::clone(&pages);
+                async move { Ok::<_, Infallible>(visit(&pages, request, peer).await) }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -44,6 +48,18 @@ pub async fn serve(listener: Listener, pages: Arc<Pages>, tasks: Tasks) {
             }
         });
     }
+}
+
+async fn visit(
+    pages: &Pages,
+    request: Request<Incoming>,
+    peer: Option<SocketAddr>,
+) -> Response<OutboundBody> {
+    let (head, body) = request.into_parts();
+    if head.method == Method::POST && head.uri.path() == forget::PATH {
+        return forget::answer(pages, &head.headers, body, peer).await;
+    }
+    pages.answer(&head.method, head.uri.path())
 }
 
 const VISITORS_MAX: usize = 64;

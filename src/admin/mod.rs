@@ -3,10 +3,12 @@
 //! For operators and probes, on loopback by default. Knows nothing of requests to KooDrive; what it
 //! shows is handed in by `app` as [`Pages`]. Nothing a visitor sends is ever shown back.
 
+mod forget;
 mod listen;
 mod page;
 
 use std::fmt;
+use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -22,9 +24,11 @@ use crate::clock::push_rfc3339;
 use crate::lifecycle::Readiness;
 use crate::telemetry::Refusal;
 
+pub use self::forget::Forget;
 pub use self::listen::serve;
 
 type Source<T> = Box<dyn Fn() -> T + Send + Sync>;
+type Deed<A, T> = Box<dyn Fn(A) -> Pin<Box<dyn Future<Output = T> + Send>> + Send + Sync>;
 
 /// What the pages show, asked for anew on each visit.
 pub struct Pages {
@@ -38,6 +42,8 @@ pub struct Pages {
     /// Newest first.
     pub refusals: Source<Vec<Refusal>>,
     pub overview: Source<Overview>,
+    /// Drops what is remembered, and how much; `None` when that is no digest of a caller.
+    pub forget: Deed<Forget, Option<usize>>,
     /// Base address of Jaeger's page; none: no links.
     pub jaeger_ui: Option<String>,
 }
@@ -168,6 +174,8 @@ fn time(time: SystemTime) -> String {
     text
 }
 
+/// Between two reads of a visitor's body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";

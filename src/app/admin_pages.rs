@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::reload::Reloader;
 use super::stores::Stores;
-use crate::admin::{IssuerRow, Overview, Pages};
+use crate::accept::CallerId;
+use crate::admin::{Forget, IssuerRow, Overview, Pages};
 use crate::config;
 use crate::lifecycle::{DrainWatch, Readiness};
 use crate::pipeline::CurrentPipeline;
@@ -20,7 +21,8 @@ pub(super) fn pages(
     let (noted, shown, looked_at) = (in_force.clone(), in_force.clone(), in_force);
     let (scraped, refused, seen) = (Arc::clone(stores), Arc::clone(stores), Arc::clone(stores));
     let jaeger_ui = looked_at.loaded().config.telemetry.jaeger_ui.clone();
-    let (for_metrics, for_overview) = (pipeline.clone(), pipeline);
+    let (for_metrics, for_overview) = (pipeline.clone(), pipeline.clone());
+    let (remembering, for_forgetting) = (Arc::clone(stores), pipeline);
     let watch = drain.clone();
     Pages {
         readiness,
@@ -29,8 +31,23 @@ pub(super) fn pages(
         config: Box::new(move || config::effective(&shown.loaded())),
         refusals: Box::new(move || refused.telemetry.refusals()),
         overview: Box::new(move || overview(&seen, &for_overview, &watch)),
+        forget: Box::new(move |whom| {
+            Box::pin(forget(Arc::clone(&remembering), for_forgetting.clone(), whom))
+        }),
         jaeger_ui: jaeger_ui.map(|url| url.as_str().to_owned()),
     }
+}
+
+/// Verified SSO tokens, KooDrive tokens and remembered denials; a call under way keeps what it has.
+async fn forget(stores: Arc<Stores>, pipeline: CurrentPipeline, whom: Forget) -> Option<usize> {
+    let caller = match whom {
+        Forget::All => None,
+        Forget::Caller(digest) => Some(CallerId::parse(&digest)?),
+    };
+    let verified = stores.verified().forget(caller).await;
+    let forgotten = verified + pipeline.load().tokens.forget(caller).await;
+    tracing::info!(forgotten, all = caller.is_none(), "memory of callers dropped by an operator");
+    Some(forgotten)
 }
 
 fn metrics(stores: &Stores, pipeline: &CurrentPipeline, drain: &DrainWatch) -> String {

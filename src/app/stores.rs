@@ -8,13 +8,13 @@ use secrecy::ExposeSecret as _;
 use tokio::sync::Semaphore;
 
 use super::{AppOptions, SetupError, StartError};
-use crate::accept::{Acceptor, KeyFetch, KeyStores, VerifiedTokens};
+use crate::accept::{Acceptor, CallerKey, IdentityRules, KeyFetch, KeyStores, VerifiedTokens};
 use crate::body;
 use crate::body::Budget;
 use crate::call::Routes;
 use crate::client::{Client, ClientOptions, ClientSetupError, Pool, SystemRoots};
 use crate::clock::Clock;
-use crate::config::{Config, ForwardConfig};
+use crate::config::{ClientAuth, Config, ForwardConfig, TokenConfig};
 use crate::forward::Forwarder;
 use crate::lifecycle::Tasks;
 use crate::limit::{LimitStores, Limiter, StoreFailed};
@@ -33,7 +33,7 @@ pub(super) struct Stores {
     verified: VerifiedTokens,
     tokens: TokenStore,
     /// To the token endpoint; of its own, so that it and the SSO's keys cannot starve each other.
-    token_client: Client,
+    token_client: Mutex<(TokenConfig, Client)>,
     upstream: Mutex<(ForwardConfig, Pool)>,
     roots: SystemRoots,
     tasks: Tasks,
@@ -53,6 +53,7 @@ impl Stores {
         let client = |max_idle| network_client(&roots, max_idle).map_err(SetupError::Client);
         let upstream =
             upstream_pool(&config.forward, &roots, &tasks).map_err(SetupError::Client)?;
+        let to_token_endpoint = token_client(&config.token, &roots).map_err(SetupError::Client)?;
         let telemetry = Telemetry::new(&config.telemetry, environment, client(1)?, logs, &tasks)?;
         let told = telemetry.clone();
         let key_reports = Arc::new(move |fetch: KeyFetch| told.key_fetch(&fetch));
@@ -65,7 +66,7 @@ impl Stores {
             verified: VerifiedTokens::new(),
             limits: LimitStores::new(&config.limit, clock.clone(), tasks.clone(), store_reports),
             tokens: TokenStore::new(clock.clone(), tasks.clone(), exchange_reports),
-            token_client: client(config.token.max_concurrent)?,
+            token_client: Mutex::new((config.token.clone(), to_token_endpoint)),
             upstream: Mutex::new((config.forward.clone(), upstream)),
             roots,
             tasks,
@@ -83,8 +84,16 @@ impl Stores {
     /// still what it was: the pipeline in force goes on with it.
     pub(super) fn pipeline(&self, config: &Config) -> Result<Pipeline, SetupError> {
         let pool = self.upstream_pool(&config.forward)?;
-        let tokens = Tokens::new(&config.token, &self.tokens, self.token_client.clone())?;
-        let kept_claims = token::claims_read(&config.token).map_err(SetupError::Token)?;
+        let token_client = self.token_client(&config.token)?;
+        let issuers = &config.accept.issuers;
+        let tokens = Tokens::new(&config.token, issuers, &self.tokens, token_client.clone())?;
+        let caller_key = &config.telemetry.caller_key_file;
+        let identities = IdentityRules {
+            kept_claims: token::claims_read(&config.token, issuers)?,
+            caller_key: CallerKey::new(caller_key.is_set().then(|| caller_key.secret())),
+        };
+        *self.token_client.lock().unwrap_or_else(PoisonError::into_inner) =
+            (config.token.clone(), token_client);
         self.keep_upstream(&config.forward, &pool);
         self.telemetry.follow(&config.accept, &config.token);
         self.keys.apply(&config.accept);
@@ -97,7 +106,7 @@ impl Stores {
             telemetry: self.telemetry.clone(),
             on_illegal_trace_id: config.trace_id.on_illegal,
             routes: Routes::new(upstream.base_path(), &config.forward.prefix),
-            acceptor: Acceptor::new(&config.accept, &self.keys, &self.verified, kept_claims),
+            acceptor: Acceptor::new(&config.accept, &self.keys, &self.verified, identities),
             limiter: Limiter::new(&config.limit, &self.limits),
             validate_mode: config.validate.mode,
             rules: BatchRules::new(&config.validate),
@@ -121,6 +130,12 @@ impl Stores {
         } else {
             upstream_pool(config, &self.roots, &self.tasks)
         }
+    }
+
+    /// So does the one to the token endpoint.
+    fn token_client(&self, config: &TokenConfig) -> Result<Client, ClientSetupError> {
+        let current = self.token_client.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.0 == *config { Ok(current.1.clone()) } else { token_client(config, &self.roots) }
     }
 
     fn keep_upstream(&self, config: &ForwardConfig, pool: &Pool) {
@@ -154,6 +169,25 @@ pub(super) fn network_client(
         roots,
         extra_roots: "",
         identity: None,
+    })
+}
+
+/// To the token endpoint: with a certificate of our own where that is how we prove ourselves.
+pub(super) fn token_client(
+    config: &TokenConfig,
+    roots: &SystemRoots,
+) -> Result<Client, ClientSetupError> {
+    let identity = (config.client_auth == ClientAuth::Tls).then(|| {
+        (config.client_certificate_file.text(), config.client_key_file.secret().expose_secret())
+    });
+    Client::new(&ClientOptions {
+        connect_timeout: CONNECT_TIMEOUT,
+        pool_idle_timeout: POOL_IDLE_TIMEOUT,
+        pool_max_idle: config.max_concurrent,
+        connections_max: config.max_concurrent,
+        roots,
+        extra_roots: config.ca_file.text(),
+        identity,
     })
 }
 

@@ -2,10 +2,12 @@
 //! configuration, 3 failure at run time.
 
 mod admin;
+mod caller;
 mod check_batch;
 mod check_config;
 mod explain;
 mod failure;
+mod forget;
 mod generate;
 mod output;
 mod probe;
@@ -53,6 +55,12 @@ fn dispatch(command: Command, out: &mut Output) -> Outcome {
         Command::WaitReady { admin, live, timeout } => {
             let question = if live { Question::Alive } else { Question::Ready };
             wait_ready::run(&admin::address(admin), question, timeout)
+        }
+        Command::Caller { issuer, subject, config } => {
+            caller::run(&config.path, &issuer, &subject, out)
+        }
+        Command::Forget { caller, all: _, admin } => {
+            forget::run(&admin::address(admin), caller.as_deref(), out)
         }
         Command::ConfigSchema => {
             writeln!(out, "{:#}", config::schema())?;

@@ -1,4 +1,4 @@
-//! Asks a running gateway whether it is ready, or alive.
+//! Asks a running gateway whether it is ready, or alive, or to forget.
 
 use std::io;
 use std::time::Duration;
@@ -48,20 +48,43 @@ pub(super) async fn ask(
     question: Question,
     within: Duration,
 ) -> io::Result<Reply> {
+    let request = format!("GET {} HTTP/1.0\r\nHost: localhost\r\n\r\n", question.path());
+    send(address, &request, within).await
+}
+
+/// Has the gateway at `address` forget what it remembers of a caller, or of all.
+pub(super) async fn forget(
+    address: &ListenAddress,
+    caller: Option<&str>,
+    within: Duration,
+) -> io::Result<Reply> {
+    let whom = match caller {
+        Some(digest) => serde_json::json!({ "caller": digest }),
+        None => serde_json::json!({ "all": true }),
+    };
+    let body = whom.to_string();
+    let request = format!(
+        "POST /forget HTTP/1.0\r\nHost: localhost\r\nKoodrive-Gateway: forget\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    send(address, &request, within).await
+}
+
+async fn send(address: &ListenAddress, request: &str, within: Duration) -> io::Result<Reply> {
     let asking = async {
         match address {
-            ListenAddress::Tcp(address) => put(question, TcpStream::connect(address).await?).await,
-            ListenAddress::Unix(path) => put(question, UnixStream::connect(path).await?).await,
+            ListenAddress::Tcp(address) => put(request, TcpStream::connect(address).await?).await,
+            ListenAddress::Unix(path) => put(request, UnixStream::connect(path).await?).await,
         }
     };
     tokio::time::timeout(within, asking).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
 }
 
-async fn put<T>(question: Question, mut stream: T) -> io::Result<Reply>
+async fn put<T>(request: &str, mut stream: T) -> io::Result<Reply>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let request = format!("GET {} HTTP/1.0\r\nHost: localhost\r\n\r\n", question.path());
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer).await?;

@@ -154,6 +154,11 @@ impl Variable<'_> {
                     format!("{} in TOML, such as {}", shape.expected(), example(shape))
                 })?
             }
+            Shape::Texts if self.value.trim_start().starts_with('[') => {
+                document::parse_value(self.value, &self.origin).map_err(|()| {
+                    format!("{} in TOML, such as {}", shape.expected(), example(shape))
+                })?
+            }
             _ => self.node(Written::Scalar(plain(self.value, shape))),
         };
         Ok(())
@@ -171,6 +176,7 @@ fn example(shape: &Shape) -> &'static str {
             Shape::Table(_) => "[{name = \"value\"}]",
             _ => "[\"one\", \"two\"]",
         },
+        Shape::Texts => "[\"one\", \"two\"]",
         _ => "{name = \"value\"}",
     }
 }

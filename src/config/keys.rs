@@ -33,6 +33,8 @@ pub enum Shape {
         expected: Option<&'static str>,
         rule: Value,
     },
+    /// A text, or a list of texts.
+    Texts,
     /// Any TOML value.
     Any,
 }
@@ -101,6 +103,7 @@ impl Shape {
                 text
             }
             Self::Text { expected, .. } => expected.unwrap_or("expected text").to_owned(),
+            Self::Texts => "expected text, or a list of texts".to_owned(),
             Self::Any => "expected a value".to_owned(),
         }
     }

@@ -92,6 +92,10 @@ impl<'a> Reader<'a> {
 
     /// A key nearly of that name here, one of that name elsewhere, or all that are known here.
     fn unknown_key(&mut self, node: &Node, table: &str, name: &str, known: &[Key]) {
+        let key = joined(table, name);
+        if let Some((_, cure)) = MOVED.iter().find(|(moved, _)| *moved == key) {
+            return self.problem(&node.named_at, &key, (*cure).to_owned());
+        }
         let near = nearest(name, known.iter().map(|key| key.name));
         let mut elsewhere = Vec::new();
         places_of(name, keys(), "", &mut elsewhere);
@@ -103,7 +107,7 @@ impl<'a> Reader<'a> {
             (None, Some(place)) => format!("unknown key; did you mean `{place}`?"),
             (None, None) => unknown(known),
         };
-        self.problem(&node.named_at, &joined(table, name), reason);
+        self.problem(&node.named_at, &key, reason);
     }
 }
 
@@ -126,6 +130,20 @@ pub(super) fn unknown(known: &[Key]) -> String {
     let names: Vec<String> = known.iter().map(|key| format!("`{}`", key.name)).collect();
     format!("unknown key; known here: {}", names.join(", "))
 }
+
+/// Keys of earlier versions, and where they went.
+const MOVED: [(&str, &str); 2] = [
+    (
+        "token.app.user_claim",
+        "whose KooDrive user a caller is, is said per issuer now: write `koodrive_user_claim` into \
+         [[accept.issuers]]",
+    ),
+    (
+        "token.app.user_map_file",
+        "whose KooDrive user a caller is, is said per issuer now: write `koodrive_users_file` into \
+         [[accept.issuers]]",
+    ),
+];
 
 fn places_of(name: &str, known: &[Key], table: &str, places: &mut Vec<String>) {
     for key in known {

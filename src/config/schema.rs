@@ -94,6 +94,9 @@ fn of_shape(key: &str, shape: &Shape, default: &Value, words: &BTreeMap<String, 
         Shape::Number { rule } => with_type("number", rule),
         Shape::Choice(words) => json!({"enum": words}),
         Shape::Text { rule, .. } => with_type("string", rule),
+        Shape::Texts => {
+            json!({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
+        }
         Shape::Any => json!({}),
     }
 }

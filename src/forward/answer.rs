@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -24,8 +24,8 @@ pub enum TokenVerdict {
     Accepted,
     /// KooDrive does not take this token any more.
     TokenRefused,
-    /// Nothing is known: KooDrive failed or is throttling.
-    Other,
+    /// Nothing is known: the answer was not read, or KooDrive failed or is throttling.
+    Unread,
 }
 
 /// By what KooDrive refuses a token.
@@ -43,49 +43,46 @@ impl AnswerRules {
         }
     }
 
-    /// Whether the body can change the verdict, so that its head is worth holding back until it
-    /// is complete: JSON, not compressed, and either announced to be small or of unknown length
-    /// (then the reader stops holding back after [`ENVELOPE_BYTES_MAX`]).
+    /// Whether the body can change the verdict: JSON, of a status that leaves anything open.
     pub(super) fn may_carry_envelope(&self, status: StatusCode, headers: &HeaderMap) -> bool {
-        if self.refused_codes.is_empty() || self.refused_statuses.contains(&status.as_u16()) {
-            return false;
-        }
-        let identity = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
-        let small = match headers.get(CONTENT_LENGTH) {
-            None => true,
-            Some(length) => {
-                announced(length).is_some_and(|bytes| 0 < bytes && bytes <= ENVELOPE_BYTES_MAX)
-            }
-        };
-        small
+        !self.refused_codes.is_empty()
+            && !self.refused_statuses.contains(&status.as_u16())
             && is_json(headers.get(CONTENT_TYPE))
-            && headers.get_all(CONTENT_ENCODING).iter().all(identity)
     }
 
-    /// Judges an answer. `body` is the complete body when it is at most [`ENVELOPE_BYTES_MAX`],
-    /// else anything; an incomplete one is judged by its status alone.
-    pub(super) fn judge(
-        &self,
-        status: StatusCode,
-        content_type: Option<&HeaderValue>,
-        body: &[u8],
-    ) -> TokenVerdict {
+    /// Judges a complete answer that carries no envelope.
+    pub(super) fn by_status(&self, status: StatusCode) -> TokenVerdict {
         if self.refused_statuses.contains(&status.as_u16()) {
-            return TokenVerdict::TokenRefused;
-        }
-        if body.len() <= ENVELOPE_BYTES_MAX
-            && is_json(content_type)
-            && let Ok(envelope) = serde_json::from_slice::<Envelope>(body)
-            && envelope.codes.iter().any(|code| self.refused_codes.contains(code))
-        {
-            return TokenVerdict::TokenRefused;
-        }
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            TokenVerdict::Other
+            TokenVerdict::TokenRefused
+        } else if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            TokenVerdict::Unread
         } else {
             TokenVerdict::Accepted
         }
     }
+
+    /// Judges an answer that may carry an envelope by its whole body, plain, at most
+    /// [`ENVELOPE_BYTES_MAX`]. What cannot be read to its end says nothing.
+    pub(super) fn by_envelope(&self, status: StatusCode, body: &[u8]) -> TokenVerdict {
+        if body.is_empty() {
+            return self.by_status(status);
+        }
+        match serde_json::from_slice::<Envelope>(body) {
+            Ok(envelope) if envelope.codes.iter().any(|code| self.refused_codes.contains(code)) => {
+                TokenVerdict::TokenRefused
+            }
+            Err(error) if !error.is_data() => TokenVerdict::Unread,
+            // Ok, or no object: it carries no code at the top.
+            _ => self.by_status(status),
+        }
+    }
+}
+
+/// Whether an answer is announced to be too large for an envelope.
+pub(super) fn is_too_large(headers: &HeaderMap) -> bool {
+    let announced =
+        headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    announced.is_some_and(|bytes: u64| (ENVELOPE_BYTES_MAX as u64) < bytes)
 }
 
 /// `application/json` and what ends in `+json`, whatever the parameters.
@@ -94,10 +91,6 @@ fn is_json(content_type: Option<&HeaderValue>) -> bool {
     let essence = text.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     matches!(essence.as_str(), "application/json" | "text/json")
         || essence.starts_with("application/") && essence.ends_with("+json")
-}
-
-fn announced(length: &HeaderValue) -> Option<usize> {
-    length.to_str().ok()?.parse().ok()
 }
 
 /// The codes at the top of an answer: KooDrive's `code`, the API gateway's `error_code`. All of
@@ -150,13 +143,9 @@ mod tests {
         }
     }
 
-    fn json() -> HeaderValue {
-        HeaderValue::from_static("application/json;charset=UTF-8")
-    }
-
     #[test]
-    fn an_answer_is_accepted_refused_or_neither() {
-        use TokenVerdict::{Accepted, Other, TokenRefused};
+    fn an_answer_is_accepted_refused_or_unread() {
+        use TokenVerdict::{Accepted, TokenRefused, Unread};
         for (status, body, expected) in [
             (200, "", Accepted),
             (200, r#"{"code":0,"msg":"Successful"}"#, Accepted),
@@ -167,63 +156,53 @@ mod tests {
             (200, r#"{"code":0,"code":"APIGW.0307"}"#, TokenRefused),
             (200, r#"{"data":{"code":"APIGW.0307"}}"#, Accepted),
             (200, r#"[{"code":"APIGW.0307"}]"#, Accepted),
-            (200, r#"{"code":"APIGW.0307""#, Accepted),
+            (200, r#""APIGW.0307""#, Accepted),
+            (200, r#"{"code":"APIGW.0307""#, Unread),
+            (200, "no JSON at all", Unread),
             (200, r#"{"code":["APIGW.0307"]}"#, Accepted),
             (400, r#"{"code":13000102}"#, Accepted),
             (400, r#"{"\u0063ode":"APIGW.0307"}"#, TokenRefused),
-            (401, "", TokenRefused),
             (403, r#"{"error_code":"APIGW.0302"}"#, Accepted),
-            (429, r#"{"error_code":"APIGW.0308"}"#, Other),
+            (429, r#"{"error_code":"APIGW.0308"}"#, Unread),
             (429, r#"{"error_code":"APIGW.0307"}"#, TokenRefused),
-            (500, r#"{"code":13000201}"#, Other),
+            (500, r#"{"code":13000201}"#, Unread),
             (500, r#"{"error_code":"APIGW.0307"}"#, TokenRefused),
-            (503, "", Other),
+            (503, "", Unread),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
-            let judgement = rules().judge(status, Some(&json()), body.as_bytes());
-            assert_eq!(judgement, expected, "{status} {body}");
+            let verdict = rules().by_envelope(status, body.as_bytes());
+            assert_eq!(verdict, expected, "{status} {body}");
         }
-    }
-
-    #[test]
-    fn only_json_of_64_kib_is_an_envelope() {
-        let body = br#"{"code":"APIGW.0307"}"#;
-        for (content_type, expected) in [
-            ("application/json", TokenVerdict::TokenRefused),
-            ("Application/Problem+JSON", TokenVerdict::TokenRefused),
-            ("text/html", TokenVerdict::Accepted),
-            ("application/octet-stream", TokenVerdict::Accepted),
-        ] {
-            let content_type = HeaderValue::from_static(content_type);
-            assert_eq!(rules().judge(StatusCode::OK, Some(&content_type), body), expected);
+        for (status, expected) in
+            [(200, Accepted), (302, Accepted), (401, TokenRefused), (429, Unread), (500, Unread)]
+        {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(rules().by_status(status), expected, "{status}");
         }
-        assert_eq!(rules().judge(StatusCode::OK, None, body), TokenVerdict::Accepted);
-        let mut long = body.to_vec();
-        long.resize(ENVELOPE_BYTES_MAX, b' ');
-        assert_eq!(rules().judge(StatusCode::OK, Some(&json()), &long), TokenVerdict::TokenRefused);
-        long.push(b' ');
-        assert_eq!(rules().judge(StatusCode::OK, Some(&json()), &long), TokenVerdict::Accepted);
     }
 
     #[test]
     fn bodies_are_read_only_where_they_can_matter() {
-        for (status, headers, expected) in [
-            (200, vec![("content-type", "application/json")], true),
-            (200, vec![("content-type", "application/json"), ("content-length", "65536")], true),
-            (200, vec![("content-type", "application/json"), ("content-length", "65537")], false),
-            (200, vec![("content-type", "application/json"), ("content-length", "0")], false),
-            (200, vec![("content-type", "application/json"), ("content-encoding", "gzip")], false),
-            (200, vec![("content-type", "application/zip"), ("content-length", "10")], false),
-            (200, vec![], false),
-            (401, vec![("content-type", "application/json")], false),
-            (500, vec![("content-type", "application/json")], true),
+        for (status, content_type, expected) in [
+            (200, Some("application/json;charset=UTF-8"), true),
+            (200, Some("Application/Problem+JSON"), true),
+            (200, Some("text/html"), false),
+            (200, Some("application/octet-stream"), false),
+            (200, None, false),
+            (401, Some("application/json"), false),
+            (500, Some("application/json"), true),
         ] {
-            let mut map = HeaderMap::new();
-            for (name, value) in &headers {
-                map.insert(*name, HeaderValue::from_static(value));
-            }
+            let mut headers = HeaderMap::new();
+            headers
+                .extend(content_type.map(|value| (CONTENT_TYPE, HeaderValue::from_static(value))));
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(rules().may_carry_envelope(status, &map), expected, "{status} {headers:?}");
+            let found = rules().may_carry_envelope(status, &headers);
+            assert_eq!(found, expected, "{status} {content_type:?}");
+        }
+        for (length, expected) in [(Some("65536"), false), (Some("65537"), true), (None, false)] {
+            let mut headers = HeaderMap::new();
+            headers.extend(length.map(|value| (CONTENT_LENGTH, HeaderValue::from_static(value))));
+            assert_eq!(is_too_large(&headers), expected, "{length:?}");
         }
     }
 }

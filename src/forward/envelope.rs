@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http::response;
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
 
-use super::answer::{AnswerRules, ENVELOPE_BYTES_MAX, TokenVerdict};
+use super::answer::{AnswerRules, ENVELOPE_BYTES_MAX, TokenVerdict, is_too_large};
 use super::body::AnswerBody;
+use super::inflate::Coding;
 use crate::body::BodyError;
 use crate::client::PooledBody;
 
@@ -25,20 +25,23 @@ pub(super) async fn judge(
     mut body: PooledBody,
 ) -> Result<(TokenVerdict, AnswerBody), BodyError> {
     if body.is_end_stream() || !rules.may_carry_envelope(head.status, &head.headers) {
-        return Ok((rules.judge(head.status, None, &[]), AnswerBody::Streaming(body)));
+        return Ok((rules.by_status(head.status), AnswerBody::Streaming(body)));
     }
-    let content_type = head.headers.get(CONTENT_TYPE);
+    let readable = Coding::of(&head.headers).filter(|_| !is_too_large(&head.headers));
+    let Some(coding) = readable else {
+        return Ok((TokenVerdict::Unread, AnswerBody::Streaming(body)));
+    };
     let mut begun = Begun { frames: VecDeque::new(), bytes: 0, complete: false };
     if body.size_hint().exact().is_some() {
         begun.read(&mut body).await?;
     } else {
-        // If there is no end in time, it is streamed unjudged.
+        // Not whole by then, it is streamed unjudged.
         tokio::time::timeout(HELD_BACK_MAX, begun.read(&mut body)).await.unwrap_or(Ok(()))?;
     }
-    let verdict = match (begun.complete, begun.contiguous()) {
-        (true, Some(whole)) => rules.judge(head.status, content_type, &whole),
-        _ => rules.judge(head.status, None, &[]),
-    };
+    let whole = begun.complete.then(|| begun.contiguous());
+    let plain = whole.and_then(|whole| coding.plain(whole, ENVELOPE_BYTES_MAX));
+    let verdict =
+        plain.map_or(TokenVerdict::Unread, |plain| rules.by_envelope(head.status, &plain));
     Ok((verdict, AnswerBody::Begun(begun.frames, body)))
 }
 
@@ -63,18 +66,18 @@ impl Begun {
         Ok(())
     }
 
-    fn contiguous(&self) -> Option<Bytes> {
+    fn contiguous(&self) -> Bytes {
         let mut parts = self.frames.iter().filter_map(Frame::data_ref);
-        let first = parts.next()?;
+        let Some(first) = parts.next() else { return Bytes::new() };
         let mut rest = parts.peekable();
         if rest.peek().is_none() {
-            return Some(first.clone());
+            return first.clone();
         }
         let mut whole = Vec::with_capacity(self.bytes);
         whole.extend_from_slice(first);
         for part in rest {
             whole.extend_from_slice(part);
         }
-        Some(whole.into())
+        whole.into()
     }
 }

@@ -5,6 +5,7 @@
 
 use std::io::Read;
 
+use bytes::Bytes;
 use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
 use http::{HeaderMap, HeaderValue};
@@ -40,15 +41,17 @@ impl Coding {
     /// The plain bytes of `body`. `None` when they are more than `bytes_max`, or when it is not what
     /// it says it is; no more than one byte beyond is inflated. Where `body` was cut off, what is
     /// read may be so, too.
-    pub(super) fn plain(self, body: &[u8], bytes_max: usize) -> Option<Vec<u8>> {
-        match self {
-            Self::Identity => (body.len() <= bytes_max).then(|| body.to_vec()),
-            Self::Gzip => read_up_to(MultiGzDecoder::new(body), bytes_max),
+    pub(super) fn plain(self, body: Bytes, bytes_max: usize) -> Option<Bytes> {
+        let bytes = body.as_ref();
+        let plain = match self {
+            Self::Identity => return (body.len() <= bytes_max).then_some(body),
+            Self::Gzip => read_up_to(MultiGzDecoder::new(bytes), bytes_max),
             // Named for the format, sent in its zlib wrapping (RFC 9110 section 8.4.1.2); some
             // servers leave that out.
-            Self::Deflate => read_up_to(ZlibDecoder::new(body), bytes_max)
-                .or_else(|| read_up_to(DeflateDecoder::new(body), bytes_max)),
-        }
+            Self::Deflate => read_up_to(ZlibDecoder::new(bytes), bytes_max)
+                .or_else(|| read_up_to(DeflateDecoder::new(bytes), bytes_max)),
+        };
+        plain.map(Bytes::from)
     }
 }
 
@@ -87,7 +90,7 @@ mod tests {
 
     const MAX: usize = 64 * 1024;
 
-    fn compressed(plain: &[u8]) -> [(Coding, Vec<u8>); 4] {
+    fn compressed(plain: &[u8]) -> [(Coding, Bytes); 4] {
         let best = Compression::best();
         let mut gzip = GzEncoder::new(Vec::new(), best);
         let mut zlib = ZlibEncoder::new(Vec::new(), best);
@@ -96,10 +99,10 @@ mod tests {
         zlib.write_all(plain).unwrap();
         raw.write_all(plain).unwrap();
         [
-            (Coding::Identity, plain.to_vec()),
-            (Coding::Gzip, gzip.finish().unwrap()),
-            (Coding::Deflate, zlib.finish().unwrap()),
-            (Coding::Deflate, raw.finish().unwrap()),
+            (Coding::Identity, plain.to_vec().into()),
+            (Coding::Gzip, gzip.finish().unwrap().into()),
+            (Coding::Deflate, zlib.finish().unwrap().into()),
+            (Coding::Deflate, raw.finish().unwrap().into()),
         ]
     }
 
@@ -108,8 +111,8 @@ mod tests {
         for (length, fits) in [(0, true), (20, true), (MAX, true), (MAX + 1, false)] {
             let plain = vec![b' '; length];
             for (coding, body) in compressed(&plain) {
-                let expected = fits.then(|| plain.clone());
-                assert_eq!(coding.plain(&body, MAX), expected, "{coding:?} {length}");
+                let expected = fits.then(|| plain.clone().into());
+                assert_eq!(coding.plain(body, MAX), expected, "{coding:?} {length}");
             }
         }
     }
@@ -127,7 +130,7 @@ mod tests {
         let bomb = compressed(&vec![b' '; 10 * 1024 * 1024]);
         let (_, gzip) = &bomb[1];
         assert!(gzip.len() < MAX, "small on the wire");
-        let mut counting = Counting(MultiGzDecoder::new(gzip.as_slice()), 0);
+        let mut counting = Counting(MultiGzDecoder::new(gzip.as_ref()), 0);
         assert_eq!(read_up_to(&mut counting, MAX), None);
         assert!(counting.1 <= MAX + 1, "{} bytes were inflated", counting.1);
     }
@@ -136,10 +139,14 @@ mod tests {
     fn what_is_of_another_coding_than_it_says_is_not_read() {
         for (coding, body) in compressed(b"{\"code\":\"APIGW.0307\"}") {
             if coding == Coding::Gzip {
-                assert_eq!(coding.plain(&body[..body.len() - 6], MAX), None, "{coding:?}");
+                assert_eq!(coding.plain(body.slice(..body.len() - 6), MAX), None, "{coding:?}");
             }
             if coding != Coding::Identity {
-                assert_eq!(coding.plain(b"{\"code\":0}", MAX), None, "{coding:?}");
+                assert_eq!(
+                    coding.plain(Bytes::from_static(b"{\"code\":0}"), MAX),
+                    None,
+                    "{coding:?}"
+                );
             }
         }
         for (value, expected) in [

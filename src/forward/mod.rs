@@ -7,6 +7,7 @@ mod body;
 mod budget;
 mod envelope;
 mod headers;
+mod inflate;
 mod sign;
 
 use std::sync::Arc;
@@ -157,6 +158,7 @@ impl Forwarder {
         let OutboundCall { inbound, path, x_trace_id, caller, default_language } = *call;
         let uri = target(&inbound.uri, path);
         let mut headers = headers::for_upstream(&inbound.headers, &self.sso_header);
+        inflate::reduce_accept_encoding(&mut headers);
         headers.insert(header::HOST, self.host.clone());
         headers.insert(X_TRACEID, x_trace_id.as_header().clone());
         headers.append(header::VIA, VIA);

@@ -143,9 +143,10 @@ impl Pipeline {
         }
         self.take_places(context, &mut body)?;
 
-        // From here on work is done for the caller, so it must be known who that is.
+        let certificate = context.arrival.caller.certificate;
+        let headers = &context.parts.headers;
         context.record.begin(Stage::Accept);
-        let accepted = self.acceptor.accept(&context.parts.headers, context.now).await?;
+        let accepted = self.acceptor.accept(headers, context.now, certificate.as_ref()).await?;
         context.record.end(Stage::Accept);
         let identity = &accepted.identity;
         context.record.identity(identity.caller, Arc::clone(&identity.issuer), accepted.cached);

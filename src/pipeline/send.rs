@@ -232,7 +232,7 @@ impl Pipeline {
                 self.tokens.accepted(token, accepted, sent_at);
                 None
             }
-            TokenVerdict::Other => None,
+            TokenVerdict::Unread => None,
             TokenVerdict::TokenRefused => Some(self.tokens.refused(token, accepted)),
         }
     }

@@ -26,6 +26,7 @@ use super::write_timeout::WriteTimeout;
 use super::{framing, target, tls};
 use crate::body;
 use crate::body::InboundBody;
+use crate::digest;
 use crate::lifecycle::{DrainWatch, Phase};
 use crate::listener::{CallerAddress, Socket};
 use crate::pipeline::{Arrival, CurrentPipeline, ResponseBody};
@@ -90,7 +91,11 @@ impl Connections {
     ) -> Option<Serving> {
         match tokio::time::timeout_at(deadline, tls.accept(socket)).await {
             Ok(Ok(stream)) => {
-                let http2 = stream.get_ref().1.alpn_protocol() == Some(tls::ALPN_H2);
+                let session = stream.get_ref().1;
+                let http2 = session.alpn_protocol() == Some(tls::ALPN_H2);
+                let presented = session.peer_certificates().and_then(<[_]>::first);
+                let certificate = presented.map(|certificate| digest::sha256(certificate));
+                let caller = CallerAddress { certificate, ..caller };
                 let stream = Box::new(stream);
                 return Some(if http2 {
                     Box::pin(self.serve_h2(stream, Bytes::new(), caller))

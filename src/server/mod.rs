@@ -91,7 +91,11 @@ impl Server {
             };
             let connections = self.connections.clone();
             let tls = self.tls.as_ref().map(|tls| tls.acceptor());
-            let caller = CallerAddress { ip: peer.map(|peer| peer.ip()), tls: tls.is_some() };
+            let caller = CallerAddress {
+                ip: peer.map(|peer| peer.ip()),
+                tls: tls.is_some(),
+                certificate: None,
+            };
             self.connections.drain.serve(async move {
                 let _place = place;
                 connections.serve(socket, tls, caller).await;

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 
 use super::error::Denial;
 use crate::accept::Identity;
-use crate::config::AppConfig;
+use crate::config::{AppConfig, IssuerConfig};
 
 /// Who signs, and for which KooDrive user.
 #[derive(Clone)]
@@ -33,8 +33,14 @@ impl fmt::Debug for AppIdentity {
 pub(super) struct SigningApp {
     app_id: Arc<str>,
     app_secret: Arc<SecretString>,
-    user_claim: String,
-    users: HashMap<String, HeaderValue>,
+    issuers: HashMap<String, Users>,
+}
+
+/// Whose KooDrive users the callers of one issuer are. A subject is unique within its issuer only.
+#[derive(Debug)]
+struct Users {
+    claim: String,
+    listed: HashMap<String, HeaderValue>,
 }
 
 /// Why app authentication cannot be used as configured.
@@ -44,61 +50,67 @@ pub enum AppSetupError {
     CredentialsMissing,
     #[error("`token.app.app_id` must be printable ASCII without commas and spaces")]
     AppId,
-    #[error("`token.app.user_map_file` is not TOML of the form subject = \"user id\"")]
-    UserMap(#[source] toml::de::Error),
-    #[error("a user id in `token.app.user_map_file` is no header value")]
+    #[error("a user id in `koodrive_users_file` is no header value")]
     UserId,
 }
 
 impl SigningApp {
-    pub(super) fn new(config: &AppConfig) -> Result<Self, AppSetupError> {
+    pub(super) fn new(config: &AppConfig, issuers: &[IssuerConfig]) -> Result<Self, AppSetupError> {
         if config.app_id.is_empty() || !config.app_secret_file.is_set() {
             return Err(AppSetupError::CredentialsMissing);
         }
         if !config.app_id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',') {
             return Err(AppSetupError::AppId);
         }
-        let listed: HashMap<String, String> =
-            toml::from_str(config.user_map_file.text()).map_err(AppSetupError::UserMap)?;
-        let mut users = HashMap::with_capacity(listed.len());
-        for (subject, user_id) in listed {
-            let user_id = user_id_header(&user_id).ok_or(AppSetupError::UserId)?;
-            users.insert(subject, user_id);
-        }
+        let users = |issuer: &IssuerConfig| Ok((issuer.issuer.clone(), Users::new(issuer)?));
         Ok(Self {
             app_id: config.app_id.as_str().into(),
             app_secret: Arc::new(config.app_secret_file.secret().clone()),
-            user_claim: config.user_claim.clone(),
-            users,
+            issuers: issuers.iter().map(users).collect::<Result<_, _>>()?,
         })
     }
 
-    /// The map's word counts before the claim's: it is the operator's.
     pub(super) fn identity_of(&self, caller: &Identity) -> Result<AppIdentity, Denial> {
-        let user_id = match self.users.get(&*caller.subject) {
-            Some(user_id) => user_id.clone(),
-            None => self.claimed(caller).ok_or(Denial::UserUnknown)?,
-        };
+        let users = self.issuers.get(&*caller.issuer);
+        let user_id = users.and_then(|users| users.of(caller)).ok_or(Denial::UserUnknown)?;
         let (app_id, app_secret) = (Arc::clone(&self.app_id), Arc::clone(&self.app_secret));
         Ok(AppIdentity { app_id, app_secret, user_id })
     }
 
     /// Where the caller's `X-User-Id` comes from, for people, and whether there is none.
     pub(super) fn describe(&self, caller: &Identity) -> (String, Option<Denial>) {
-        let claim = &self.user_claim;
         let denied = self.identity_of(caller).err();
+        let users = self.issuers.get(&*caller.issuer);
+        let claim = users.map_or("", |users| &users.claim);
         let line = if denied.is_some() {
-            format!("X-User-Id: unknown; neither token.app.user_map_file nor claim {claim} has one")
-        } else if self.users.contains_key(&*caller.subject) {
-            "X-User-Id: known from token.app.user_map_file".to_owned()
+            let claim =
+                if claim.is_empty() { String::new() } else { format!(" nor claim {claim}") };
+            format!("X-User-Id: unknown; neither koodrive_users_file{claim} of this issuer has one")
+        } else if users.is_some_and(|users| users.listed.contains_key(&*caller.subject)) {
+            "X-User-Id: known from koodrive_users_file of this issuer".to_owned()
         } else {
             format!("X-User-Id: known from claim {claim}")
         };
         (line, denied)
     }
+}
+
+impl Users {
+    fn new(issuer: &IssuerConfig) -> Result<Self, AppSetupError> {
+        let mut listed = HashMap::new();
+        for (subject, user_id) in issuer.koodrive_users().unwrap_or_default() {
+            listed.insert(subject, user_id_header(&user_id).ok_or(AppSetupError::UserId)?);
+        }
+        Ok(Self { claim: issuer.koodrive_user_claim.clone(), listed })
+    }
+
+    /// The list's word counts before the claim's: it is the operator's.
+    fn of(&self, caller: &Identity) -> Option<HeaderValue> {
+        self.listed.get(&*caller.subject).cloned().or_else(|| self.claimed(caller))
+    }
 
     fn claimed(&self, caller: &Identity) -> Option<HeaderValue> {
-        match caller.claims.get(&self.user_claim)?.value() {
+        match caller.claims.get(&self.claim)?.value() {
             serde_json::Value::String(user_id) => user_id_header(&user_id),
             // Ids of 19 digits are exact in a JSON number read as u64.
             serde_json::Value::Number(number) if number.is_u64() => {

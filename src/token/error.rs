@@ -103,6 +103,10 @@ pub enum Unusable {
     NotBearer,
     #[error("the token is a refresh or id token, not an access token")]
     NoAccessToken,
+    #[error("token.assertion_file holds no token that can be sent")]
+    AssertionFile,
+    #[error("token.actor_token_file holds no token that can be sent")]
+    ActorTokenFile,
     #[error("the token has expired on arrival")]
     Expired,
 }

@@ -9,7 +9,7 @@ use super::exchange::Grant;
 use super::key::Sharing;
 use crate::accept::Accepted;
 use crate::clock::Span;
-use crate::config::TokenConfig;
+use crate::config::{ExpiresIn, IssuerConfig, TokenConfig};
 
 /// One sentence a line, and whether the caller would be denied before anything is requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,10 +19,14 @@ pub struct Explanation {
 }
 
 /// How `caller` would obtain a KooDrive credential.
-pub fn explain(config: &TokenConfig, caller: &Accepted) -> Result<Explanation, TokenSetupError> {
+pub fn explain(
+    config: &TokenConfig,
+    issuers: &[IssuerConfig],
+    caller: &Accepted,
+) -> Result<Explanation, TokenSetupError> {
     let identity = &caller.identity;
     let Some(grant) = Grant::new(config)? else {
-        let (line, denied) = SigningApp::new(&config.app)?.describe(identity);
+        let (line, denied) = SigningApp::new(&config.app, issuers)?.describe(identity);
         let how = "nothing is exchanged: each attempt is signed with the AppSecret".to_owned();
         return Ok(Explanation { lines: vec![how, line], denied });
     };
@@ -41,11 +45,20 @@ pub fn explain(config: &TokenConfig, caller: &Accepted) -> Result<Explanation, T
         lines.push(format!("needs claims: {}", shown.collect::<Vec<_>>().join(", ")));
     }
     lines.push(format!("kept: {}", Sharing::new(config, &grant).describe(identity)));
-    lines.push(format!(
-        "lives: {} after the last call KooDrive accepted, at most {}",
-        Span(config.idle_lifetime),
-        Span(config.absolute_lifetime)
-    ));
+    lines.push(lives(config));
     let denied = (!needed.iter().all(|name| has(name))).then_some(Denial::ClaimMissing);
     Ok(Explanation { lines, denied })
+}
+
+fn lives(config: &TokenConfig) -> String {
+    let (idle, absolute) = (Span(config.idle_lifetime), Span(config.absolute_lifetime));
+    let after = "after the last call KooDrive accepted";
+    match config.expires_in {
+        ExpiresIn::Ends => {
+            format!("lives: {idle} {after}, at most {absolute} or as the endpoint's expires_in")
+        }
+        ExpiresIn::Slides => {
+            format!("lives: the endpoint's expires_in, else {idle}, {after}, at most {absolute}")
+        }
+    }
 }

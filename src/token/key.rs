@@ -100,12 +100,13 @@ impl SetupDigest {
         let mut fields = Fields::new();
         let custom = serde_json::to_vec(&config.custom.to_table()).unwrap_or_default();
         for field in [
-            format!("{:?}", config.method).as_bytes(),
+            format!("{:?} {:?}", config.method, config.client_auth).as_bytes(),
             config.endpoint.as_ref().map_or("", |endpoint| endpoint.as_str()).as_bytes(),
             config.client_id.as_bytes(),
             config.subject_token_type.as_bytes(),
-            config.audience.as_bytes(),
-            config.resource.as_bytes(),
+            config.requested_token_type.as_bytes(),
+            config.actor_token_file.at().as_os_str().as_encoded_bytes(),
+            config.actor_token_type.as_bytes(),
             config.scope.as_bytes(),
             config.scheme.as_bytes(),
             config.carrier.account.as_bytes(),
@@ -113,6 +114,11 @@ impl SetupDigest {
             &custom,
         ] {
             fields.add(field);
+        }
+        let extra = config.extra.iter().flat_map(|(name, value)| [name, value]);
+        let lists = [config.audience.iter().collect(), config.resource.iter().collect()];
+        for list in lists.into_iter().chain([extra.collect::<Vec<_>>()]) {
+            fields.add(&digest::of(list.into_iter().map(String::as_bytes)));
         }
         Self(fields.finish())
     }

@@ -202,7 +202,8 @@ impl Inner {
         {
             result = Err(TokenError::AnswerUnusable(Unusable::Expired));
         }
-        let result = self.tell_gate(pass, result, pause);
+        // Where nothing was answered there is nothing to tell, unless that is the endpoint's fault.
+        let result = self.tell_gate(pass, result, status.is_some(), pause);
         (self.shared.report)(ExchangeReport {
             span: leader.span,
             parent,
@@ -245,12 +246,15 @@ impl Inner {
         &self,
         pass: Pass,
         result: Result<NewToken, TokenError>,
+        answered: bool,
         pause: Option<Duration>,
     ) -> Result<NewToken, TokenError> {
         let pause = pause.map(|pause| pause.clamp(RETRY_AFTER_MIN, PAUSE_MAX));
         let (error, pause) = match &result {
             Ok(_) | Err(TokenError::Denied(_) | TokenError::AnswerUnusable(_)) => {
-                pass.up();
+                if answered {
+                    pass.up();
+                }
                 return result;
             }
             // Our own bound says nothing about the endpoint.

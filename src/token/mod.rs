@@ -52,7 +52,7 @@ use self::store::Shared;
 use crate::accept::{Accepted, CallerId};
 use crate::client::Client;
 use crate::clock::Moment;
-use crate::config::TokenConfig;
+use crate::config::{IssuerConfig, TokenConfig};
 use crate::trace_context::SpanContext;
 use crate::words::words;
 
@@ -73,10 +73,13 @@ pub struct Issued {
 }
 
 /// The claims of an SSO token that `config` has this room read.
-pub fn claims_read(config: &TokenConfig) -> Result<BTreeSet<String>, TokenSetupError> {
+pub fn claims_read(
+    config: &TokenConfig,
+    issuers: &[IssuerConfig],
+) -> Result<BTreeSet<String>, TokenSetupError> {
     Ok(match Grant::new(config)? {
         Some(grant) => Sharing::new(config, &grant).claims().cloned().unwrap_or_default(),
-        None => BTreeSet::from([config.app.user_claim.clone()]),
+        None => issuers.iter().map(|issuer| issuer.koodrive_user_claim.clone()).collect(),
     })
 }
 
@@ -163,6 +166,7 @@ impl Tokens {
     /// Callers' tokens under `config`, over what the process already holds.
     pub fn new(
         config: &TokenConfig,
+        issuers: &[IssuerConfig],
         store: &TokenStore,
         client: Client,
     ) -> Result<Self, TokenSetupError> {
@@ -171,7 +175,7 @@ impl Tokens {
                 let sharing = Sharing::new(config, exchange.grant());
                 Method::Network { exchange: Box::new(exchange), sharing }
             }
-            None => Method::Signature(SigningApp::new(&config.app)?),
+            None => Method::Signature(SigningApp::new(&config.app, issuers)?),
         };
         let shared = Arc::clone(store.shared());
         let numbers = GateNumbers {

@@ -35,6 +35,7 @@ fn pages(readiness: &Readiness) -> Pages {
         config: Box::new(|| "[listen]\n".to_owned()),
         refusals: Box::new(move || vec![row.clone()]),
         overview: Box::new(move || overview.clone()),
+        forget: Box::new(|_| Box::pin(async { None })),
         jaeger_ui: Some("http://127.0.0.1:16686/".to_owned()),
     }
 }

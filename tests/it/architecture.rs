@@ -28,7 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "clock",
         ],
     ),
-    ("server", &["pipeline", "rejection", "listener", "lifecycle", "body", "config"]),
+    ("server", &["digest", "pipeline", "rejection", "listener", "lifecycle", "body", "config"]),
     ("admin", &["telemetry", "listener", "lifecycle", "body", "clock", "config"]),
     (
         "pipeline",

@@ -14,7 +14,7 @@ use http::{HeaderValue, Method, Request};
 
 use self::protocol::{at_path, other_protocol};
 use super::fetch_keys;
-use super::stores::{network_client, upstream_options};
+use super::stores::{network_client, token_client, upstream_options};
 use crate::accept::{KeyFetch, KeyFetchOutcome, KeyStores};
 use crate::body::OutboundBody;
 use crate::call;
@@ -107,7 +107,7 @@ impl Asking {
     }
 
     async fn token_endpoint(&mut self, config: &TokenConfig, endpoint: &HttpUrl) {
-        let client = match network_client(&self.roots, 1) {
+        let client = match token_client(config, &self.roots) {
             Ok(client) => client,
             Err(error) => return self.failed(format!("token endpoint: {}", chain(&error))),
         };

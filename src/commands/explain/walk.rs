@@ -2,7 +2,7 @@
 
 use http::Method;
 use koodrive_gateway::accept::{
-    AcceptError, Accepted, Acceptor, KeyStores, Verdict, VerifiedTokens,
+    AcceptError, Accepted, Acceptor, IdentityRules, KeyStores, Verdict, VerifiedTokens,
 };
 use koodrive_gateway::body::BodyError;
 use koodrive_gateway::call::{CallPlan, CallRefused, Route, Routes};
@@ -14,6 +14,7 @@ use koodrive_gateway::validate::{BatchRules, Language, Report};
 use koodrive_gateway::{call, token};
 
 use super::Told;
+use crate::commands::caller;
 use crate::commands::failure::Failure;
 
 /// What is explained.
@@ -97,8 +98,12 @@ fn accept(
         told.line("REFUSED  the token file is empty");
         return Err(AcceptError::TokenMissing.into());
     }
-    let kept = token::claims_read(&config.token).unwrap_or_default();
-    let acceptor = Acceptor::new(&config.accept, keys, &VerifiedTokens::new(), kept);
+    let issuers = &config.accept.issuers;
+    let identities = IdentityRules {
+        kept_claims: token::claims_read(&config.token, issuers).unwrap_or_default(),
+        caller_key: caller::key(config),
+    };
+    let acceptor = Acceptor::new(&config.accept, keys, &VerifiedTokens::new(), identities);
     let now = Clock::system().now();
     let lines = acceptor.explain(call.token, now);
     for line in &lines {
@@ -186,7 +191,7 @@ fn validate(
 
 fn exchange(config: &Config, caller: &Accepted, told: &mut Told) -> Result<(), Ended> {
     told.stage("token");
-    let explained = token::explain(&config.token, caller)
+    let explained = token::explain(&config.token, &config.accept.issuers, caller)
         .map_err(|error| Ended::Failed(Failure::at_run_time(error)))?;
     for line in explained.lines {
         told.line(line);

@@ -8,10 +8,10 @@ use serde_json::value::RawValue;
 
 use super::rules::{Rule, safe_url, unless_plain_http, written};
 use crate::config::reader::Reader;
-use crate::config::sections::{AcceptConfig, IssuerConfig};
+use crate::config::sections::{AcceptConfig, IssuerConfig, TokenMethod};
 use crate::config::values::{HttpUrl, any_case};
 
-pub(super) fn check(accept: &AcceptConfig, to: &mut Reader<'_>) {
+pub(super) fn check(accept: &AcceptConfig, method: TokenMethod, to: &mut Reader<'_>) {
     if accept.issuers.is_empty() {
         to.say(
             &["accept.issuers"],
@@ -22,6 +22,7 @@ pub(super) fn check(accept: &AcceptConfig, to: &mut Reader<'_>) {
     for (index, issuer) in accept.issuers.iter().enumerate() {
         let key = |name: &str| format!("accept.issuers[{index}].{name}");
         check_issuer(issuer, accept.allow_plain_http, &key, to);
+        koodrive_users(issuer, method, &key, to);
         if !issuer.issuer.is_empty() && !known.insert(issuer.issuer.as_str()) {
             to.say(
                 &[&key("issuer")],
@@ -49,6 +50,34 @@ pub(super) fn rules() -> Vec<Rule> {
         ("accept.issuers[].audiences[]", json!({"minLength": 1})),
         ("accept.issuers[].algorithms", json!({"minItems": 1})),
     ]
+}
+
+/// A subject is unique within its issuer only, so each issuer says whose KooDrive users its
+/// callers are.
+fn koodrive_users(
+    issuer: &IssuerConfig,
+    method: TokenMethod,
+    key: &dyn Fn(&str) -> String,
+    to: &mut Reader<'_>,
+) {
+    let named = !issuer.koodrive_user_claim.is_empty() || issuer.koodrive_users_file.is_set();
+    if method == TokenMethod::AppSignature && !named {
+        to.say(
+            &[&key("koodrive_user_claim"), &key("koodrive_users_file")],
+            "required by token.method = \"app_signature\": the claim of this issuer that names the \
+             KooDrive user, or `koodrive_users_file`",
+        );
+    }
+    if let Err((line, column)) = issuer.koodrive_users() {
+        to.say(
+            &[&key("koodrive_users_file")],
+            format!(
+                "file {}:{line}:{column}: expected lines such as \"subject\" = \"KooDrive user \
+                 id\"",
+                issuer.koodrive_users_file.path().display()
+            ),
+        );
+    }
 }
 
 fn check_issuer(

@@ -21,7 +21,7 @@ pub(super) use rules::Rule;
 /// Tells `to` what is wrong with `config`, unless its key was found wrong before.
 pub(super) fn check(config: &Config, to: &mut Reader<'_>) {
     listen::check(config, to);
-    accept::check(&config.accept, to);
+    accept::check(&config.accept, config.token.method, to);
     limit(&config.limit, &config.validate, to);
     token::check(&config.token, to);
     forward::check(&config.forward, to);

@@ -1,10 +1,10 @@
 //! Certificates and keys: whether files hold what their keys promise.
 
-use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, SignatureAlgorithm};
 use secrecy::ExposeSecret as _;
 
 use crate::config::reader::Reader;
@@ -46,6 +46,13 @@ pub(super) fn roots(to: &mut Reader<'_>, key: &str, file: &TextFile) {
     if certificates.into_iter().any(|certificate| store.add(certificate).is_err()) {
         not_pem(to, key, file.path(), "certificates that can be trusted as roots");
     }
+}
+
+/// Whether a private key is an RSA key.
+pub(super) fn is_rsa(file: &SecretFile) -> bool {
+    let der = PrivateKeyDer::from_pem_slice(file.secret().expose_secret().as_bytes());
+    let signing = der.ok().and_then(|der| aws_lc_rs::sign::any_supported_type(&der).ok());
+    signing.is_some_and(|key| key.algorithm() == SignatureAlgorithm::RSA)
 }
 
 /// A private key, if set.

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::rules::{Rule, safe_url, unless_plain_http};
 use super::{custom, pem};
 use crate::config::reader::Reader;
-use crate::config::sections::{ClientAuth, TokenConfig, TokenMethod};
+use crate::config::sections::{AssertionAlgorithm, ClientAuth, TokenConfig, TokenMethod};
 
 pub(super) fn check(token: &TokenConfig, to: &mut Reader<'_>) {
     let over_network = token.method != TokenMethod::AppSignature;
@@ -35,7 +35,13 @@ pub(super) fn check(token: &TokenConfig, to: &mut Reader<'_>) {
         );
     }
     pem::private_key(to, "token.private_key_file", &token.private_key_file);
-    user_map(token, to);
+    pem::pair(
+        to,
+        ("token.client_certificate_file", &token.client_certificate_file),
+        ("token.client_key_file", &token.client_key_file),
+    );
+    pem::roots(to, "token.ca_file", &token.ca_file);
+    algorithm(token, to);
     lives(token, to);
 }
 
@@ -79,6 +85,26 @@ fn client(token: &TokenConfig, required: bool, to: &mut Reader<'_>) {
                 missing(to, "token.private_key_file", whom);
             }
         }
+        ClientAuth::AssertionFile => {
+            if !token.assertion_file.is_set() {
+                missing(to, "token.assertion_file", "token.client_auth = \"assertion_file\"");
+            }
+        }
+        ClientAuth::Tls => {
+            let whom = "token.client_auth = \"tls\"";
+            if !id {
+                missing(to, "token.client_id", whom);
+            }
+            if !token.client_certificate_file.is_set() {
+                missing(to, "token.client_certificate_file", whom);
+            }
+            if !token.client_key_file.is_set() {
+                missing(to, "token.client_key_file", whom);
+            }
+            if token.endpoint.as_ref().is_some_and(|endpoint| !endpoint.is_https()) {
+                to.say(&["token.endpoint"], "a certificate is shown over https:// only");
+            }
+        }
         ClientAuth::Basic | ClientAuth::Post if required => {
             let whom = "token.method = \"client_credentials\"";
             if !id {
@@ -99,6 +125,18 @@ fn client(token: &TokenConfig, required: bool, to: &mut Reader<'_>) {
     }
 }
 
+/// PS256 is signed with RSA keys.
+fn algorithm(token: &TokenConfig, to: &mut Reader<'_>) {
+    let key = &token.private_key_file;
+    if token.private_key_algorithm == AssertionAlgorithm::PS256 && key.is_set() && !pem::is_rsa(key)
+    {
+        to.say(
+            &["token.private_key_algorithm", "token.private_key_file"],
+            "PS256 is signed with an RSA key, and this one is of another kind",
+        );
+    }
+}
+
 fn carrier(token: &TokenConfig, to: &mut Reader<'_>) {
     let whom = "required by token.method = \"carrier_login\"";
     if token.carrier.account.is_empty() {
@@ -116,24 +154,5 @@ fn app(token: &TokenConfig, to: &mut Reader<'_>) {
     }
     if !token.app.app_secret_file.is_set() {
         to.say(&["token.app.app_secret_file"], whom);
-    }
-    if token.app.user_claim.is_empty() && !token.app.user_map_file.is_set() {
-        to.say(
-            &["token.app.user_claim", "token.app.user_map_file"],
-            "expected a claim that names the KooDrive user, or `user_map_file`",
-        );
-    }
-}
-
-fn user_map(token: &TokenConfig, to: &mut Reader<'_>) {
-    if let Err((line, column)) = token.app.parse_users() {
-        to.say(
-            &["token.app.user_map_file"],
-            format!(
-                "file {}:{line}:{column}: expected lines such as \"subject\" = \"KooDrive user \
-                 id\"",
-                token.app.user_map_file.path().display()
-            ),
-        );
     }
 }

@@ -63,10 +63,29 @@ section! {
         subject_claim: String as Claim = "sub".to_owned(),
         /// Claim → value it must have, or contain when it is a list.
         required_claims: BTreeMap<String, String> as Map<String> = BTreeMap::new(),
+        /// Whether tokens bound to a key or certificate (`cnf`) are accepted.
+        accept_bound_tokens: bool = false,
+        /// Claim that becomes X-User-Id, where calls are signed.
+        koodrive_user_claim: String = String::new(),
+        /// Or a TOML file: subject = "KooDrive user id".
+        koodrive_users_file: TextFile = TextFile::default(),
         jwks_refresh: Duration as Period = Duration::from_mins(10),
         /// How long a key set may be used after it was last fetched.
         jwks_max_stale: Duration as Period = Duration::from_hours(24),
         /// Shortest time between two fetches caused by unknown key ids.
         unknown_kid_cooldown: Duration as Period = Duration::from_secs(10),
+    }
+}
+
+impl IssuerConfig {
+    /// `koodrive_users_file`: subject → KooDrive user id; else the line and column that do not fit.
+    pub fn koodrive_users(&self) -> Result<BTreeMap<String, String>, (usize, usize)> {
+        let text = self.koodrive_users_file.text();
+        toml::from_str(text).map_err(|error: toml::de::Error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+            let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
+            (before.matches('\n').count() + 1, column)
+        })
     }
 }

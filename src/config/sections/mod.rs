@@ -112,6 +112,8 @@ section! {
         /// Share of traces that are kept, 0 to 1.
         sample_ratio: f64 as Share = 1.0,
         trust_caller_sampling: bool = true,
+        /// Keys the digests of callers, so that nobody without it can tell who is meant.
+        caller_key_file: SecretFile = SecretFile::default(),
         access_log: bool = true,
         log_format: LogFormat = LogFormat::Json,
         /// A level, or directives such as `info,koodrive_gateway::token=debug`.

@@ -9,8 +9,8 @@ use crate::config::document::Node;
 use crate::config::keys::{Key, Shape};
 use crate::config::reader::{Reader, joined};
 use crate::config::values::{
-    Count, HttpUrl, Id, Kind, List, Map, OptionalUrl, Password, Period, PeriodOrZero, ProperShare,
-    Scheme, SecretFile, TextFile, choice,
+    Count, HttpUrl, Id, Kind, List, LiveFile, Map, OptionalUrl, Password, Period, PeriodOrZero,
+    ProperShare, Scheme, SecretFile, TextFile, Texts, choice,
 };
 
 choice! {
@@ -40,6 +40,19 @@ choice! {
         Post = "post",
         /// RFC 7523 section 2.2.
         PrivateKeyJwt = "private_key_jwt",
+        /// The same, with a JWT that somebody else keeps fresh.
+        AssertionFile = "assertion_file",
+        /// RFC 8705 section 2: the certificate of the connection.
+        Tls = "tls",
+    }
+}
+
+choice! {
+    /// How client assertions are signed.
+    pub enum AssertionAlgorithm {
+        /// By the kind of key: RS256, ES256, ES384, `EdDSA`.
+        ByKey = "",
+        PS256 = "PS256",
     }
 }
 
@@ -66,10 +79,24 @@ section! {
         private_key_file: SecretFile = SecretFile::default(),
         /// `kid` of that key.
         private_key_id: String as Id = String::new(),
+        private_key_algorithm: AssertionAlgorithm = AssertionAlgorithm::ByKey,
+        /// The JWT of `assertion_file`.
+        assertion_file: LiveFile = LiveFile::default(),
+        /// PEM chain and key for `tls`.
+        client_certificate_file: TextFile = TextFile::default(),
+        client_key_file: SecretFile = SecretFile::default(),
         subject_token_type: String = "urn:ietf:params:oauth:token-type:access_token".to_owned(),
-        audience: String = String::new(),
-        resource: String = String::new(),
+        audience: Vec<String> as Texts = Vec::new(),
+        resource: Vec<String> as Texts = Vec::new(),
         scope: String = String::new(),
+        requested_token_type: String = String::new(),
+        /// The actor's token (RFC 8693 section 2.1).
+        actor_token_file: LiveFile = LiveFile::default(),
+        actor_token_type: String = "urn:ietf:params:oauth:token-type:access_token".to_owned(),
+        /// Further parameters of the form.
+        extra: BTreeMap<String, String> as Map<String> = BTreeMap::new(),
+        /// PEM roots besides the system's.
+        ca_file: TextFile = TextFile::default(),
         /// What KooDrive sees before the token.
         scheme: String as Scheme = "Bearer".to_owned(),
         /// Claims that, besides issuer and subject, decide whose token it is.
@@ -149,29 +176,5 @@ section! {
     pub struct AppConfig {
         app_id: String as Id = String::new(),
         app_secret_file: SecretFile as Password = SecretFile::default(),
-        /// Claim that becomes X-User-Id.
-        user_claim: String = "koodrive_user_id".to_owned(),
-        /// Or a TOML file: subject = "KooDrive user id".
-        user_map_file: TextFile = TextFile::default(),
-    }
-}
-
-impl AppConfig {
-    /// `user_map_file`: subject → KooDrive user id. Empty when no file is named.
-    pub fn users(&self) -> BTreeMap<String, String> {
-        self.parse_users().unwrap_or_default() // what does not parse was refused by the check
-    }
-
-    /// The map, or the line and column that do not fit.
-    pub(in crate::config) fn parse_users(
-        &self,
-    ) -> Result<BTreeMap<String, String>, (usize, usize)> {
-        let text = self.user_map_file.text();
-        toml::from_str(text).map_err(|error: toml::de::Error| {
-            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-            let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-            let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-            (before.matches('\n').count() + 1, column)
-        })
     }
 }

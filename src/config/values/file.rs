@@ -109,6 +109,51 @@ impl fmt::Debug for TextFile {
     }
 }
 
+/// A file that somebody else keeps fresh, read anew each time its content is needed. Empty path:
+/// none. When the configuration is read it must be there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LiveFile {
+    path: PathBuf,
+    /// The path from the process's own folder.
+    at: PathBuf,
+}
+
+impl LiveFile {
+    /// Whether a path was given.
+    pub fn is_set(&self) -> bool {
+        !self.path.as_os_str().is_empty()
+    }
+
+    /// Where to read it.
+    pub fn at(&self) -> &Path {
+        &self.at
+    }
+}
+
+impl Kind for LiveFile {
+    type Value = Self;
+
+    fn shape() -> Shape {
+        SecretFile::shape()
+    }
+
+    fn read(node: &Node, key: &str, reader: &mut Reader<'_>) -> Option<Self> {
+        let path = PathBuf::from(String::read(node, key, reader)?);
+        let at =
+            if path.as_os_str().is_empty() { PathBuf::new() } else { reader.base().join(&path) };
+        if !path.as_os_str().is_empty()
+            && let Err(error) = read_text(&at)
+        {
+            unreadable(node, key, &path, &error, reader);
+        }
+        Some(Self { path, at })
+    }
+
+    fn write(value: &Self) -> toml::Value {
+        value.path.to_string_lossy().into_owned().into()
+    }
+}
+
 /// How the content of a PEM file begins, and no path.
 pub(in crate::config) const CONTENT: &str = "-----BEGIN";
 

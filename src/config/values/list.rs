@@ -33,6 +33,40 @@ impl<K: Kind> Kind for List<K> {
     }
 }
 
+/// One text, or a list of them. An empty one counts as none.
+pub(in crate::config) struct Texts;
+
+impl Kind for Texts {
+    type Value = Vec<String>;
+
+    fn shape() -> Shape {
+        Shape::Texts
+    }
+
+    fn read(node: &Node, key: &str, reader: &mut Reader<'_>) -> Option<Self::Value> {
+        let texts = match &node.value {
+            Written::List(_) => List::<String>::read(node, key, reader)?,
+            Written::Scalar(toml::Value::String(text)) => {
+                reader.note(key, &node.at);
+                vec![text.clone()]
+            }
+            _ => {
+                reader.note(key, &node.at);
+                return reader.unlike(node, key, &Self::shape());
+            }
+        };
+        Some(texts.into_iter().filter(|text| !text.is_empty()).collect())
+    }
+
+    fn write(value: &Self::Value) -> toml::Value {
+        match value.as_slice() {
+            [] => "".into(),
+            [one] => one.as_str().into(),
+            several => several.to_vec().into(),
+        }
+    }
+}
+
 /// `{name = …}` of one kind.
 pub(in crate::config) struct Map<K>(PhantomData<K>);
 

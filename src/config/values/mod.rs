@@ -23,9 +23,9 @@ use super::reader::Reader;
 pub use address::{HttpUrl, LimitStore, ListenAddress};
 pub(super) use address::{OptionalBase, OptionalUrl, SAFE_URL_PATTERN};
 pub(super) use choice::choice;
+pub use file::{LiveFile, SecretFile, TextFile, file_error};
 pub(super) use file::{Password, read_text};
-pub use file::{SecretFile, TextFile, file_error};
-pub(super) use list::{List, Map};
+pub(super) use list::{List, Map, Texts};
 pub(super) use number::{Count, Depth, ProperShare, Share, Status};
 pub(super) use text::{
     Claim, Code, Id, Language, LogDirectives, Prefix, Scheme, TOKEN_PATTERN, TokenHeader, any_case,

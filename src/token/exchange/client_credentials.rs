@@ -6,6 +6,7 @@ use super::client_auth::OAuthClient;
 use super::{Description, ExchangeRequest, ExchangeSetupError};
 use crate::body::OutboundBody;
 use crate::config::TokenConfig;
+use crate::token::error::TokenError;
 
 #[derive(Debug)]
 pub(in crate::token) struct ClientCredentials {
@@ -20,8 +21,11 @@ impl ClientCredentials {
         Ok(Self { client: OAuthClient::new(config)? })
     }
 
-    pub(super) fn request(&self, request: &ExchangeRequest<'_>) -> Request<OutboundBody> {
-        self.client.request(&[("grant_type", "client_credentials")], request.now)
+    pub(super) async fn request(
+        &self,
+        request: &ExchangeRequest<'_>,
+    ) -> Result<Request<OutboundBody>, TokenError> {
+        self.client.request(&[("grant_type", "client_credentials")], request.now).await
     }
     pub(super) fn describe(&self) -> Description {
         self.client.describe("client credentials", "nothing of the caller")

@@ -6,6 +6,7 @@ use super::client_auth::OAuthClient;
 use super::{Description, ExchangeRequest, ExchangeSetupError};
 use crate::body::OutboundBody;
 use crate::config::TokenConfig;
+use crate::token::error::TokenError;
 
 #[derive(Debug)]
 pub(in crate::token) struct JwtBearer {
@@ -17,12 +18,15 @@ impl JwtBearer {
         Ok(Self { client: OAuthClient::new(config)? })
     }
 
-    pub(super) fn request(&self, request: &ExchangeRequest<'_>) -> Request<OutboundBody> {
+    pub(super) async fn request(
+        &self,
+        request: &ExchangeRequest<'_>,
+    ) -> Result<Request<OutboundBody>, TokenError> {
         let fields = [
             ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
             ("assertion", request.caller.sso_token.expose()),
         ];
-        self.client.request(&fields, request.now)
+        self.client.request(&fields, request.now).await
     }
     pub(super) fn describe(&self) -> Description {
         self.client.describe("RFC 7523 grant", "this SSO token as assertion")

@@ -195,16 +195,16 @@ impl Exchange {
             }
         }
         let message = match &self.grant {
-            Grant::TokenExchange(grant) => grant.request(request),
-            Grant::JwtBearer(grant) => grant.request(request),
-            Grant::ClientCredentials(grant) => grant.request(request),
-            Grant::Custom(grant) => match grant.request(request) {
-                Ok(message) => message,
-                Err(denial) => return ExchangeResult::unsent(TokenError::Denied(denial)),
-            },
-            Grant::CarrierLogin(grant) => grant.login(),
+            Grant::TokenExchange(grant) => grant.request(request).await,
+            Grant::JwtBearer(grant) => grant.request(request).await,
+            Grant::ClientCredentials(grant) => grant.request(request).await,
+            Grant::Custom(grant) => grant.request(request).map_err(TokenError::Denied),
+            Grant::CarrierLogin(grant) => Ok(grant.login()),
         };
-        self.send(message, request.span).await
+        match message {
+            Ok(message) => self.send(message, request.span).await,
+            Err(error) => ExchangeResult::unsent(error),
+        }
     }
 
     async fn send(&self, mut message: Request<OutboundBody>, span: SpanContext) -> ExchangeResult {

@@ -34,7 +34,7 @@ async fn a_leader_finds_the_token_of_a_flight_that_ended_meanwhile() {
         extra_roots: "",
         identity: None,
     });
-    let inner = Tokens::new(&config, &store, client.unwrap()).unwrap().inner;
+    let inner = Tokens::new(&config, &[], &store, client.unwrap()).unwrap().inner;
     let Method::Network { sharing, .. } = &inner.method else { panic!("a network method") };
     let alice = caller(Duration::from_hours(1));
     let key = sharing.key(&alice.identity);

@@ -3,7 +3,6 @@
 
 #![no_main]
 
-use std::collections::BTreeSet;
 use std::sync::LazyLock;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -12,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue};
 use http::header::AUTHORIZATION;
-use koodrive_gateway::accept::{Acceptor, KeyStores, Verdict, VerifiedTokens};
+use koodrive_gateway::accept::{Acceptor, IdentityRules, KeyStores, Verdict, VerifiedTokens};
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::Config;
 use libfuzzer_sys::fuzz_target;
@@ -27,7 +26,7 @@ static ACCEPTOR: LazyLock<Acceptor> = LazyLock::new(|| {
     let keys = KeyStores::offline(Clock::system());
     keys.apply(&config);
     assert!(keys.missing().is_empty());
-    Acceptor::new(&config, &keys, &VerifiedTokens::new(), BTreeSet::new())
+    Acceptor::new(&config, &keys, &VerifiedTokens::new(), IdentityRules::default())
 });
 
 fuzz_target!(|data: &[u8]| {
@@ -45,7 +44,7 @@ fuzz_target!(|data: &[u8]| {
     let token = token.map(str::to_owned);
     let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
     let now = UNIX_EPOCH + Duration::from_secs(1_900_000_000);
-    let judged = ACCEPTOR.accept(&headers, now).now_or_never().expect("files are not waited for");
+    let judged = ACCEPTOR.accept(&headers, now, None).now_or_never().expect("files are not waited for");
     let error = judged.expect_err("nobody can sign for these keys");
     assert!(!error.to_string().chars().any(char::is_control));
     let Some(token) = token.filter(|token| token.bytes().all(is_legal) && !token.is_empty()) else {

@@ -47,7 +47,7 @@ async fn explain_agrees_with_the_real_walk() {
         let claims = merged(sound_claims(now), &claim_changes);
         let token = RSA.token(&header, &claims);
         let lines = gate.acceptor.explain(&token, now);
-        let real = gate.acceptor.accept(&super::bearer(&token), now).await;
+        let real = gate.acceptor.accept(&super::bearer(&token), now, None).await;
         let told = refusals(&lines).first().map(|(_, reason)| *reason);
         assert_eq!(told, real.as_ref().err().map(reason), "{header_changes} {claim_changes}");
         let shown: Vec<String> = lines.iter().map(ExplainLine::to_string).collect();

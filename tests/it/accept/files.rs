@@ -1,11 +1,10 @@
 //! Key sets from files.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use koodrive_gateway::accept::{
-    Acceptor, KeyFetchCause, KeyFetchOutcome, KeyStores, Verdict, VerifiedTokens,
+    Acceptor, IdentityRules, KeyFetchCause, KeyFetchOutcome, KeyStores, Verdict, VerifiedTokens,
 };
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config;
@@ -119,7 +118,7 @@ fn offline_stores_read_files_and_fetch_nothing() {
     let stores = KeyStores::offline(clock.clone());
     stores.apply(&config);
     assert_eq!(stores.missing(), [Arc::<str>::from("https://remote.example.com")]);
-    let acceptor = Acceptor::new(&config, &stores, &verified, BTreeSet::new());
+    let acceptor = Acceptor::new(&config, &stores, &verified, IdentityRules::default());
     let token = sound_token(clock.now());
     let lines = acceptor.explain(&token, clock.now());
     assert!(lines.iter().all(|line| line.verdict == Verdict::Passed), "{lines:?}");

@@ -247,7 +247,7 @@ async fn hostile_tokens_are_told_apart() {
     assert!(130 <= rows.len(), "{} rows", rows.len());
     let mut wrong = Vec::new();
     for (name, token, expected) in &rows {
-        let result = gate.acceptor.accept(&super::bearer(token), now).await;
+        let result = gate.acceptor.accept(&super::bearer(token), now, None).await;
         if verdict(&result) != *expected {
             wrong.push(format!("{name}: expected {expected}, got {result:?}"));
         }
@@ -281,7 +281,7 @@ async fn credentials_that_are_none_are_told_from_malformed_ones() {
         for line in lines {
             headers.append(AUTHORIZATION, HeaderValue::from_bytes(line.as_bytes()).unwrap());
         }
-        let result = gate.acceptor.accept(&headers, gate.clock.now()).await;
+        let result = gate.acceptor.accept(&headers, gate.clock.now(), None).await;
         assert_eq!(verdict(&result), expected, "{lines:?}");
     }
 }
@@ -306,7 +306,9 @@ async fn no_error_shows_more_of_a_token_than_it_must() {
     let (_sso, gate) = gate_with(|_| {}).await;
     let now = gate.clock.now();
     for (name, token, _) in [forms(now), signatures(now), claim_rows(now)].concat() {
-        let Err(error) = gate.acceptor.accept(&super::bearer(&token), now).await else { continue };
+        let Err(error) = gate.acceptor.accept(&super::bearer(&token), now, None).await else {
+            continue;
+        };
         let shown = format!("{error} {error:?}");
         for part in token.split('.').filter(|part| 12 < part.len()) {
             assert!(!shown.contains(part), "{name}: {shown}");

@@ -17,7 +17,7 @@ async fn check(fixture: &str, accepted_least: usize) {
     let mut algorithms = BTreeSet::new();
     for row in fixture["tokens"].as_array().unwrap() {
         let headers = bearer(row["token"].as_str().unwrap());
-        let result = gate.acceptor.accept(&headers, now).await;
+        let result = gate.acceptor.accept(&headers, now, None).await;
         let (library, name) = (&fixture["library"], &row["name"]);
         assert_eq!(verdict(&result), row["verdict"], "{library}, {name}: {result:?}");
         if result.is_ok() {

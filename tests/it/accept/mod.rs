@@ -55,7 +55,7 @@ fn bearer(token: &str) -> HeaderMap {
 
 impl Gate {
     async fn present(&self, token: &str) -> Result<Accepted, AcceptError> {
-        self.acceptor.accept(&bearer(token), self.clock.now()).await
+        self.acceptor.accept(&bearer(token), self.clock.now(), None).await
     }
 }
 

@@ -106,7 +106,7 @@ async fn the_scheme_is_read_as_rfc_9110_wants() {
     for scheme in ["Bearer ", "bearer ", "BEARER ", "Bearer    "] {
         let value = HeaderValue::from_str(&format!("{scheme}{token}")).unwrap();
         let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
-        let accepted = gate.acceptor.accept(&headers, gate.clock.now()).await;
+        let accepted = gate.acceptor.accept(&headers, gate.clock.now(), None).await;
         assert_eq!(verdict(&accepted), "accepted", "{scheme:?}");
     }
 }
@@ -155,7 +155,7 @@ async fn another_header_may_carry_the_token() {
     let mut headers = HeaderMap::new();
     headers.insert("x-sso-token", value);
     headers.insert(AUTHORIZATION, HeaderValue::from_static("Basic YTpi"));
-    let accepted = gate.acceptor.accept(&headers, gate.clock.now()).await;
+    let accepted = gate.acceptor.accept(&headers, gate.clock.now(), None).await;
     assert_eq!(verdict(&accepted), "accepted");
     // The usual header is then nobody's business.
     assert_eq!(verdict(&gate.present(&token).await), "token_missing");
@@ -205,7 +205,7 @@ async fn time_moves_a_token_from_not_yet_valid_over_accepted_to_expired() {
     ];
     for (after, expected) in rows {
         let now = start + Duration::from_secs(after);
-        let result = gate.acceptor.accept(&super::bearer(&token), now).await;
+        let result = gate.acceptor.accept(&super::bearer(&token), now, None).await;
         assert_eq!(verdict(&result), expected, "after {after} s: {result:?}");
     }
 }

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use koodrive_gateway::accept::{Acceptor, KeyFetch, KeyFetchCause, KeyStores, VerifiedTokens};
+use koodrive_gateway::accept::{
+    Acceptor, IdentityRules, KeyFetch, KeyFetchCause, KeyStores, VerifiedTokens,
+};
 use koodrive_gateway::client::{Client, ClientOptions, SystemRoots};
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::{AcceptConfig, IssuerConfig, SignatureAlgorithm};
@@ -157,7 +159,7 @@ impl Gate {
         let stores = KeyStores::new(client(), clock.clone(), Tasks::default(), report);
         stores.apply(config);
         let verified = VerifiedTokens::new();
-        let acceptor = Acceptor::new(config, &stores, &verified, kept_claims());
+        let acceptor = Acceptor::new(config, &stores, &verified, identities());
         Self { clock, stores, verified, acceptor, fetches, fetched }
     }
 
@@ -223,6 +225,7 @@ pub(super) const ALL: [SignatureAlgorithm; 9] = [
 ];
 
 /// What later stages would read of a token.
-pub(super) fn kept_claims() -> BTreeSet<String> {
-    BTreeSet::from(["groups".to_owned()])
+pub(super) fn identities() -> IdentityRules {
+    let kept_claims = BTreeSet::from(["groups".to_owned()]);
+    IdentityRules { kept_claims, ..IdentityRules::default() }
 }

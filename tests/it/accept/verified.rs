@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use koodrive_gateway::accept::Acceptor;
 use koodrive_gateway::config::AcceptConfig;
 use serde_json::json;
 
 use super::mint::{P256, RSA, p256};
-use super::sso::{Gate, kept_claims};
+use super::sso::{Gate, identities};
 use super::{
     HOUR, bearer, gate_with, header, merged, published, sound_claims, sound_token, unix, verdict,
 };
@@ -42,7 +44,7 @@ async fn remembering_ends_with_exp_and_leaves_the_leeway_to_the_rules() {
     gate.present(&token).await.unwrap();
     for (after, expected) in [(298, Some(true)), (310, Some(false)), (331, None)] {
         let now = start + Duration::from_secs(after);
-        let result = gate.acceptor.accept(&bearer(&token), now).await;
+        let result = gate.acceptor.accept(&bearer(&token), now, None).await;
         let cached = result.as_ref().ok().map(|accepted| accepted.cached);
         assert_eq!(cached, expected, "after {after} s: {result:?}");
     }
@@ -108,14 +110,14 @@ async fn changed_rules_judge_remembered_tokens_anew() {
     let under = |issuer| {
         let config = AcceptConfig { issuers: vec![issuer], ..AcceptConfig::default() };
         gate.stores.apply(&config);
-        Acceptor::new(&config, &gate.stores, &gate.verified, kept_claims())
+        Acceptor::new(&config, &gate.stores, &gate.verified, identities())
     };
     let mut issuer = sso.issuer();
     issuer.audiences = vec!["another".to_owned()];
-    let result = under(issuer).accept(&bearer(&token), gate.clock.now()).await;
+    let result = under(issuer).accept(&bearer(&token), gate.clock.now(), None).await;
     assert_eq!(verdict(&result), "token_audience_mismatch");
     // Back under the old rules the old verdict holds.
-    let result = under(sso.issuer()).accept(&bearer(&token), gate.clock.now()).await;
+    let result = under(sso.issuer()).accept(&bearer(&token), gate.clock.now(), None).await;
     assert!(result.unwrap().cached);
 }
 
@@ -140,9 +142,37 @@ async fn a_gate_without_its_issuer_forgets_its_tokens() {
     other.issuer = "https://other.example.com".to_owned();
     let config = AcceptConfig { issuers: vec![other], ..AcceptConfig::default() };
     gate.stores.apply(&config);
-    let acceptor = Acceptor::new(&config, &gate.stores, &gate.verified, kept_claims());
-    let result = acceptor.accept(&bearer(&token), gate.clock.now()).await;
+    let acceptor = Acceptor::new(&config, &gate.stores, &gate.verified, identities());
+    let result = acceptor.accept(&bearer(&token), gate.clock.now(), None).await;
     assert_eq!(verdict(&result), "token_issuer_unknown");
     let Gate { stores, .. } = gate;
     assert_eq!(&*stores.missing()[0], "https://other.example.com");
+}
+
+#[tokio::test]
+async fn a_bound_token_is_refused_unless_that_is_allowed_and_then_held_to_the_callers_certificate()
+{
+    let digest = [7; 32];
+    let thumbprint = BASE64_URL_SAFE_NO_PAD.encode(digest);
+    for (allowed, cnf, presented, expected) in [
+        (false, json!({ "x5t#S256": thumbprint }), Some(digest), "token_claim_refused"),
+        (false, json!({ "jkt": "x" }), None, "token_claim_refused"),
+        (true, json!({ "x5t#S256": thumbprint }), Some(digest), "accepted"),
+        (true, json!({ "x5t#S256": thumbprint }), Some([8; 32]), "token_claim_refused"),
+        // Where callers present no certificates there is nothing to compare.
+        (true, json!({ "x5t#S256": thumbprint }), None, "accepted"),
+        (true, json!({ "jkt": "x" }), Some(digest), "accepted"),
+        (true, json!({ "x5t#S256": "short" }), Some(digest), "token_claim_refused"),
+        (true, json!("x"), Some(digest), "token_claim_refused"),
+    ] {
+        let (_sso, gate) = gate_with(|issuer| issuer.accept_bound_tokens = allowed).await;
+        let now = gate.clock.now();
+        let claims = merged(sound_claims(now), &json!({ "cnf": cnf }));
+        let headers = bearer(&RSA.token(&header("RS256", "rsa-1"), &claims));
+        // Twice: the second time the verdict is a kept one.
+        for _ in 0..2 {
+            let result = gate.acceptor.accept(&headers, now, presented.as_ref()).await;
+            assert_eq!(verdict(&result), expected, "{allowed} {cnf} {presented:?}");
+        }
+    }
 }

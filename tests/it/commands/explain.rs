@@ -56,7 +56,7 @@ async fn a_good_call_is_explained_stage_by_stage() {
             &format!("token\n  RFC 8693 token exchange at {endpoint}, as client koodrive-gateway"),
             "sends: this SSO token as subject_token",
             "kept: one token for this caller, by issuer, subject",
-            "lives: 20m after the last call KooDrive accepted, at most 12h",
+            "lives: 20m after the last call KooDrive accepted, at most 12h or as the endpoint",
             &format!("forward\n  to {}{PREVERIFY}\nwould be forwarded\n", world.koodrive.url()),
         ],
     );
@@ -202,7 +202,8 @@ async fn switched_off_and_observing_guards_are_named() {
 async fn the_token_stage_tells_what_is_sent_what_is_missing_and_whose_token_it_is() {
     let secret = |plan: Plan| plan.file("app-secret", "s3cr3t-of-the-app\n");
     let app = "[token]\nmethod = 'app_signature'\n[token.app]\napp_id = 'app-1'\n\
-               app_secret_file = 'app-secret'\nuser_map_file = 'users.toml'";
+               app_secret_file = 'app-secret'\n[[accept.issuers]]\n\
+               koodrive_users_file = 'users.toml'\nkoodrive_user_claim = 'koodrive_user_id'";
     let custom = "[token]\nmethod = 'custom'\n[token.custom]\n\
                   headers = { x-region = '{claim:region}' }\n\
                   body = { token = '{sso_token}', list = [{ tenant = '{claim:tenant}' }] }";
@@ -242,7 +243,7 @@ async fn the_token_stage_tells_what_is_sent_what_is_missing_and_whose_token_it_i
         if config == app {
             let bob = world.sso.token_for("bob");
             let said = explained(&world, &bob, "GET /koodrive/x", None).await;
-            said.expect(0, &["X-User-Id: known from token.app.user_map_file"]);
+            said.expect(0, &["X-User-Id: known from koodrive_users_file of this issuer"]);
         }
     }
 }

@@ -5,6 +5,7 @@
 mod batch;
 mod config;
 mod explain;
+mod forget;
 mod generated;
 mod printing;
 mod ready;

@@ -14,6 +14,8 @@ const COMPANIONS: &[(&str, &[(&str, &str)])] = &[
     ),
     ("forward.client_certificate_file", &[("forward.client_key_file", "one.key")]),
     ("forward.client_key_file", &[("forward.client_certificate_file", "one.pem")]),
+    ("token.client_certificate_file", &[("token.client_key_file", "one.key")]),
+    ("token.client_key_file", &[("token.client_certificate_file", "one.pem")]),
     ("token.client_id", &[("token.client_secret_file", "secret")]),
     ("token.client_secret_file", &[("token.client_id", "gateway")]),
 ];
@@ -29,7 +31,10 @@ const VALUES: &[(&str, &str)] = &[
     ("listen.tls_key_file", "one.key"),
     ("forward.client_key_file", "one.key"),
     ("token.private_key_file", "one.key"),
-    ("token.app.user_map_file", "users.toml"),
+    ("accept.issuers[0].koodrive_users_file", "users.toml"),
+    ("token.client_certificate_file", "one.pem"),
+    ("token.client_key_file", "one.key"),
+    ("token.ca_file", "one.pem"),
     ("token.absolute_lifetime", "13h"),
     ("token.freshness_margin", "17s"),
     ("token.custom.token", "/other"),
@@ -144,7 +149,7 @@ fn companions(key: &str) -> impl Iterator<Item = &'static (&'static str, &'stati
 /// What a variable stands for.
 fn value_of(text: String, shape: &Shape) -> toml::Value {
     match shape {
-        Shape::Text { .. } | Shape::Choice(_) => toml::Value::String(text),
+        Shape::Text { .. } | Shape::Texts | Shape::Choice(_) => toml::Value::String(text),
         _ => toml::from_str::<toml::Table>(&format!("x = {text}")).unwrap()["x"].clone(),
     }
 }
@@ -170,7 +175,7 @@ fn sample(key: &str, shape: &Shape, before: &toml::Value) -> String {
             let other = words.iter().find(|word| before.as_str() != Some(word));
             (*other.expect("a choice has two words or more")).to_owned()
         }
-        Shape::Text { expected: None, .. } => "other".to_owned(),
+        Shape::Text { expected: None, .. } | Shape::Texts => "other".to_owned(),
         Shape::Text { expected: Some(expected), .. } => by_expectation(expected).to_owned(),
         Shape::List(element) => match &**element {
             Shape::Integer { .. } => "[418]".to_owned(),

@@ -161,11 +161,12 @@ fn a_renewed_certificate_under_the_same_path_needs_no_restart() {
 }
 
 #[test]
-fn the_user_map_is_read() {
+fn the_users_of_an_issuer_are_read() {
     let folder = Folder::new();
     write_files(&folder);
-    let document =
-        GOOD.replace("[forward]", "[token.app]\nuser_map_file = \"users.toml\"\n[forward]");
+    let named = "koodrive_users_file = \"users.toml\"\naudiences =";
+    let document = GOOD.replacen("audiences =", named, 1);
     let config = parse(&document, folder.path(), &[]).unwrap().config;
-    assert_eq!(config.token.app.users()["alice@example.com"], "1575416580416769793");
+    let users = config.accept.issuers[0].koodrive_users().unwrap();
+    assert_eq!(users["alice@example.com"], "1575416580416769793");
 }

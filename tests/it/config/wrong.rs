@@ -237,7 +237,26 @@ log_format = \"xml\""),
     ("client certificates without TLS", Add("[listen]\nclient_ca_file = \"one.pem\"")),
     (
         "a user map with a number",
-        Swap("[forward]", "[token.app]\nuser_map_file = \"bad-users.toml\"\n[forward]"),
+        Swap("audiences =", "koodrive_users_file = \"bad-users.toml\"\naudiences ="),
+    ),
+    ("where the user map was", Swap("[forward]", "[token.app]\nuser_map_file = \"u\"\n[forward]")),
+    ("where the user claim was", Swap("[forward]", "[token.app]\nuser_claim = \"u\"\n[forward]")),
+    ("a list of audiences with a number", Swap("[token]", "[token]\naudience = [1]")),
+    (
+        "a certificate for the endpoint over http",
+        Swap("[token]", "[token]\nclient_auth = \"tls\"\nclient_id = \"g\""),
+    ),
+    ("an assertion without its file", Swap("[token]", "[token]\nclient_auth = \"assertion_file\"")),
+    (
+        "an assertion's file that is not there",
+        Swap("[token]", "[token]\nassertion_file = \"none\""),
+    ),
+    (
+        "PS256 by another key",
+        Swap(
+            "[token]",
+            "[token]\nprivate_key_algorithm = \"PS256\"\nprivate_key_file = \"one.key\"",
+        ),
     ),
     // environment
     ("an unknown variable", Env("LIMIT__CALLS_PER_MINUT", "5")),

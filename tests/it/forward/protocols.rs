@@ -1,6 +1,11 @@
 //! HTTP/1.1 and HTTP/2, plain and over TLS, on either side.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::{Method, Version};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use serde_json::json;
 
 use crate::support::caller::{Caller, Http};
 use crate::support::raw::RawConnection;
@@ -131,6 +136,36 @@ async fn callers_may_have_to_present_a_certificate() {
     for http2 in [false, true] {
         let http = Http::with_identity(&root, (&ours.certificate, &ours.key), http2);
         assert_eq!(call(&http).send().await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_bound_sso_token_is_of_use_only_to_who_presents_its_certificate() {
+    let clients = Authority::new().unwrap();
+    let world = World::plan()
+        .config(TLS)
+        .file("clients.pem", &clients.root_pem())
+        .config("[listen]\nclient_ca_file = 'clients.pem'")
+        .config("[[accept.issuers]]\naccept_bound_tokens = true")
+        .unready()
+        .start()
+        .await;
+    let (tool, thief) = (clients.client_pem("tool").unwrap(), clients.client_pem("thief").unwrap());
+    let der = CertificateDer::from_pem_slice(tool.certificate.as_bytes()).unwrap();
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der);
+    let bound = json!({ "x5t#S256": BASE64_URL_SAFE_NO_PAD.encode(digest) });
+    let token = world.sso.mint("alice").claim("cnf", bound).sign();
+    while world.admin().get("/readyz").await.status != 200 {
+        tokio::task::yield_now().await;
+    }
+    for http2 in [false, true] {
+        for (pair, expected) in [(&tool, 200), (&thief, 401)] {
+            let identity = (pair.certificate.as_str(), pair.key.as_str());
+            let http = Http::with_identity(&world.authority.root_pem(), identity, http2);
+            let caller = Caller::new(&http, &world.base(), Some(token.clone()));
+            let reply = caller.get(ECHO).await;
+            assert_eq!(reply.status, expected, "{}", reply.text());
+        }
     }
 }
 

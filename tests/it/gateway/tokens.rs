@@ -1,8 +1,11 @@
 //! KooDrive tokens: how long they live, what refuses them, and what keeps serving.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::{GzEncoder, ZlibEncoder};
 use futures_util::stream;
 use http::Method;
 use http_body::Frame;
@@ -153,6 +156,102 @@ async fn codes_that_are_not_listed_or_stand_elsewhere_are_no_refusal() {
     world.koodrive.switch.next(1, text);
     assert_eq!(alice.get(WHO_AM_I).await.status, 200);
     assert_eq!((world.sso.granted(), world.koodrive.received.total()), (1, 6));
+}
+
+fn compressed(coding: &str, plain: &[u8]) -> Vec<u8> {
+    let best = Compression::best();
+    if coding == "gzip" {
+        let mut encoder = GzEncoder::new(Vec::new(), best);
+        encoder.write_all(plain).unwrap();
+        return encoder.finish().unwrap();
+    }
+    let mut encoder = ZlibEncoder::new(Vec::new(), best);
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn a_compressed_refusal_renews_and_replays_and_other_compressed_answers_pass_as_they_came() {
+    for coding in ["gzip", "deflate"] {
+        let world = World::start().await;
+        let alice = world.caller("alice");
+        let call =
+            || alice.call(Method::GET, WHO_AM_I).header("accept-encoding", "gzip, deflate, br");
+        let coded = |status, plain: &[u8]| {
+            let body = compressed(coding, plain);
+            Behaviour::answer(status, "application/json", body).header("content-encoding", coding)
+        };
+        world.koodrive.switch.next(1, coded(403, br#"{"error_code":"APIGW.0307"}"#));
+        let reply = call().send().await;
+        assert_eq!(reply.status, 200, "{coding}");
+        let sent = world.koodrive.received.all();
+        assert_eq!((sent.len(), world.sso.granted()), (2, 2), "{coding}");
+        assert_eq!(sent[0].header("accept-encoding"), Some("gzip, deflate"));
+
+        let plain = br#"{"code":0,"msg":"Successful"}"#;
+        world.koodrive.switch.next(1, coded(200, plain));
+        let reply = call().send().await;
+        assert_eq!(reply.header("content-encoding"), Some(coding));
+        assert_eq!(reply.body.as_ref(), compressed(coding, plain));
+        assert_eq!(world.sso.granted(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_in_pieces_renews_and_replays() {
+    let world = World::start().await;
+    let alice = world.caller("alice");
+    assert_eq!(alice.get(WHO_AM_I).await.status, 200);
+    world.koodrive.set_refusal(Refusal::Envelope { status: 200, code: json!("APIGW.0307") });
+    world.koodrive.sessions.revoke_user("alice");
+    world.koodrive.switch.set(Behaviour::slow_body(Duration::ZERO));
+    let reply = alice.get(WHO_AM_I).await;
+    assert_eq!(&reply.json()["code"], &json!(0));
+    assert_eq!((world.sso.granted(), world.koodrive.received.total()), (2, 3));
+}
+
+#[tokio::test]
+async fn an_answer_that_was_not_read_neither_prolongs_a_token_nor_ends_it() {
+    let large = json!({ "code": "APIGW.0307", "padding": "x".repeat(70_000) }).to_string();
+    let bomb = compressed("gzip", json!({ "x": " ".repeat(10 << 20) }).to_string().as_bytes());
+    let rows = [
+        Behaviour::answer(200, "application/json", large),
+        Behaviour::answer(200, "application/json", bomb).header("content-encoding", "gzip"),
+        Behaviour::answer(200, "application/json", "br").header("content-encoding", "br"),
+        Behaviour::answer(200, "application/json", "{\"code\":\"APIGW.0307\""),
+    ];
+    for behaviour in rows {
+        let world = long_lived("[token]\nrefresh_ahead = 0.99").await;
+        world.koodrive.switch.set(behaviour.clone());
+        let alice = world.caller("alice");
+        for minute in [0, 6, 12, 18, 24] {
+            assert_eq!(alice.get(WHO_AM_I).await.status, 200);
+            let expected = if minute < 20 { 1 } else { 2 };
+            assert_eq!(world.sso.granted(), expected, "{behaviour:?} after {minute} min");
+            world.clock.advance(6 * MINUTE);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_always_refuses_costs_few_exchanges_and_each_caller_the_own_ones() {
+    let world = long_lived("").await;
+    let (alice, bob) = (world.caller("alice"), world.caller("bob"));
+    assert_eq!(bob.get(WHO_AM_I).await.status, 200);
+    let of_bob = world.koodrive.sessions.tokens_of("bob");
+    let refusal = json!({ "error_code": "APIGW.0307" });
+    world.koodrive.switch.set(Behaviour::json(401, &refusal));
+    for _ in 0..1000 {
+        let reply = alice.get(WHO_AM_I).await;
+        assert_eq!((reply.status, reply.json()), (401, refusal.clone()));
+        world.clock.advance(Duration::from_millis(900)); // all in a quarter of an hour
+    }
+    let (exchanges, upstream) = (world.sso.granted() - 1, world.koodrive.received.total() - 1);
+    assert!(exchanges <= 12, "{exchanges} exchanges");
+    assert!(upstream <= 1012, "{upstream} upstream calls");
+    world.koodrive.switch.clear();
+    assert_eq!(bob.get(WHO_AM_I).await.status, 200);
+    assert_eq!(world.koodrive.sessions.tokens_of("bob"), of_bob);
 }
 
 #[tokio::test]

@@ -58,7 +58,8 @@ async fn a_changed_user_map_decides_in_whose_name_is_signed() {
         .file("users.toml", "alice = \"100\"\n")
         .config(
             "[token]\nmethod = 'app_signature'\n[token.app]\napp_id = 'app-1'\n\
-             app_secret_file = 'app-secret'\nuser_map_file = 'users.toml'",
+             app_secret_file = 'app-secret'\n\
+             [[accept.issuers]]\nkoodrive_users_file = 'users.toml'",
         )
         .start()
         .await;

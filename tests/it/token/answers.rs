@@ -202,7 +202,7 @@ async fn resets_and_refused_connections_are_unavailable() {
     let mut config = world.config.clone();
     config.endpoint = Some(format!("http://{nobody}/token").parse().unwrap());
     let tokens =
-        koodrive_gateway::token::Tokens::new(&config, &world.store, super::client()).unwrap();
+        koodrive_gateway::token::Tokens::new(&config, &[], &world.store, super::client()).unwrap();
     let span = koodrive_gateway::trace_context::SpanContext::root(true);
     let error = tokens.token_for(&caller("alice"), &span).await.unwrap_err();
     assert!(matches!(error, TokenError::Unavailable { .. }), "{error:?}");

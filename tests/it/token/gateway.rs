@@ -179,7 +179,7 @@ async fn cached_callers_do_not_notice_a_hanging_token_endpoint() {
 
 #[tokio::test]
 async fn a_signed_call_is_believed_by_koodrive() {
-    let config = "[token]\nmethod = \"app_signature\"\n[token.app]\napp_id = \"app-1\"\napp_secret_file = \"app-secret\"\nuser_map_file = \"users.toml\"";
+    let config = "[token]\nmethod = \"app_signature\"\n[token.app]\napp_id = \"app-1\"\napp_secret_file = \"app-secret\"\n[[accept.issuers]]\nkoodrive_users_file = \"users.toml\"";
     let world = World::plan()
         .config(config)
         .file("app-secret", "hush-and-tell-nobody\n")

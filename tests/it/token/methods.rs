@@ -5,12 +5,13 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED,
     ECDSA_P384_SHA384_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
-    RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey, VerificationAlgorithm,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey,
+    VerificationAlgorithm,
 };
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use koodrive_gateway::accept::Accepted;
-use koodrive_gateway::config::TokenConfig;
+use koodrive_gateway::config::{Config, TokenConfig};
 use koodrive_gateway::token::{
     Credential, Denial, Said, TokenError, TokenSource, Tokens, Unusable,
 };
@@ -41,7 +42,7 @@ async fn ask_with(
     scratch.write("secret", "s3cr+t &=ü:\n").unwrap();
     scratch.write("key.pem", key).unwrap();
     let config = read_config(world, &scratch, lines);
-    let tokens = Tokens::new(&config, &world.store, client()).unwrap();
+    let tokens = Tokens::new(&config, &[], &world.store, client()).unwrap();
     let span = SpanContext::root(true);
     let issued = tokens.token_for(caller, &span).await?;
     Ok(text_of(&issued))
@@ -106,7 +107,7 @@ async fn private_key_jwt_is_an_assertion_signed_as_its_key_can() {
     let p384 = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap();
     let ed25519 = Ed25519KeyPair::generate().unwrap();
     let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
-    let keys: [Kind<'_>; 4] = [
+    let keys: [Kind<'_>; 5] = [
         (
             "ES256",
             p256.to_pkcs8v1().unwrap().as_ref().to_vec(),
@@ -131,12 +132,20 @@ async fn private_key_jwt_is_an_assertion_signed_as_its_key_can() {
             rsa.public_key().as_ref(),
             &RSA_PKCS1_2048_8192_SHA256,
         ),
+        (
+            "PS256",
+            AsDer::<Pkcs8V1Der<'_>>::as_der(&rsa).unwrap().as_ref().to_vec(),
+            rsa.public_key().as_ref(),
+            &RSA_PSS_2048_8192_SHA256,
+        ),
     ];
     for (algorithm, pkcs8, public, verification) in keys {
         let base64 = BASE64_STANDARD.encode(pkcs8);
         let pem = format!("-----BEGIN PRIVATE KEY-----\n{base64}\n-----END PRIVATE KEY-----\n");
         let lines = "client_id = \"gw\"\nclient_auth = \"private_key_jwt\"\nprivate_key_file = \"key.pem\"\nprivate_key_id = \"k1\"";
-        let form = sent_with(lines, &pem).await.form();
+        let chosen = if algorithm == "PS256" { "PS256" } else { "" };
+        let lines = format!("{lines}\nprivate_key_algorithm = \"{chosen}\"");
+        let form = sent_with(&lines, &pem).await.form();
         assert_eq!(
             form["client_assertion_type"],
             "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -286,7 +295,7 @@ async fn carrier_login_logs_in_once_and_renews_its_session() {
     scratch.write("password", "p\u{e4}ss\n").unwrap();
     let lines = "method = \"carrier_login\"\n[token.carrier]\naccount = \"13800000000\"\npassword_file = \"password\"\nagent_name = \"standard\"";
     let config = read_config(&world, &scratch, lines);
-    let tokens = Tokens::new(&config, &world.store, client()).unwrap();
+    let tokens = Tokens::new(&config, &[], &world.store, client()).unwrap();
     let ask = async |subject: &str| {
         let span = SpanContext::root(true);
         tokens.token_for(&caller(subject), &span).await.unwrap()
@@ -326,37 +335,47 @@ async fn carrier_login_logs_in_once_and_renews_its_session() {
 }
 
 #[tokio::test]
-async fn app_signature_signs_for_the_user_of_the_map_or_of_the_claim() {
+async fn app_signature_signs_for_the_user_whom_the_callers_own_issuer_names() {
     let world = World::start().await;
     let scratch = Scratch::new().unwrap();
     scratch.write("app-secret", "hush\n").unwrap();
     scratch.write("users.toml", "alice = \"1001\"\n\"bob@x\" = \"1002\"\n").unwrap();
-    let lines = "method = \"app_signature\"\n[token.app]\napp_id = \"app\"\napp_secret_file = \"app-secret\"\nuser_map_file = \"users.toml\"";
-    let config = read_config(&world, &scratch, lines);
-    let tokens = Tokens::new(&config, &world.store, client()).unwrap();
-    for (subject, claims, expected) in [
-        ("alice", json!({}), Some("1001")),
-        ("alice", json!({ "koodrive_user_id": "9" }), Some("1001")),
-        ("bob@x", json!({}), Some("1002")),
+    let document = "[[accept.issuers]]\nissuer = \"https://a\"\naudiences = [\"g\"]\n\
+        koodrive_user_claim = \"koodrive_user_id\"\nkoodrive_users_file = \"users.toml\"\n\
+        [[accept.issuers]]\nissuer = \"https://b\"\naudiences = [\"g\"]\n\
+        koodrive_user_claim = \"uid\"\n\
+        [forward]\nupstream = \"https://koodrive.example.com\"\n\
+        [token]\nmethod = \"app_signature\"\n\
+        [token.app]\napp_id = \"app\"\napp_secret_file = \"app-secret\"";
+    let loaded = Config::parse(document, "gateway.toml", scratch.path(), std::iter::empty());
+    let config = loaded.unwrap().config;
+    let issuers = &config.accept.issuers;
+    let tokens = Tokens::new(&config.token, issuers, &world.store, client()).unwrap();
+    let id = "1505084218764547200";
+    for (issuer, subject, claims, expected) in [
+        ("https://a", "alice", json!({}), Some("1001")),
+        ("https://a", "alice", json!({ "koodrive_user_id": "9" }), Some("1001")),
+        ("https://a", "bob@x", json!({}), Some("1002")),
+        ("https://a", "carol", json!({ "koodrive_user_id": id }), Some(id)),
         (
-            "carol",
-            json!({ "koodrive_user_id": "1505084218764547200" }),
-            Some("1505084218764547200"),
-        ),
-        (
+            "https://a",
             "carol",
             json!({ "koodrive_user_id": 1_505_084_218_764_547_200_u64 }),
-            Some("1505084218764547200"),
+            Some(id),
         ),
-        ("carol", json!({}), None),
-        ("carol", json!({ "koodrive_user_id": "" }), None),
-        ("carol", json!({ "koodrive_user_id": "1\r\nx: y" }), None),
-        ("carol", json!({ "koodrive_user_id": -1 }), None),
-        ("carol", json!({ "koodrive_user_id": ["1"] }), None),
+        ("https://a", "carol", json!({}), None),
+        ("https://a", "carol", json!({ "koodrive_user_id": "" }), None),
+        ("https://a", "carol", json!({ "koodrive_user_id": "1\r\nx: y" }), None),
+        ("https://a", "carol", json!({ "koodrive_user_id": -1 }), None),
+        ("https://a", "carol", json!({ "koodrive_user_id": ["1"] }), None),
+        // Another issuer's alice is somebody else, and its claims are not the first one's.
+        ("https://b", "alice", json!({}), None),
+        ("https://b", "alice", json!({ "koodrive_user_id": id }), None),
+        ("https://b", "alice", json!({ "uid": "7" }), Some("7")),
+        ("https://c", "alice", json!({ "uid": "7", "koodrive_user_id": id }), None),
     ] {
         let span = SpanContext::root(true);
-        let caller = caller_of("i", subject, claims.clone());
-        let issued = tokens.token_for(&caller, &span).await;
+        let issued = tokens.token_for(&caller_of(issuer, subject, claims.clone()), &span).await;
         match (issued, expected) {
             (Ok(issued), Some(expected)) => match issued.credential {
                 Credential::Signature(app) => {
@@ -365,8 +384,75 @@ async fn app_signature_signs_for_the_user_of_the_map_or_of_the_claim() {
                 Credential::Token(_) => panic!("a signature was expected"),
             },
             (Err(TokenError::Denied(Denial::UserUnknown)), None) => {}
-            (other, _) => panic!("{claims}: {other:?}"),
+            (other, _) => panic!("{issuer} {subject} {claims}: {other:?}"),
         }
     }
     assert_eq!(world.endpoint.count(), 0);
+}
+
+/// The form as pairs, in their order.
+fn pairs(sent: &Asked) -> Vec<(String, String)> {
+    form_urlencoded::parse(sent.body.as_bytes()).into_owned().collect()
+}
+
+#[tokio::test]
+async fn lists_further_parameters_and_the_actors_token_go_into_the_form() {
+    let world = World::start().await;
+    let scratch = Scratch::new().unwrap();
+    scratch.write("actor", "a.b.c\n").unwrap();
+    let lines = "audience = [\"one\", \"two\"]\nresource = [\"https://r\"]\n\
+        requested_token_type = \"urn:x:requested\"\nactor_token_file = \"actor\"\n\
+        actor_token_type = \"urn:ietf:params:oauth:token-type:jwt\"\n\
+        extra = { requested_token_use = \"on_behalf_of\" }";
+    let config = read_config(&world, &scratch, lines);
+    let tokens = Tokens::new(&config, &[], &world.store, client()).unwrap();
+    let ask = async |subject: &str| {
+        tokens.token_for(&caller(subject), &SpanContext::root(true)).await.map(drop)
+    };
+    ask("alice").await.unwrap();
+    let sent = pairs(&world.endpoint.asked()[0]);
+    for (name, value) in [
+        ("audience", "one"),
+        ("audience", "two"),
+        ("resource", "https://r"),
+        ("requested_token_type", "urn:x:requested"),
+        ("actor_token", "a.b.c"),
+        ("actor_token_type", "urn:ietf:params:oauth:token-type:jwt"),
+        ("requested_token_use", "on_behalf_of"),
+    ] {
+        assert!(sent.contains(&(name.to_owned(), value.to_owned())), "{name} {value}: {sent:?}");
+    }
+    // Whoever keeps the file fresh need not tell us.
+    scratch.write("actor", "d.e.f").unwrap();
+    ask("bob").await.unwrap();
+    assert_eq!(world.endpoint.asked()[1].form()["actor_token"], "d.e.f");
+    scratch.write("actor", "two words").unwrap();
+    let error = ask("carol").await.unwrap_err();
+    let own = matches!(error, TokenError::AnswerUnusable(Unusable::ActorTokenFile));
+    assert!(own, "{error:?}");
+    assert_eq!(world.endpoint.count(), 2);
+    // That said nothing about the endpoint.
+    scratch.write("actor", "d.e.f").unwrap();
+    ask("dave").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_assertion_kept_fresh_by_others_is_read_at_each_exchange() {
+    let world = World::start().await;
+    let scratch = Scratch::new().unwrap();
+    scratch.write("svid", "one.two.three\n").unwrap();
+    let lines = "client_auth = \"assertion_file\"\nassertion_file = \"svid\"\nclient_id = \"gw\"";
+    let config = read_config(&world, &scratch, lines);
+    let tokens = Tokens::new(&config, &[], &world.store, client()).unwrap();
+    for (subject, content) in [("alice", "one.two.three"), ("bob", "four.five.six")] {
+        scratch.write("svid", content).unwrap();
+        tokens.token_for(&caller(subject), &SpanContext::root(true)).await.unwrap();
+        let form = world.endpoint.asked().pop().unwrap().form();
+        assert_eq!(form["client_assertion"], content);
+        let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+        assert_eq!(
+            (form["client_assertion_type"].as_str(), form["client_id"].as_str()),
+            (kind, "gw")
+        );
+    }
 }

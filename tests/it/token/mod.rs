@@ -52,7 +52,7 @@ impl World {
         let told = Arc::clone(&reports);
         let report = Arc::new(move |report| told.lock().unwrap().push(report));
         let store = TokenStore::new(clock.clone(), tasks, report);
-        let tokens = Tokens::new(&config, &store, client()).unwrap();
+        let tokens = Tokens::new(&config, &[], &store, client()).unwrap();
         Self { clock, endpoint, store, tokens, config, reports }
     }
 

@@ -34,6 +34,10 @@ const UNSEEN: &[(&str, Unseen)] = &[
     ("a custom login without a body", Missing),
     ("a carrier login without account", Missing),
     ("a signature without an app", Missing),
+    ("a certificate for the endpoint over http", Missing),
+    ("an assertion without its file", Missing),
+    ("an assertion's file that is not there", FileContents),
+    ("PS256 by another key", FileContents),
     ("an issuer that is no address", Missing), // its `jwks_url` or `jwks_file`
     ("one issuer twice", TwoValues),
     ("keys that lapse", TwoValues),

@@ -1,0 +1,22 @@
+//! `caller`: under which digest a person stands in logs.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use koodrive_gateway::accept::{CallerId, CallerKey};
+use koodrive_gateway::config::Config;
+
+use super::output::Output;
+use super::{Outcome, load};
+
+pub(super) fn run(path: &Path, issuer: &str, subject: &str, out: &mut Output) -> Outcome {
+    let config = load(path)?.config;
+    writeln!(out, "{}", CallerId::keyed(&key(&config), issuer, subject))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What keys the digests under `config`.
+pub(super) fn key(config: &Config) -> CallerKey {
+    let file = &config.telemetry.caller_key_file;
+    CallerKey::new(file.is_set().then(|| file.secret()))
+}

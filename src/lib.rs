@@ -9,10 +9,11 @@
 //!    1 trace_id   take or make X-Traceid          first: every log line and refusal carries it  │
 //!    2 call       plan_for → Route                pure; says which stages apply                 │
 //!    3 accept     SSO JWT → Identity              401/503  headers only, keys already here      │
-//!    4 limit      preverify                       429      before any body is read              │
-//!    5 validate   preverify                       400/413  before any upstream call             │
-//!    6 token      Identity → Credential           403/50x  cache → flight → exchange            │
-//!    7 forward    swap credentials, stream ─────▶ KooDrive ─────▶ answer streams back ◀─────────┘
+//!    4 authorize  rules over method, path, claims 403      pure, compiled once                   │
+//!    5 limit      preverify                       429      before any body is read              │
+//!    6 validate   preverify                       400/413  before any upstream call             │
+//!    7 token      Identity → Credential           403/50x  cache → flight → exchange            │
+//!    8 forward    swap credentials, stream ─────▶ KooDrive ─────▶ answer streams back ◀─────────┘
 //!                 │ the answer refuses the token → renewed once, sent once more if the body allows
 //!                                ├ any Err(Rejection) ends it early; rejection → response
 //!                                └ record closes when the response body ends: log, metrics, spans
@@ -51,6 +52,7 @@ pub mod server;
 pub mod trace_id;
 pub mod call;
 pub mod accept;
+pub mod authorize;
 pub mod limit;
 pub mod validate;
 pub mod token;

@@ -40,7 +40,7 @@ impl<'a> CanonicalPath<'a> {
     }
 
     /// The segments, decoded; never empty ones. Compare them without regard to ASCII case.
-    pub fn segments(&self) -> impl DoubleEndedIterator<Item = &str> + ExactSizeIterator {
+    pub fn segments(&self) -> impl DoubleEndedIterator<Item = &str> + ExactSizeIterator + Clone {
         self.0.iter().map(|segment| &**segment)
     }
 

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::error::{AcceptError, ClaimFault, Shown, SkewHint};
 use super::identity::CertificateDigest;
+use super::requirement::Requirement;
 use crate::config::IssuerConfig;
 
 /// What one issuer's tokens must claim.
@@ -22,7 +23,7 @@ pub(super) struct ClaimRules {
     pub(super) leeway: Duration,
     pub(super) max_lifetime: Duration,
     pub(super) subject_claim: String,
-    pub(super) required: Vec<(String, String)>,
+    pub(super) required: Vec<Requirement>,
     accept_bound: bool,
 }
 
@@ -36,13 +37,15 @@ pub(super) struct Checked<'a> {
 
 impl ClaimRules {
     pub(super) fn new(issuer: Arc<str>, config: &IssuerConfig) -> Self {
+        let required = config.required_claims.iter();
+        let required = required.map(|(claim, one_of)| Requirement::new(claim, one_of));
         Self {
             issuer,
             audiences: config.audiences.clone(),
             leeway: config.leeway,
             max_lifetime: config.max_lifetime,
             subject_claim: config.subject_claim.clone(),
-            required: config.required_claims.clone().into_iter().collect(),
+            required: required.collect(),
             accept_bound: config.accept_bound_tokens,
         }
     }
@@ -59,8 +62,8 @@ impl ClaimRules {
         self.check_issued_at(claims, now)?;
         self.check_lifetime(claims, now)?;
         let subject = self.check_subject(claims)?;
-        for (claim, value) in &self.required {
-            check_required(claims, claim, value)?;
+        for required in &self.required {
+            check_required(claims, required)?;
         }
         let certificate = self.check_binding(claims)?;
         Ok(Checked { subject, expires_at, certificate })
@@ -175,19 +178,11 @@ impl ClaimRules {
     }
 }
 
-/// A required claim is the value itself, or a list that contains it.
 pub(super) fn check_required(
     claims: &Map<String, Value>,
-    claim: &str,
-    value: &str,
+    required: &Requirement,
 ) -> Result<(), AcceptError> {
-    let has = match claims.get(claim) {
-        None => return Err(refused(claim, ClaimFault::Missing)),
-        Some(Value::String(found)) => found == value,
-        Some(Value::Array(list)) => list.iter().any(|found| found.as_str() == Some(value)),
-        Some(_) => return Err(refused(claim, ClaimFault::Mistyped)),
-    };
-    if has { Ok(()) } else { Err(refused(claim, ClaimFault::NotTheRequiredValue)) }
+    required.check(claims).map_err(|fault| refused(&required.claim, fault))
 }
 
 /// A `NumericDate`: seconds since 1970, possibly with a fraction.

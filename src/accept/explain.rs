@@ -74,7 +74,8 @@ impl Acceptor {
         let jws = Jws::parse(token).ok()?;
         let claims = jws.claims().ok()?;
         let issuer = self.issuer_of(&claims).ok()?;
-        let identity = issuer.identity(&jws, &issuer.rules.check(&claims, now).ok()?);
+        let checked = issuer.rules.check(&claims, now).ok()?;
+        let identity = self.identity(issuer, &jws, &claims, &checked);
         let sso_token = Arc::new(SsoToken::new(token));
         Some(Accepted { identity: Arc::new(identity), sso_token, cached: false })
     }
@@ -161,9 +162,10 @@ impl Issuer {
             found.to_owned(),
             binding.map(drop),
         );
-        for (claim, value) in &rules.required {
+        for required in &rules.required {
+            let (claim, value) = (&required.claim, required.expected());
             let expected = format!("{claim} is or contains {value}");
-            let judged = check_required(claims, claim, value);
+            let judged = check_required(claims, required);
             let found = if judged.is_ok() { "it does" } else { "it does not" };
             push("required claim", expected, found.to_owned(), judged);
         }

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::requirement::Met;
 use crate::digest;
 
 /// Who calls, for logs and limits: a digest of issuer and subject, 32 hex digits when shown.
@@ -75,6 +76,8 @@ pub struct Identity {
     pub subject: Arc<str>,
     /// The claims that later stages read.
     pub claims: Claims,
+    /// Which of the requirements of [`super::Acceptor::asking`] the token meets.
+    pub met: Met,
     /// `exp`, without leeway.
     pub expires_at: SystemTime,
     pub caller: CallerId,
@@ -206,6 +209,7 @@ impl Accepted {
             issuer: issuer.into(),
             subject: subject.into(),
             claims: Claims::default(),
+            met: Met::default(),
             expires_at: now,
             caller: CallerId::of(issuer, subject),
         };

@@ -18,13 +18,14 @@ mod identity;
 mod json;
 mod jwks;
 mod keys;
-mod unknown_kids;
 mod refresh;
 mod report;
-mod weak_rsa;
+mod requirement;
 mod stores;
 mod token;
+mod unknown_kids;
 mod verified;
+mod weak_rsa;
 
 use std::iter;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub use identity::{
 };
 pub use keys::{SkipReason, Skipped, UsableKey};
 pub use report::{KeyFetch, KeyFetchCause, KeyFetchOutcome};
+pub use requirement::{Met, Requirement};
 pub use stores::{IssuerOverview, KeyStores};
 pub use verified::VerifiedTokens;
 
@@ -60,6 +62,9 @@ pub struct Acceptor {
     header: HeaderName,
     issuers: Arc<[Issuer]>,
     verified: VerifiedTokens,
+    requirements: Arc<[Requirement]>,
+    /// Differs whenever the requirements do.
+    asked: Fingerprint,
 }
 
 /// One configured issuer.
@@ -88,7 +93,18 @@ impl Acceptor {
             header: config.header.clone(),
             issuers: issuers.collect(),
             verified: verified.clone(),
+            requirements: Arc::default(),
+            asked: Fingerprint::default(),
         }
+    }
+
+    /// Asks each token besides which of `requirements` it meets; none of them refuses it.
+    #[must_use]
+    pub fn asking(self, requirements: Arc<[Requirement]>) -> Self {
+        let written: Vec<String> =
+            requirements.iter().map(|requirement| format!("{requirement:?}")).collect();
+        let asked = digest::half_of(written.iter().map(String::as_bytes));
+        Self { requirements, asked, ..self }
     }
 
     /// Who calls. `certificate` is the one that the caller presented, if callers present any.
@@ -119,9 +135,10 @@ impl Acceptor {
     }
 
     fn still_holds(&self, verified: &Verified) -> bool {
-        self.issuers
-            .iter()
-            .any(|issuer| issuer.rules_digest == verified.rules && issuer.keys.holds(&verified.key))
+        verified.asked == self.asked
+            && self.issuers.iter().any(|issuer| {
+                issuer.rules_digest == verified.rules && issuer.keys.holds(&verified.key)
+            })
     }
 
     async fn verify(&self, token: &str, now: SystemTime) -> Result<Verified, AcceptError> {
@@ -136,12 +153,31 @@ impl Acceptor {
         };
         let sso_token = Arc::new(SsoToken::new(token));
         Ok(Verified {
-            identity: Arc::new(issuer.identity(&jws, &checked)),
+            identity: Arc::new(self.identity(issuer, &jws, &claims, &checked)),
             sso_token,
             certificate: checked.certificate,
             key: key.fingerprint,
             rules: issuer.rules_digest,
+            asked: self.asked,
         })
+    }
+
+    /// Who calls, by a token whose claims keep the rules of its issuer.
+    fn identity(
+        &self,
+        issuer: &Issuer,
+        jws: &Jws<'_>,
+        claims: &Map<String, Value>,
+        checked: &Checked<'_>,
+    ) -> Identity {
+        Identity {
+            issuer: Arc::clone(&issuer.name),
+            subject: checked.subject.into(),
+            claims: Claims::keep(jws.payload(), &issuer.identities.kept_claims),
+            met: Met::of(&self.requirements, claims),
+            expires_at: checked.expires_at,
+            caller: CallerId::keyed(&issuer.identities.caller_key, &issuer.name, checked.subject),
+        }
     }
 
     /// The configured issuer a token claims to be of; `iss` must be one string, exactly.
@@ -181,17 +217,6 @@ impl Issuer {
             identities: Arc::clone(identities),
             rules_digest: digest::half_of(iter::once(written.as_slice()).chain(kept)),
             keys,
-        }
-    }
-
-    /// Who calls, by a token whose claims keep the rules.
-    fn identity(&self, jws: &Jws<'_>, checked: &Checked<'_>) -> Identity {
-        Identity {
-            issuer: Arc::clone(&self.name),
-            subject: checked.subject.into(),
-            claims: Claims::keep(jws.payload(), &self.identities.kept_claims),
-            expires_at: checked.expires_at,
-            caller: CallerId::keyed(&self.identities.caller_key, &self.name, checked.subject),
         }
     }
 

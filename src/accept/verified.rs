@@ -46,6 +46,8 @@ pub(super) struct Verified {
     pub(super) key: Fingerprint,
     /// The issuer's rules at the time.
     pub(super) rules: Fingerprint,
+    /// What was asked of the token besides.
+    pub(super) asked: Fingerprint,
 }
 
 impl Verified {
@@ -128,6 +130,8 @@ impl Default for VerifiedTokens {
 }
 
 fn weight(verified: &Verified) -> u32 {
-    let bytes = verified.sso_token.expose().len() + verified.identity.claims.weight();
+    let bytes = verified.sso_token.expose().len()
+        + verified.identity.claims.weight()
+        + verified.identity.met.weight();
     u32::try_from(ENTRY_BYTES + bytes).unwrap_or(u32::MAX)
 }

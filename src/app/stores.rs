@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::{AppOptions, SetupError, StartError};
 use crate::accept::{Acceptor, CallerKey, IdentityRules, KeyFetch, KeyStores, VerifiedTokens};
+use crate::authorize::Authorizer;
 use crate::body;
 use crate::body::Budget;
 use crate::call::Routes;
@@ -99,6 +100,8 @@ impl Stores {
         self.keys.apply(&config.accept);
         let upstream = config.forward.upstream.as_ref();
         let upstream = upstream.expect("a checked configuration has an upstream");
+        let authorizer = Authorizer::new(&config.authorize, upstream.base_path());
+        let acceptor = Acceptor::new(&config.accept, &self.keys, &self.verified, identities);
         let sso_header = config.accept.header.clone();
         let language = &config.validate.default_language;
         Ok(Pipeline {
@@ -106,7 +109,8 @@ impl Stores {
             telemetry: self.telemetry.clone(),
             on_illegal_trace_id: config.trace_id.on_illegal,
             routes: Routes::new(upstream.base_path(), &config.forward.prefix),
-            acceptor: Acceptor::new(&config.accept, &self.keys, &self.verified, identities),
+            acceptor: acceptor.asking(authorizer.requirements()),
+            authorizer,
             limiter: Limiter::new(&config.limit, &self.limits),
             validate_mode: config.validate.mode,
             rules: BatchRules::new(&config.validate),

@@ -149,7 +149,7 @@ impl Variable<'_> {
                     self.origin
                 ));
             }
-            Shape::Table(_) | Shape::List(_) | Shape::Map(_) | Shape::Any => {
+            Shape::Table(_) | Shape::List(_) | Shape::Map(_) | Shape::Of { .. } | Shape::Any => {
                 document::parse_value(self.value, &self.origin).map_err(|()| {
                     format!("{} in TOML, such as {}", shape.expected(), example(shape))
                 })?

@@ -35,6 +35,11 @@ pub enum Shape {
     },
     /// A text, or a list of texts.
     Texts,
+    /// A value of several types: in words, and as JSON Schema.
+    Of {
+        expected: &'static str,
+        rule: Value,
+    },
     /// Any TOML value.
     Any,
 }
@@ -104,6 +109,7 @@ impl Shape {
             }
             Self::Text { expected, .. } => expected.unwrap_or("expected text").to_owned(),
             Self::Texts => "expected text, or a list of texts".to_owned(),
+            Self::Of { expected, .. } => (*expected).to_owned(),
             Self::Any => "expected a value".to_owned(),
         }
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::check;
 use super::keys::{Key, Shape, keys};
 use super::reader::joined;
-use super::sections::{Config, IssuerConfig};
+use super::sections::{Config, IssuerConfig, RuleConfig};
 
 /// The one place where keys are explained.
 const SHIPPED: &str = include_str!("../../config/gateway.toml");
@@ -77,7 +77,10 @@ fn of_shape(key: &str, shape: &Shape, default: &Value, words: &BTreeMap<String, 
     match shape {
         Shape::Table(known) => of_table(key, known, default, words),
         Shape::List(element) => {
-            let default = json_of(&IssuerConfig::default().to_table());
+            let default = match key {
+                "authorize.rules" => json_of(&RuleConfig::default().to_table()),
+                _ => json_of(&IssuerConfig::default().to_table()),
+            };
             json!({"type": "array", "items": of_shape(key, element, &default, words)})
         }
         Shape::Map(entry) => {
@@ -97,6 +100,7 @@ fn of_shape(key: &str, shape: &Shape, default: &Value, words: &BTreeMap<String, 
         Shape::Texts => {
             json!({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
         }
+        Shape::Of { rule, .. } => rule.clone(),
         Shape::Any => json!({}),
     }
 }

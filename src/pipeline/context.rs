@@ -131,6 +131,7 @@ impl RequestContext {
 fn stage_of(rejection: &Rejection) -> Option<Stage> {
     match rejection {
         Rejection::Accept(_) => Some(Stage::Accept),
+        Rejection::Denied(_) => Some(Stage::Authorize),
         Rejection::Limit(_) => Some(Stage::Limit),
         Rejection::Content(_) | Rejection::Batch(_) | Rejection::Body(_) => Some(Stage::Validate),
         Rejection::Token(_) => Some(Stage::Token),

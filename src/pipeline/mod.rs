@@ -22,10 +22,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use self::context::RequestContext;
 pub use self::reply::ResponseBody;
 use self::send::CallBody;
-use crate::accept::Acceptor;
+use crate::accept::{Accepted, Acceptor};
+use crate::authorize::{Authorizer, Verdict};
 use crate::body;
 use crate::body::{Budget, InboundBody};
-use crate::call::{CallPlan, Routes};
+use crate::call::{CallPlan, Route, Routes};
 use crate::clock::Clock;
 use crate::config::{GuardMode, OnIllegal};
 use crate::forward::{AnswerBody, Forwarder};
@@ -45,6 +46,7 @@ pub struct Pipeline {
     pub on_illegal_trace_id: OnIllegal,
     pub routes: Routes,
     pub acceptor: Acceptor,
+    pub authorizer: Authorizer,
     pub limiter: Limiter,
     pub validate_mode: GuardMode,
     pub rules: BatchRules,
@@ -151,6 +153,9 @@ impl Pipeline {
         let identity = &accepted.identity;
         context.record.identity(identity.caller, Arc::clone(&identity.issuer), accepted.cached);
 
+        // Before the limits: what nobody may do takes nothing from the caller's budget.
+        self.authorize(context, &route, &accepted)?;
+
         let body = match route.plan {
             CallPlan::Passthrough => CallBody::from(body),
             CallPlan::Preverify => {
@@ -161,6 +166,34 @@ impl Pipeline {
             }
         };
         self.send(context, &route, &accepted, body).await
+    }
+
+    /// Asks the rules whether this caller may make this call.
+    fn authorize(
+        &self,
+        context: &mut RequestContext,
+        route: &Route,
+        accepted: &Accepted,
+    ) -> Result<(), Rejection> {
+        if !self.authorizer.is_on() {
+            return Ok(());
+        }
+        context.record.begin(Stage::Authorize);
+        let method = &context.parts.method;
+        let decision = self.authorizer.decide(method, &route.path, &accepted.identity);
+        let verdict = match (&decision.denied, self.authorizer.observes()) {
+            (None, _) => Verdict::Allowed,
+            (Some(_), true) => Verdict::Observed,
+            (Some(_), false) => Verdict::Denied,
+        };
+        context.record.authorized(decision.rule, verdict);
+        match (decision.denied, verdict) {
+            (Some(denied), Verdict::Denied) => return Err(denied.into()),
+            (Some(denied), _) => tracing::info!(%denied, "call would be denied"),
+            (None, _) => {}
+        }
+        context.record.end(Stage::Authorize);
+        Ok(())
     }
 
     /// Two bounds: on calls at once, and on those of them whose bodies are still arriving. Without

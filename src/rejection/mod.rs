@@ -18,6 +18,7 @@ use serde::Serialize;
 pub use self::reason::{Origin, Reason};
 use self::text::Text;
 use crate::accept::{AcceptError, MalformedToken};
+use crate::authorize::Denied;
 use crate::body::BodyError;
 use crate::call::CallRefused;
 use crate::forward::ForwardError;
@@ -38,6 +39,8 @@ pub enum Rejection {
     Call(#[from] CallRefused),
     #[error(transparent)]
     Accept(#[from] AcceptError),
+    #[error(transparent)]
+    Denied(#[from] Denied),
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
     #[error(transparent)]
@@ -62,9 +65,14 @@ impl Rejection {
         match self {
             Self::TraceId(IllegalTraceId) => Reason::TraceIdIllegal,
             Self::Framing(_) => Reason::FramingIllegal,
-            Self::Call(CallRefused::RouteUnknown) => Reason::RouteUnknown,
+            Self::Call(CallRefused::RouteUnknown) | Self::Denied(Denied::Ambiguous) => {
+                Reason::RouteUnknown
+            }
             Self::Call(CallRefused::Method { .. }) => Reason::MethodRefused,
             Self::Accept(error) => of_accept(error),
+            Self::Denied(Denied::Lacks { .. } | Denied::Nobody { .. } | Denied::Unnamed) => {
+                Reason::CallDenied
+            }
             Self::Limit(exceeded) => match exceeded.policy {
                 Policy::Calls => Reason::LimitCalls,
                 Policy::Users => Reason::LimitUsers,
@@ -97,6 +105,7 @@ impl Rejection {
             | Self::TraceId(_)
             | Self::Framing(_)
             | Self::Call(_)
+            | Self::Denied(_)
             | Self::Content(_)
             | Self::Batch(_)
             | Self::Body(_)
@@ -165,6 +174,7 @@ impl Rejection {
             Self::TraceId(_)
             | Self::Call(_)
             | Self::Accept(_)
+            | Self::Denied(_)
             | Self::Limit(_)
             | Self::Content(_)
             | Self::Batch(_)

@@ -107,6 +107,10 @@ reasons! {
         "Caller may not use KooDrive",
         "you are signed in, but may not use KooDrive; ask your KooDrive administrator",
         "已登录，但无权使用 KooDrive；请联系 KooDrive 管理员";
+    CallDenied = "call_denied", 403_002, Caller,
+        "Call not permitted",
+        "you are signed in, but may not make this call",
+        "已登录，但无权进行此调用";
     RouteUnknown = "route_unknown", 404_001, Caller,
         "Route unknown",
         "no such route; KooDrive calls start with /koodrive/",

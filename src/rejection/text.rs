@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::{Rejection, whole_seconds};
 use crate::accept::{AcceptError, ClaimFault};
+use crate::authorize::Denied;
 use crate::body::BodyError;
 use crate::call::CallRefused;
 use crate::forward::ForwardError;
@@ -56,7 +57,15 @@ impl Text<'_> {
                 self.said("all connections to KooDrive are in use", "到 KooDrive 的连接已用尽"),
             ),
             Rejection::Forward(error) => error.caller_body().and_then(|body| self.of_body(body)),
-            Rejection::TraceId(_)
+            Rejection::Denied(Denied::Lacks { claims, .. }) => {
+                let claims = claims.join(", ");
+                Some(self.said(
+                    format!("it requires more of your SSO token's {claims}"),
+                    format!("单点登录令牌的声明不满足要求：{claims}"),
+                ))
+            }
+            Rejection::Denied(Denied::Nobody { .. } | Denied::Unnamed | Denied::Ambiguous)
+            | Rejection::TraceId(_)
             | Rejection::Call(CallRefused::RouteUnknown)
             | Rejection::Token(_)
             | Rejection::Overloaded

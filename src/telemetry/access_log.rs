@@ -80,4 +80,4 @@ fn push_line(buffer: &mut String, format: LogFormat, closed: &Closed<'_>) {
 }
 
 const STAGE_KEYS: [&str; Stage::ALL.len()] =
-    ["accept_ms", "limit_ms", "validate_ms", "token_ms", "forward_ms"];
+    ["accept_ms", "authorize_ms", "limit_ms", "validate_ms", "token_ms", "forward_ms"];

@@ -18,6 +18,7 @@ words! {
     /// A stage of a call; each is a span and a `<stage>_ms` of the access log.
     pub enum Stage {
         Accept = "accept",
+        Authorize = "authorize",
         Limit = "limit",
         Validate = "validate",
         Token = "token",

@@ -20,6 +20,8 @@ use super::event::{ReloadOutcome, SkewedPeer};
 use super::record::Closed;
 use super::{call_word, origin_word};
 use crate::accept::{KeyFetch, KeyFetchOutcome};
+use crate::authorize;
+use crate::authorize::RuleName;
 use crate::call::CallPlan;
 use crate::limit::{Decision, Policy};
 use crate::rejection::{Origin, Reason};
@@ -45,6 +47,7 @@ pub struct Metrics {
     jwks_fetches: Family<FetchLabels, Counter>,
     jwks_age: Family<Issuer, FloatGauge>,
     jwks_skipped_keys: Family<Issuer, Gauge>,
+    authorize_decisions: Family<RuleVerdict, Counter>,
     limit_decisions: [[Counter; Decision::ALL.len()]; Policy::ALL.len()],
     limit_store_errors: Counter,
     batch_users: Histogram,
@@ -89,6 +92,7 @@ impl Metrics {
                 "jwks_skipped_keys",
                 "Published keys that cannot be used",
             ),
+            authorize_decisions: counted(to, "authorize_decisions", "What rules said of calls"),
             limit_decisions: each(Policy::ALL, |policy| {
                 each(Decision::ALL, |decision| {
                     decisions.get_or_create_owned(&PolicyDecision { policy, decision })
@@ -111,6 +115,10 @@ impl Metrics {
             spans_dropped: counted(to, "spans_dropped", "Spans dropped or not exported"),
             registry: Registry::default(),
         };
+        // There before the first call.
+        let allowed =
+            RuleVerdict { rule: "otherwise".into(), verdict: authorize::Verdict::Allowed };
+        drop(metrics.authorize_decisions.get_or_create_owned(&allowed));
         timed(to, "request_duration", "From head to the end of the answer", &durations);
         timed(
             to,
@@ -201,6 +209,10 @@ impl Metrics {
         }
         if let Some(source) = facts.token_source {
             self.token_lookups[source as usize].inc();
+        }
+        if let Some((RuleName(rule), verdict)) = &facts.authorized {
+            let labels = RuleVerdict { rule: Arc::clone(rule), verdict: *verdict };
+            self.authorize_decisions.get_or_create(&labels).inc();
         }
         for (policy, decision) in facts.decisions.iter() {
             self.limit_decisions[policy as usize][decision as usize].inc();
@@ -318,6 +330,7 @@ label_sets! {
     ExchangeLabels { outcome: ExchangeOutcome }
     FetchLabels { issuer: Arc<str>, outcome: KeyFetchOutcome }
     Issuer { issuer: Arc<str> }
+    RuleVerdict { rule: Arc<str>, verdict: authorize::Verdict }
     PolicyDecision { policy: Policy, decision: Decision }
     SkewPeer { peer: SkewedPeer }
     Reload { outcome: ReloadOutcome }
@@ -334,6 +347,7 @@ macro_rules! label_values {
 }
 
 label_values! {
+    authorize::Verdict,
     Reason,
     TokenSource,
     ExchangeOutcome,

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use super::Telemetry;
 use super::event::{Attempt, Opened, Refused, Stage};
 use crate::accept::CallerId;
+use crate::authorize;
+use crate::authorize::RuleName;
 use crate::call::CallPlan;
 use crate::limit::Decisions;
 use crate::rejection::Origin;
@@ -30,6 +32,7 @@ impl RequestRecord {
             last_end: Duration::ZERO,
             call: None,
             verdict_cached: None,
+            authorized: None,
             caller: None,
             issuer: None,
             stages: [None; Stage::ALL.len()],
@@ -93,6 +96,11 @@ impl RequestRecord {
         self.facts().attempts.push(attempt);
     }
 
+    /// The rule that decided on the call, and how.
+    pub fn authorized(&mut self, rule: RuleName, verdict: authorize::Verdict) {
+        self.facts().authorized = Some((rule, verdict));
+    }
+
     /// What the limits have said so far.
     pub fn limits(&mut self, decisions: Decisions) {
         self.facts().decisions = decisions;
@@ -152,6 +160,8 @@ pub(super) struct Facts {
     pub(super) call: Option<CallPlan>,
     pub(super) verdict_cached: Option<bool>,
     pub(super) caller: Option<CallerId>,
+    /// The rule that decided, and how.
+    pub(super) authorized: Option<(RuleName, authorize::Verdict)>,
     pub(super) issuer: Option<Arc<str>>,
     stages: [Option<Timing>; Stage::ALL.len()],
     pub(super) token_source: Option<TokenSource>,

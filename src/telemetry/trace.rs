@@ -179,6 +179,12 @@ fn of_stage(
                     span.flag("gateway.verdict_cached", cached);
                 }
             }
+            Stage::Authorize => {
+                if let Some((rule, verdict)) = &facts.authorized {
+                    span.text("gateway.rule", &rule.0);
+                    span.text("gateway.verdict", verdict.as_str());
+                }
+            }
             Stage::Limit => {
                 for (policy, decision) in facts.decisions.iter() {
                     span.text(limit_key(policy), decision.as_str());

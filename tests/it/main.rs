@@ -6,6 +6,7 @@ pub mod support;
 mod accept;
 mod admin;
 mod architecture;
+mod authorize;
 mod commands;
 mod config;
 mod deploy;

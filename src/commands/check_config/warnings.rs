@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use koodrive_gateway::authorize::review;
 use koodrive_gateway::config::{Config, HttpUrl, LimitStore, ListenAddress, SecretFile};
 use secrecy::ExposeSecret as _;
 
@@ -12,6 +13,8 @@ pub(super) fn of(config: &Config) -> Vec<String> {
     plain_http(config, &mut warnings);
     blanks(config, &mut warnings);
     telemetry(config, &mut warnings);
+    let base_path = config.forward.upstream.as_ref().map_or("", |upstream| upstream.base_path());
+    warnings.extend(review(&config.authorize, base_path, &config.forward.prefix));
     warnings
 }
 

@@ -4,6 +4,7 @@ use http::Method;
 use koodrive_gateway::accept::{
     AcceptError, Accepted, Acceptor, IdentityRules, KeyStores, Verdict, VerifiedTokens,
 };
+use koodrive_gateway::authorize::Authorizer;
 use koodrive_gateway::body::BodyError;
 use koodrive_gateway::call::{CallPlan, CallRefused, Route, Routes};
 use koodrive_gateway::clock::Clock;
@@ -46,7 +47,10 @@ pub(super) fn walk(
     told: &mut Told,
 ) -> Result<(), Ended> {
     let route = plan(call, config, told)?;
-    let caller = accept(call, config, keys, told)?;
+    let base_path = config.forward.upstream.as_ref().map_or("", |upstream| upstream.base_path());
+    let authorizer = Authorizer::new(&config.authorize, base_path);
+    let caller = accept(call, config, keys, &authorizer, told)?;
+    authorize(call, &authorizer, &route, &caller, told)?;
     limit(config, route.plan, &caller, told);
     validate(call, config, route.plan, told)?;
     exchange(config, &caller, told)?;
@@ -86,11 +90,38 @@ fn plan(call: &Call<'_>, config: &Config, told: &mut Told) -> Result<Route, Reje
     Ok(planned?)
 }
 
+/// Which rule decides, and what it says. Without rules there is nothing to tell.
+fn authorize(
+    call: &Call<'_>,
+    authorizer: &Authorizer,
+    route: &Route,
+    caller: &Accepted,
+    told: &mut Told,
+) -> Result<(), Rejection> {
+    if !authorizer.is_on() {
+        return Ok(());
+    }
+    told.stage("authorize");
+    let decision = authorizer.decide(&call.method, &route.path, &caller.identity);
+    match (decision.denied, authorizer.observes()) {
+        (None, _) => told.line(format!("ok       rule {}", decision.rule)),
+        (Some(denied), true) => {
+            told.line(format!("would be denied, but rules only observe: {denied}"));
+        }
+        (Some(denied), false) => {
+            told.line(format!("REFUSED  {denied}"));
+            return Err(denied.into());
+        }
+    }
+    Ok(())
+}
+
 /// Whom the token is about.
 fn accept(
     call: &Call<'_>,
     config: &Config,
     keys: &KeyStores,
+    authorizer: &Authorizer,
     told: &mut Told,
 ) -> Result<Accepted, Rejection> {
     told.stage("accept");
@@ -103,7 +134,8 @@ fn accept(
         kept_claims: token::claims_read(&config.token, issuers).unwrap_or_default(),
         caller_key: caller::key(config),
     };
-    let acceptor = Acceptor::new(&config.accept, keys, &VerifiedTokens::new(), identities);
+    let acceptor = Acceptor::new(&config.accept, keys, &VerifiedTokens::new(), identities)
+        .asking(authorizer.requirements());
     let now = Clock::system().now();
     let lines = acceptor.explain(call.token, now);
     for line in &lines {

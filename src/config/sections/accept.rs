@@ -11,8 +11,8 @@ use crate::config::document::Node;
 use crate::config::keys::{Key, Shape};
 use crate::config::reader::{Reader, joined};
 use crate::config::values::{
-    Claim, HttpUrl, Kind, List, Map, OptionalUrl, Period, PeriodOrZero, TextFile, TokenHeader,
-    choice,
+    Claim, ClaimValue, HttpUrl, Kind, List, Map, OneOf, OptionalUrl, Period, PeriodOrZero,
+    TextFile, TokenHeader, choice,
 };
 
 section! {
@@ -61,8 +61,8 @@ section! {
         max_lifetime: Duration as Period = Duration::from_hours(24),
         /// Claim that names the caller.
         subject_claim: String as Claim = "sub".to_owned(),
-        /// Claim → value it must have, or contain when it is a list.
-        required_claims: BTreeMap<String, String> as Map<String> = BTreeMap::new(),
+        /// Claim, or JSON Pointer into one → what it must be or contain; of several one will do.
+        required_claims: BTreeMap<String, Vec<ClaimValue>> as Map<OneOf> = BTreeMap::new(),
         /// Whether tokens bound to a key or certificate (`cnf`) are accepted.
         accept_bound_tokens: bool = false,
         /// Claim that becomes X-User-Id, where calls are signed.

@@ -4,6 +4,7 @@
 //! contract; a test keeps the shipped file equal to these defaults.
 
 mod accept;
+mod authorize;
 mod forward;
 mod guards;
 mod section;
@@ -21,6 +22,7 @@ use super::values::{
 
 use self::section::{kind, section};
 pub use accept::*;
+pub use authorize::*;
 pub use forward::*;
 pub use guards::*;
 pub use token::*;
@@ -32,6 +34,7 @@ section! {
         admin: AdminConfig = AdminConfig::default(),
         trace_id: TraceIdConfig = TraceIdConfig::default(),
         accept: AcceptConfig = AcceptConfig::default(),
+        authorize: AuthorizeConfig = AuthorizeConfig::default(),
         limit: LimitConfig = LimitConfig::default(),
         validate: ValidateConfig = ValidateConfig::default(),
         token: TokenConfig = TokenConfig::default(),

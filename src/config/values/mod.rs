@@ -8,6 +8,7 @@
 
 mod address;
 mod choice;
+mod claim;
 mod file;
 mod list;
 mod number;
@@ -23,12 +24,15 @@ use super::reader::Reader;
 pub use address::{HttpUrl, LimitStore, ListenAddress};
 pub(super) use address::{OptionalBase, OptionalUrl, SAFE_URL_PATTERN};
 pub(super) use choice::choice;
+pub use claim::ClaimValue;
+pub(super) use claim::OneOf;
 pub use file::{LiveFile, SecretFile, TextFile, file_error};
 pub(super) use file::{Password, read_text};
 pub(super) use list::{List, Map, Texts};
 pub(super) use number::{Count, Depth, ProperShare, Share, Status};
 pub(super) use text::{
-    Claim, Code, Id, Language, LogDirectives, Prefix, Scheme, TOKEN_PATTERN, TokenHeader, any_case,
+    Claim, Code, Id, Language, LogDirectives, PathPattern, Prefix, Scheme, TOKEN_PATTERN,
+    TokenHeader, any_case,
 };
 pub use unit::parse_duration;
 pub(super) use unit::{HeadSize, KIB, MIB, Period, PeriodOrZero, Size};

@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use http::HeaderValue;
 use proptest::prelude::*;
 
-use crate::accept::{Accepted, CallerId, Identity, SsoToken};
+use crate::accept::{Accepted, CallerId, Identity, Met, SsoToken};
 use crate::clock::Moment;
 use crate::config::ExpiresIn;
 use crate::token::cache::{CachedToken, Issue, Lifetimes, NewToken};
@@ -38,6 +38,7 @@ pub(super) fn caller(expires_in: Duration) -> Accepted {
             issuer: "i".into(),
             subject: "s".into(),
             claims: serde_json::Map::new().into(),
+            met: Met::default(),
             expires_at: start().wall + expires_in,
             caller: CallerId::of("i", "s"),
         }),

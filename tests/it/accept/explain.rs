@@ -3,6 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use koodrive_gateway::accept::{ExplainLine, Verdict};
+use koodrive_gateway::config::ClaimValue;
 use serde_json::{Value, json};
 
 use super::mint::{RSA, RSA_OTHER};
@@ -21,7 +22,8 @@ fn refusals(lines: &[ExplainLine]) -> Vec<(&'static str, &'static str)> {
 #[tokio::test]
 async fn explain_agrees_with_the_real_walk() {
     let (_sso, gate) = gate_with(|issuer| {
-        issuer.required_claims = [("groups".to_owned(), "koodrive-users".to_owned())].into();
+        issuer.required_claims =
+            [("groups".to_owned(), vec![ClaimValue::Text("koodrive-users".to_owned())])].into();
     })
     .await;
     let (now, at) = (gate.clock.now(), unix(gate.clock.now()));

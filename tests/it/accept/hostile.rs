@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
+use koodrive_gateway::config::ClaimValue;
 use serde_json::{Value, json};
 
 use super::mint::{ED25519, P256, P384, RSA, RSA_OTHER, base64, p256};
@@ -239,7 +240,8 @@ fn claim_rows(now: SystemTime) -> Vec<Row> {
 #[tokio::test]
 async fn hostile_tokens_are_told_apart() {
     let (_sso, gate) = gate_with(|issuer| {
-        issuer.required_claims = [("groups".to_owned(), "koodrive-users".to_owned())].into();
+        issuer.required_claims =
+            [("groups".to_owned(), vec![ClaimValue::Text("koodrive-users".to_owned())])].into();
     })
     .await;
     let now = gate.clock.now();

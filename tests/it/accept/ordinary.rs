@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use koodrive_gateway::accept::{CallerId, Claim};
-use koodrive_gateway::config::AcceptConfig;
+use koodrive_gateway::config::{AcceptConfig, ClaimValue};
 use serde_json::{Value, json};
 
 use super::mint::{ED25519, P256, P384, RSA, RSA_OTHER, SigningKey};
@@ -39,7 +39,8 @@ async fn every_algorithm_with_its_key_passes() {
 #[tokio::test]
 async fn every_sound_form_of_header_and_claims_passes() {
     let (_sso, gate) = gate_with(|issuer| {
-        issuer.required_claims = [("groups".to_owned(), "koodrive-users".to_owned())].into();
+        issuer.required_claims =
+            [("groups".to_owned(), vec![ClaimValue::Text("koodrive-users".to_owned())])].into();
     })
     .await;
     let now = unix(gate.clock.now());

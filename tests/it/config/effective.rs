@@ -56,7 +56,13 @@ fn every_key_is_printed_with_where_its_value_comes_from() {
             None => panic!("{line}"),
         }
     }
-    let known: Vec<_> = leaves(keys()).into_iter().map(|(key, _)| key.replace("[0]", "")).collect();
+    let mut known: Vec<_> =
+        leaves(keys()).into_iter().map(|(key, _)| key.replace("[0]", "")).collect();
+    // A list without elements is one key.
+    for key in known.iter_mut().filter(|key| key.starts_with("authorize.rules.")) {
+        *key = "authorize.rules".to_owned();
+    }
+    known.dedup();
     assert_eq!(written, known);
 }
 

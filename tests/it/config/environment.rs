@@ -186,7 +186,7 @@ fn sample(key: &str, shape: &Shape, before: &toml::Value) -> String {
             Shape::List(_) => "{\"/code\" = [0, \"0\"]}".to_owned(),
             _ => "{name = \"value\"}".to_owned(),
         },
-        Shape::Table(_) | Shape::Any => panic!("{key} has no value of its own"),
+        Shape::Table(_) | Shape::Of { .. } | Shape::Any => panic!("{key} has no value of its own"),
     }
 }
 

@@ -12,7 +12,7 @@ mod wrong;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use koodrive_gateway::config::{Config, ConfigError, Key, Loaded, Shape};
+use koodrive_gateway::config::{Config, ConfigError, Key, Loaded, RuleConfig, Shape};
 
 /// The least that works.
 const GOOD: &str = r#"[[accept.issuers]]
@@ -113,7 +113,11 @@ fn value_at(config: &Config, key: &str) -> toml::Value {
     let mut value = toml::Value::Table(config.to_table());
     for step in key.split(['.', '[']) {
         value = match step.strip_suffix(']') {
-            Some(index) => value[index.parse::<usize>().unwrap()].clone(),
+            Some(index) => match value.as_array().unwrap().get(index.parse::<usize>().unwrap()) {
+                Some(element) => element.clone(),
+                // As it would be, were it written.
+                None => RuleConfig::default().to_table().into(),
+            },
             None => value[step].clone(),
         };
     }

@@ -84,7 +84,7 @@ pub(super) const CASES: &[(&str, Change)] = &[
         "a list with one wrong element",
         Swap("[forward]", "[forward]\nrefused_statuses = [401,\n  \"403\"]"),
     ),
-    ("a map with one wrong value", Swap("[token]", "required_claims = { groups = 7 }\n[token]")),
+    ("a map with one wrong value", Swap("[token]", "required_claims = { groups = [] }\n[token]")),
     (
         "an algorithm that is refused",
         Swap("[token]", "algorithms = [\"RS256\", \"HS256\"]\n[token]"),

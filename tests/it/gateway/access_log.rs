@@ -7,7 +7,7 @@ use crate::gateway::{SOON, WHO_AM_I, metric_becomes, preverify, trace_of};
 use crate::support::raw::RawConnection;
 use crate::support::world::{GOOD_BATCH, World};
 
-const FIELDS: [&str; 23] = [
+const FIELDS: [&str; 24] = [
     "time",
     "level",
     "msg",
@@ -25,6 +25,7 @@ const FIELDS: [&str; 23] = [
     "bytes_out",
     "duration_ms",
     "accept_ms",
+    "authorize_ms",
     "limit_ms",
     "validate_ms",
     "token_ms",

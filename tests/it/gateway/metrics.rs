@@ -11,7 +11,7 @@ use crate::support::raw::RawConnection;
 use crate::support::world::{GOOD_BATCH, World};
 
 /// Name without prefix, type, labels.
-const CONTRACT: [(&str, &str, &[&str]); 21] = [
+const CONTRACT: [(&str, &str, &[&str]); 22] = [
     ("requests", "counter", &["call", "status", "origin"]),
     ("request_duration_seconds", "histogram", &["call"]),
     ("rejections", "counter", &["reason"]),
@@ -22,6 +22,7 @@ const CONTRACT: [(&str, &str, &[&str]); 21] = [
     ("jwks_fetches", "counter", &["issuer", "outcome"]),
     ("jwks_age_seconds", "gauge", &["issuer"]),
     ("jwks_skipped_keys", "gauge", &["issuer"]),
+    ("authorize_decisions", "counter", &["rule", "verdict"]),
     ("limit_decisions", "counter", &["policy", "decision"]),
     ("limit_store_errors", "counter", &[]),
     ("batch_users", "histogram", &[]),

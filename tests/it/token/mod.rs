@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use koodrive_gateway::accept::{Accepted, CallerId, Identity, SsoToken};
+use koodrive_gateway::accept::{Accepted, CallerId, Identity, Met, SsoToken};
 use koodrive_gateway::client::{Client, ClientOptions, SystemRoots};
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::{Config, TokenConfig};
@@ -124,6 +124,7 @@ fn caller_of(issuer: &str, subject: &str, claims: serde_json::Value) -> Accepted
             issuer: issuer.into(),
             subject: subject.into(),
             claims: claims.into(),
+            met: Met::default(),
             expires_at: far_future(),
             caller: CallerId::of(issuer, subject),
         }),

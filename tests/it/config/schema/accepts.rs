@@ -206,7 +206,11 @@ fn table_at<'d>(document: &'d mut Table, key: &str) -> &'d mut Table {
         let empty = || Value::Table(Table::new());
         match step.strip_suffix("[0]") {
             None => table.entry(step).or_insert_with(empty).as_table_mut().unwrap(),
-            Some(list) => table[list].as_array_mut().unwrap()[0].as_table_mut().unwrap(),
+            Some(list) => {
+                let one = || Value::Array(vec![empty()]);
+                let elements = table.entry(list).or_insert_with(one).as_array_mut().unwrap();
+                elements[0].as_table_mut().unwrap()
+            }
         }
     })
 }

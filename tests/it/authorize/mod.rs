@@ -6,14 +6,13 @@ mod rules;
 mod spellings;
 mod through;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Method;
-use koodrive_gateway::accept::{Accepted, Acceptor, KeyStores, VerifiedTokens};
+use koodrive_gateway::accept::{Accepted, Acceptor, IdentityRules, KeyStores, VerifiedTokens};
 use koodrive_gateway::authorize::{Authorizer, Decision};
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::Config;
@@ -50,7 +49,7 @@ impl Table {
         let authorizer = Authorizer::new(&config.authorize, base_path);
         let keys = KeyStores::offline(Clock::system());
         let acceptor =
-            Acceptor::new(&config.accept, &keys, &VerifiedTokens::new(), BTreeSet::new())
+            Acceptor::new(&config.accept, &keys, &VerifiedTokens::new(), IdentityRules::default())
                 .asking(authorizer.requirements());
         Self { authorizer, acceptor, config }
     }

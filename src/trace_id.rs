@@ -14,6 +14,7 @@ pub const X_TRACEID: HeaderName = HeaderName::from_static("x-traceid");
 
 /// Characters of an X-Traceid.
 const LEN: usize = 58;
+const ILLEGAL_CHARS_MAX: usize = 128;
 const TRACE_ID_LEN: usize = 32;
 const SPAN_ID_LEN: usize = 16;
 const SECONDS_LEN: u32 = 10;
@@ -36,6 +37,20 @@ impl XTraceId {
             return Err(IllegalTraceId);
         }
         Self::parse(value).map(Some)
+    }
+
+    /// What the caller sent in place of an id, to be searched for: cut at 128 characters, with
+    /// control characters escaped.
+    pub fn illegal_text(headers: &HeaderMap) -> String {
+        let values = headers.get_all(X_TRACEID).iter();
+        let values = values.map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let text = values.collect::<Vec<_>>().join(", ");
+        let mut shown: String =
+            text.chars().take(ILLEGAL_CHARS_MAX).flat_map(char::escape_debug).collect();
+        if text.chars().nth(ILLEGAL_CHARS_MAX).is_some() {
+            shown.push('…');
+        }
+        shown
     }
 
     pub fn parse(value: &HeaderValue) -> Result<Self, IllegalTraceId> {

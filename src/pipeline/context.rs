@@ -50,6 +50,7 @@ impl Pipeline {
             Ok(given) => (given, None),
             Err(illegal) => (None, Some(illegal)),
         };
+        let replaced = illegal.map(|_| XTraceId::illegal_text(&parts.headers).into());
         let (span, parent) = self.place_in_trace(&parts, given.as_ref());
         let x_trace_id = given.unwrap_or_else(|| XTraceId::generate(&span, now));
         let record = self.telemetry.open(Opened {
@@ -61,6 +62,7 @@ impl Pipeline {
             span,
             parent,
             x_trace_id: x_trace_id.as_header().clone(),
+            x_trace_id_replaced: replaced,
             peer: arrival.caller.ip,
         });
         let language = language_of(&parts);

@@ -118,8 +118,8 @@ impl Pipeline {
     }
 
     /// Something that was answered without being a request: its head could not be read.
-    pub fn unparsable(&self, reason: Reason) {
-        self.telemetry.unreadable(self.clock.now(), reason);
+    pub fn unparsable(&self, reason: Reason, detail: Option<&'static str>) {
+        self.telemetry.unreadable(self.clock.now(), reason, detail);
     }
 
     /// The stages in their order. Each position has its reason.

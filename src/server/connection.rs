@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::guard::{Guarded, Rewind};
 use super::h2_streams::Streams;
-use super::preface::detect;
+use super::preface::{detect, other_than_http};
 use super::write_timeout::WriteTimeout;
 use super::{framing, target, tls};
 use crate::body;
@@ -113,6 +113,7 @@ impl Connections {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let instead = other_than_http(&prefix);
         let (stream, faults) = Guarded::new(stream, prefix, self.header_timeout, deadline);
         let served = self.clone();
         let old_from = Instant::now() + CONNECTION_AGE_MAX;
@@ -137,7 +138,7 @@ impl Connections {
         let connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         // An old one is not closed between two calls: the next might be under way already. Its next
         // answer is its last.
-        self.drive(connection, std::future::pending()).await;
+        self.drive(connection, std::future::pending(), instead).await;
     }
 
     async fn serve_h2<T>(self, stream: T, prefix: Bytes, caller: CallerAddress)
@@ -173,28 +174,32 @@ impl Connections {
                 () = streams.idle_for(self.idle_timeout) => Outlived::Idle,
             }
         };
-        self.drive(connection, outlived).await;
+        self.drive(connection, outlived, None).await;
     }
 
     /// Serves a connection until it ends, or asks it to end when it has `outlived` a bound or the
     /// process drains.
-    async fn drive<C>(&self, mut connection: Pin<&mut C>, outlived: impl Future<Output = Outlived>)
-    where
+    async fn drive<C>(
+        &self,
+        mut connection: Pin<&mut C>,
+        outlived: impl Future<Output = Outlived>,
+        instead: Option<&'static str>,
+    ) where
         C: GracefulConnection<Error = hyper::Error>,
     {
         let mut drain = self.drain.clone();
         let idle = tokio::select! {
-            ended = connection.as_mut() => return self.note_end(ended),
+            ended = connection.as_mut() => return self.note_end(ended, instead),
             () = drain.reached(Phase::Draining) => false,
             outlived = outlived => matches!(outlived, Outlived::Idle),
         };
         connection.as_mut().graceful_shutdown();
         if !idle {
-            return self.note_end(connection.await);
+            return self.note_end(connection.await, instead);
         }
         // Nothing is in flight, so nothing is lost when the other side does not follow.
         if let Ok(ended) = tokio::time::timeout(GOODBYE_TIMEOUT, connection).await {
-            self.note_end(ended);
+            self.note_end(ended, instead);
         } else {
             tracing::debug!("idle connection cut off");
         }
@@ -269,14 +274,15 @@ impl Connections {
         })
     }
 
-    /// What hyper answered by itself is counted here: no request was seen.
-    fn note_end(&self, ended: Result<(), hyper::Error>) {
+    /// What hyper answered by itself is counted here: no request was seen. `instead`: what came in
+    /// its place, if that is known.
+    fn note_end(&self, ended: Result<(), hyper::Error>, instead: Option<&'static str>) {
         let Err(error) = ended else { return };
         let pipeline = self.pipeline.load();
         if error.is_parse_too_large() {
-            pipeline.unparsable(Reason::HeadersTooLarge);
+            pipeline.unparsable(Reason::HeadersTooLarge, None);
         } else if error.is_parse() {
-            pipeline.unparsable(Reason::FramingIllegal);
+            pipeline.unparsable(Reason::FramingIllegal, instead);
         } else {
             tracing::debug!(%error, "connection ended early");
         }

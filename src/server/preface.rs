@@ -26,4 +26,14 @@ pub(super) async fn detect<T: AsyncRead + Unpin>(mut stream: T) -> io::Result<(T
     }
 }
 
+/// What a caller who does not speak HTTP begins with, if it is known.
+pub(super) fn other_than_http(prefix: &[u8]) -> Option<&'static str> {
+    // A TLS record of a handshake, of any version since 3.0 (RFC 8446 section 5.1).
+    let is_tls = prefix.starts_with(&[22, 3]);
+    is_tls.then_some(
+        "a TLS hello on a listener without TLS: the caller wants https://, the listener needs \
+         listen.tls_certificate_file or the caller http://",
+    )
+}
+
 const H2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

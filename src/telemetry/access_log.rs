@@ -35,7 +35,12 @@ impl AccessLog {
     }
 
     /// A request that could not be read: nothing is known but who sent it and what was answered.
-    pub(super) fn write_unreadable(&self, time: SystemTime, reason: Reason) {
+    pub(super) fn write_unreadable(
+        &self,
+        time: SystemTime,
+        reason: Reason,
+        detail: Option<&'static str>,
+    ) {
         BUFFER.with_borrow_mut(|buffer| {
             buffer.clear();
             let mut line = Line::start(buffer, self.format, time, "info", "call not readable");
@@ -43,6 +48,7 @@ impl AccessLog {
             line.number("status", u64::from(reason.status().as_u16()));
             line.text("origin", Some(reason.origin().as_str()));
             line.text("reason", Some(reason.as_str()));
+            line.text("detail", detail);
             line.finish();
             self.writer.write(buffer.as_bytes());
         });
@@ -76,6 +82,7 @@ fn push_line(buffer: &mut String, format: LogFormat, closed: &Closed<'_>) {
     }
     line.text("token_source", facts.token_source.map(TokenSource::as_str));
     line.number("attempts", facts.attempts.len() as u64);
+    line.text("traceid_replaced", facts.opened.x_trace_id_replaced.as_deref());
     line.finish();
 }
 

@@ -60,6 +60,8 @@ pub struct Opened {
     pub parent: Option<SpanContext>,
     /// The 58 characters.
     pub x_trace_id: HeaderValue,
+    /// What the caller sent in its place, clipped.
+    pub x_trace_id_replaced: Option<Box<str>>,
     /// The caller's address; none on a Unix socket.
     pub peer: Option<IpAddr>,
 }

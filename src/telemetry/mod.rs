@@ -117,12 +117,12 @@ impl Telemetry {
     }
 
     /// Something that was answered but could not be read as a request.
-    pub fn unreadable(&self, time: SystemTime, reason: Reason) {
+    pub fn unreadable(&self, time: SystemTime, reason: Reason, detail: Option<&'static str>) {
         let origin = Some(reason.origin());
         self.0.metrics.count_request(None, reason.status().as_u16(), origin);
         self.0.metrics.count_rejection(reason);
         if let Some(log) = &self.0.access_log {
-            log.write_unreadable(time, reason);
+            log.write_unreadable(time, reason, detail);
         }
     }
 

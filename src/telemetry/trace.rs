@@ -136,6 +136,9 @@ fn gateway_attributes(span: &mut Span<'_>, closed: &Closed<'_>) {
     if let Some(x_trace_id) = facts.x_trace_id() {
         span.text("koodrive.traceid", x_trace_id);
     }
+    if let Some(replaced) = &facts.opened.x_trace_id_replaced {
+        span.text("koodrive.traceid.replaced", replaced);
+    }
     span.text("gateway.call", call_word(facts.call));
     if let Some(caller) = &facts.caller {
         span.text("gateway.caller", &caller.to_string());

@@ -32,6 +32,7 @@ const FIELDS: [&str; 24] = [
     "forward_ms",
     "token_source",
     "attempts",
+    "traceid_replaced",
 ];
 
 /// The line of a call as it was written, and parsed.

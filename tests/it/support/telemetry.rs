@@ -83,6 +83,7 @@ pub(crate) fn opened(sampled: bool) -> Opened {
         span: SpanContext::root(sampled),
         parent: None,
         x_trace_id: HeaderValue::from_static(X_TRACE_ID),
+        x_trace_id_replaced: None,
         peer: Some([127, 0, 0, 1].into()),
     }
 }

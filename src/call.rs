@@ -29,10 +29,23 @@ words! {
 /// Why a call goes nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallRefused {
-    #[error("no such route")]
-    RouteUnknown,
+    #[error("no such route: {0}")]
+    RouteUnknown(RouteHint),
     #[error("the method is not allowed here; allowed: {allow}")]
     Method { allow: &'static str },
+}
+
+/// What a caller may have done wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RouteHint {
+    #[error("it is outside the prefix")]
+    Elsewhere,
+    /// With the prefix before it, it would be a path of KooDrive's API.
+    #[error("it lacks the prefix")]
+    PrefixForgotten,
+    /// Servers could differ in what they make of it.
+    #[error("some server could read it as another path")]
+    Spelling,
 }
 
 impl CallPlan {
@@ -87,7 +100,7 @@ impl Routes {
         if TARGET_BYTES_MAX
             < sent.len().max(self.base_path.len() + PREVERIFY_PATH.len()) + query_bytes
         {
-            return Err(CallRefused::RouteUnknown);
+            return Err(CallRefused::RouteUnknown(RouteHint::Elsewhere));
         }
         if let Some(path) = self.preverify(&sent) {
             return match *method {
@@ -100,7 +113,19 @@ impl Routes {
         {
             return Ok(Route { plan: CallPlan::Passthrough, path: sent });
         }
-        Err(CallRefused::RouteUnknown)
+        Err(CallRefused::RouteUnknown(self.hint(target.path())))
+    }
+
+    #[cold]
+    fn hint(&self, path: &str) -> RouteHint {
+        let begins = path.get(..self.prefix.len());
+        if begins.is_some_and(|begins| begins.eq_ignore_ascii_case(&self.prefix)) {
+            RouteHint::Spelling
+        } else if path.starts_with(API_ROOT) && self.prefix == API_PREFIX {
+            RouteHint::PrefixForgotten
+        } else {
+            RouteHint::Elsewhere
+        }
     }
 
     /// The canonical spelling when `sent` is preverify in a spelling that RFC 3986 section 6.2.2
@@ -162,6 +187,10 @@ const METHODS: [Method; 7] = [
     Method::OPTIONS,
 ];
 
+/// How KooDrive's paths begin, and go on.
+const API_PREFIX: &str = "/koodrive/";
+const API_ROOT: &str = "/ose/";
+
 /// The segments of [`PREVERIFY_PATH`].
 const PREVERIFY: [&str; 6] = ["koodrive", "ose", "v1", "users", "batchimport", "preverify"];
 
@@ -175,6 +204,25 @@ mod tests {
     fn plan_for(method: &Method, path: &str) -> Result<CallPlan, CallRefused> {
         let uri = path.parse().unwrap();
         Ok(Routes::new("", "/koodrive/").plan_for(method, &uri)?.plan)
+    }
+
+    const ELSEWHERE: CallRefused = CallRefused::RouteUnknown(RouteHint::Elsewhere);
+    const SPELLING: CallRefused = CallRefused::RouteUnknown(RouteHint::Spelling);
+
+    #[test]
+    fn a_path_that_leads_nowhere_is_told_apart_by_what_was_meant() {
+        let forgotten = CallRefused::RouteUnknown(RouteHint::PrefixForgotten);
+        for (path, expected) in [
+            ("/ose/v1/userList", forgotten),
+            ("/ose/v1/users/batchimport/preverify", forgotten),
+            ("/KooDrive/ose/v1/userList", SPELLING),
+            ("/koodrive/a%2fb/..%2f..%2f", SPELLING),
+            ("/koodrive", ELSEWHERE),
+            ("/drive/ose/v1", ELSEWHERE),
+            ("/", ELSEWHERE),
+        ] {
+            assert_eq!(plan_for(&Method::GET, path), Err(expected), "{path}");
+        }
     }
 
     #[test]
@@ -232,7 +280,7 @@ mod tests {
             "/koodrive/ose/v1/users/batchimport/x%252fy/../preverify%252e",
         ] {
             let plan = plan_for(&Method::POST, path);
-            assert_eq!(plan, Err(CallRefused::RouteUnknown), "{path}");
+            assert!(matches!(plan, Err(CallRefused::RouteUnknown(_))), "{path}: {plan:?}");
         }
     }
 
@@ -245,14 +293,14 @@ mod tests {
             ("/koodrive/a/../b", Ok(CallPlan::Passthrough)),
             ("/koodrive/ose/v1/users/batchimport/preverify2", Ok(CallPlan::Passthrough)),
             ("/koodrive/ose/v1/users/batchimport/preverify/x", Ok(CallPlan::Passthrough)),
-            ("/koodrive", Err(CallRefused::RouteUnknown)),
-            ("/koodrivex/", Err(CallRefused::RouteUnknown)),
-            ("/", Err(CallRefused::RouteUnknown)),
-            ("/koodrive/../admin", Err(CallRefused::RouteUnknown)),
-            ("/koodrive/%2e%2e/admin", Err(CallRefused::RouteUnknown)),
-            ("/koodrive/..%2fadmin", Err(CallRefused::RouteUnknown)),
-            ("/koodrive/..;/admin", Err(CallRefused::RouteUnknown)),
-            ("/KooDrive/ose/v1/userList", Err(CallRefused::RouteUnknown)),
+            ("/koodrive", Err(ELSEWHERE)),
+            ("/koodrivex/", Err(ELSEWHERE)),
+            ("/", Err(ELSEWHERE)),
+            ("/koodrive/../admin", Err(SPELLING)),
+            ("/koodrive/%2e%2e/admin", Err(SPELLING)),
+            ("/koodrive/..%2fadmin", Err(SPELLING)),
+            ("/koodrive/..;/admin", Err(SPELLING)),
+            ("/KooDrive/ose/v1/userList", Err(SPELLING)),
         ];
         for (path, expected) in table {
             assert_eq!(plan_for(&Method::GET, path), expected, "{path}");
@@ -273,9 +321,9 @@ mod tests {
     fn what_still_changes_after_three_rounds_of_decoding_goes_nowhere() {
         let thrice = "/koodrive/a%25252541";
         assert_eq!(plan_for(&Method::GET, "/koodrive/a%252541"), Ok(CallPlan::Passthrough));
-        assert_eq!(plan_for(&Method::GET, thrice), Err(CallRefused::RouteUnknown));
+        assert_eq!(plan_for(&Method::GET, thrice), Err(SPELLING));
         let long = format!("/koodrive/%{}", "25".repeat(15_000));
-        assert_eq!(plan_for(&Method::GET, &long), Err(CallRefused::RouteUnknown));
+        assert_eq!(plan_for(&Method::GET, &long), Err(SPELLING));
     }
 
     #[test]
@@ -289,18 +337,8 @@ mod tests {
                 preverify(PREVERIFY_PATH),
             ),
             ("/koodrive/ose", "/v1/", "/v1/users/batchimport/Preverify", preverify(PREVERIFY_PATH)),
-            (
-                "/koodrive",
-                "/ose/",
-                "/ose/v1/users/batchimport%2fpreverify",
-                Err(CallRefused::RouteUnknown),
-            ),
-            (
-                "/koodrive",
-                "/ose/",
-                "/ose/v1/users/batchimport/preverify.json",
-                Err(CallRefused::RouteUnknown),
-            ),
+            ("/koodrive", "/ose/", "/ose/v1/users/batchimport%2fpreverify", Err(SPELLING)),
+            ("/koodrive", "/ose/", "/ose/v1/users/batchimport/preverify.json", Err(SPELLING)),
             // A proxy that strips `/gw` on the way.
             ("/gw", "/koodrive/", PREVERIFY_PATH, preverify(&format!("/gw{PREVERIFY_PATH}"))),
             (
@@ -318,7 +356,7 @@ mod tests {
                     path: "/koodrive/ose/v1/userList".to_owned(),
                 }),
             ),
-            ("/koodrive", "/ose/", "/ose/..%2f..%2fx", Err(CallRefused::RouteUnknown)),
+            ("/koodrive", "/ose/", "/ose/..%2f..%2fx", Err(SPELLING)),
         ];
         for (base_path, prefix, path, expected) in table {
             let uri = path.parse().unwrap();
@@ -333,6 +371,6 @@ mod tests {
             format!("/koodrive/{}?{}", "a".repeat(40_000), "b".repeat(25_000)).parse().unwrap();
         let routes = |base: &str| Routes::new(base, "/koodrive/").plan_for(&Method::GET, &uri);
         assert!(routes("").is_ok());
-        assert_eq!(routes(&format!("/{}", "c".repeat(600))), Err(CallRefused::RouteUnknown));
+        assert_eq!(routes(&format!("/{}", "c".repeat(600))), Err(ELSEWHERE));
     }
 }

@@ -127,8 +127,10 @@ impl ClaimRules {
         if accepted {
             return Ok(());
         }
+        let issuer = Arc::clone(&self.issuer);
         let found = shown_audience(claims.get("aud"));
-        Err(AcceptError::AudienceMismatch { issuer: Arc::clone(&self.issuer), found })
+        let wanted = Shown::new(&self.audiences.join(", "));
+        Err(AcceptError::AudienceMismatch { issuer, found, wanted })
     }
 
     /// A token made in the future comes from a clock that cannot be trusted with `exp` either.

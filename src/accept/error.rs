@@ -8,8 +8,8 @@ use std::time::Duration;
 /// audience and claim names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AcceptError {
-    #[error("no bearer token in the request")]
-    TokenMissing,
+    #[error("no bearer token in the request: {0}")]
+    TokenMissing(MissingToken),
     #[error("the token is malformed")]
     TokenMalformed(#[from] MalformedToken),
     #[error("the signature does not fit key {kid} with {algorithm}")]
@@ -20,8 +20,8 @@ pub enum AcceptError {
     NotYetValid { seconds: u64, hint: SkewHint },
     #[error("issuer {found} is not configured")]
     IssuerUnknown { found: Shown },
-    #[error("none of the audiences of {issuer} is in {found}")]
-    AudienceMismatch { issuer: Arc<str>, found: Shown },
+    #[error("none of the audiences of {issuer} ({wanted}) is in {found}")]
+    AudienceMismatch { issuer: Arc<str>, found: Shown, wanted: Shown },
     #[error("algorithm {algorithm} is not allowed for {issuer}, key {kid}")]
     AlgorithmRefused { issuer: Arc<str>, algorithm: Shown, kid: Shown },
     #[error("{issuer} publishes no usable key {kid}")]
@@ -57,12 +57,33 @@ impl AcceptError {
     }
 }
 
+/// What stands in the place of the credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MissingToken {
+    #[error("the header is absent")]
+    NoHeader,
+    #[error("the header is empty")]
+    Empty,
+    #[error("a token without a scheme before it")]
+    NoScheme,
+    #[error("another scheme than Bearer")]
+    OtherScheme,
+}
+
 /// What is wrong with the form of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedToken {
     #[error("more than one header carries credentials")]
     HeaderRepeated,
-    #[error("it is empty or has illegal characters")]
+    #[error("nothing stands behind the scheme")]
+    Empty,
+    #[error("it stands in quotes")]
+    Quoted,
+    #[error("the scheme stands there twice")]
+    SchemeTwice,
+    #[error("it is the name of a variable, or another stand-in")]
+    Placeholder,
+    #[error("it has illegal characters")]
     Characters,
     #[error("it has not exactly three parts")]
     NotThreeParts,

@@ -34,7 +34,9 @@ use std::time::SystemTime;
 use http::{HeaderMap, HeaderName};
 use serde_json::{Map, Value};
 
-pub use error::{AcceptError, ClaimFault, FetchFailure, MalformedToken, Shown, SkewHint};
+pub use error::{
+    AcceptError, ClaimFault, FetchFailure, MalformedToken, MissingToken, Shown, SkewHint,
+};
 pub use explain::{ExplainLine, Verdict};
 pub use identity::{
     Accepted, CallerId, CallerKey, CertificateDigest, Claim, Claims, Identity, IdentityRules,

@@ -6,6 +6,7 @@
 //!
 //! A new reason is a row in `reason.rs`, an arm in [`Rejection::reason`] and a row in the README.
 
+mod accept;
 mod reason;
 mod text;
 
@@ -65,7 +66,7 @@ impl Rejection {
         match self {
             Self::TraceId(IllegalTraceId) => Reason::TraceIdIllegal,
             Self::Framing(_) => Reason::FramingIllegal,
-            Self::Call(CallRefused::RouteUnknown) | Self::Denied(Denied::Ambiguous) => {
+            Self::Call(CallRefused::RouteUnknown(_)) | Self::Denied(Denied::Ambiguous) => {
                 Reason::RouteUnknown
             }
             Self::Call(CallRefused::Method { .. }) => Reason::MethodRefused,
@@ -192,9 +193,13 @@ impl Rejection {
 
 fn of_accept(error: &AcceptError) -> Reason {
     match error {
-        AcceptError::TokenMissing => Reason::TokenMissing,
+        AcceptError::TokenMissing(_) => Reason::TokenMissing,
         AcceptError::TokenMalformed(
             MalformedToken::HeaderRepeated
+            | MalformedToken::Empty
+            | MalformedToken::Quoted
+            | MalformedToken::SchemeTwice
+            | MalformedToken::Placeholder
             | MalformedToken::Characters
             | MalformedToken::NotThreeParts
             | MalformedToken::NotBase64url(_)

@@ -101,8 +101,8 @@ reasons! {
         "找不到签发该令牌所用的密钥；请重新获取令牌";
     TokenClaimRefused = "token_claim_refused", 401_010, Caller,
         "SSO token claim refused",
-        "a claim of the SSO token is missing or not acceptable; see the gateway's log under this trace id",
-        "单点登录令牌的声明缺失或不可接受；请按 traceId 查看网关日志";
+        "a claim of the SSO token is missing or not acceptable",
+        "单点登录令牌的声明缺失或不可接受";
     CallerDenied = "caller_denied", 403_001, TokenEndpoint,
         "Caller may not use KooDrive",
         "you are signed in, but may not use KooDrive; ask your KooDrive administrator",

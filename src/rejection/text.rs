@@ -3,11 +3,10 @@
 
 use std::fmt;
 
-use super::{Rejection, whole_seconds};
-use crate::accept::{AcceptError, ClaimFault};
+use super::{Rejection, accept, whole_seconds};
 use crate::authorize::Denied;
 use crate::body::BodyError;
-use crate::call::CallRefused;
+use crate::call::{CallRefused, RouteHint};
 use crate::forward::ForwardError;
 use crate::validate::Language;
 
@@ -46,12 +45,7 @@ impl Text<'_> {
                 let seconds = whole_seconds(after);
                 self.said(format!("try again in {seconds} s"), format!("请在 {seconds} 秒后重试"))
             }),
-            Rejection::Accept(error) => skewed(error).map(|seconds| {
-                self.said(
-                    format!("the SSO's clock and this host's differ by {seconds} s"),
-                    format!("单点登录系统与本机时钟相差 {seconds} 秒"),
-                )
-            }),
+            Rejection::Accept(error) => accept::detail(error, self.language),
             Rejection::Body(error) => self.of_body(error),
             Rejection::Forward(ForwardError::Saturated) => Some(
                 self.said("all connections to KooDrive are in use", "到 KooDrive 的连接已用尽"),
@@ -64,12 +58,30 @@ impl Text<'_> {
                     format!("单点登录令牌的声明不满足要求：{claims}"),
                 ))
             }
-            Rejection::Denied(Denied::Nobody { .. } | Denied::Unnamed | Denied::Ambiguous)
+            Rejection::Call(CallRefused::RouteUnknown(hint)) => self.of_route(*hint),
+            Rejection::Denied(Denied::Ambiguous) => self.of_route(RouteHint::Spelling),
+            Rejection::Denied(Denied::Nobody { .. } | Denied::Unnamed)
             | Rejection::TraceId(_)
-            | Rejection::Call(CallRefused::RouteUnknown)
             | Rejection::Token(_)
             | Rejection::Overloaded
             | Rejection::Draining => None,
+        }
+    }
+
+    fn of_route(&self, hint: RouteHint) -> Option<String> {
+        match hint {
+            RouteHint::Elsewhere => None,
+            RouteHint::PrefixForgotten => Some(self.said(
+                "the prefix is missing, put /koodrive before this path",
+                "缺少前缀，请在该路径前加上 /koodrive",
+            )),
+            RouteHint::Spelling => Some(self.said(
+                "it is about the spelling; servers could read this path in different ways, so \
+                 write it plainly: in lower case as documented, without %2f, %5c, backslashes, \
+                 semicolons, dot segments or a suffix",
+                "问题在于写法：不同服务器可能对该路径有不同理解；请按文档原样书写，不要使用 \
+                 %2f、%5c、反斜杠、分号、点段或后缀",
+            )),
         }
     }
 
@@ -89,41 +101,6 @@ impl Text<'_> {
         match self.language {
             Language::English => english.into(),
             Language::Chinese => chinese.into(),
-        }
-    }
-}
-
-/// How far the issuer's clock is from ours, where that may be the cause of a refusal.
-fn skewed(error: &AcceptError) -> Option<u64> {
-    match error {
-        AcceptError::Expired { hint, .. }
-        | AcceptError::NotYetValid { hint, .. }
-        | AcceptError::ClaimRefused { fault: ClaimFault::InFuture, hint, .. } => {
-            hint.0.map(i64::unsigned_abs).filter(|seconds| SKEW_TOLD_SECONDS <= *seconds)
-        }
-        _ => None,
-    }
-}
-
-/// A smaller difference is no one's fault: the leeway is meant for it.
-const SKEW_TOLD_SECONDS: u64 = 10;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::accept::SkewHint;
-
-    fn expired(skew: Option<i64>, language: Language) -> String {
-        let error = AcceptError::Expired { seconds: 5, hint: SkewHint(skew) };
-        Text { language, rejection: &Rejection::Accept(error) }.to_string()
-    }
-
-    #[test]
-    fn clocks_that_differ_are_named_where_they_may_be_the_cause() {
-        assert!(expired(Some(-90), Language::English).ends_with("differ by 90 s"));
-        assert!(expired(Some(90), Language::Chinese).ends_with("相差 90 秒"));
-        for harmless in [None, Some(0), Some(9), Some(-9)] {
-            assert!(!expired(harmless, Language::English).contains("clock"));
         }
     }
 }

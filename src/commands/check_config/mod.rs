@@ -65,7 +65,9 @@ fn destinations(config: &Config) -> Vec<String> {
     };
     for issuer in config.accept.issuers.iter().filter(|issuer| !issuer.jwks_file.is_set()) {
         let url = issuer.jwks_url.clone().or_else(|| issuer.issuer.parse().ok());
-        url.iter().for_each(|url| add(origin(url)));
+        if let Some(url) = url {
+            add(origin(&url));
+        }
     }
     let urls = [&config.token.endpoint, &config.forward.upstream, &config.telemetry.otlp_endpoint];
     urls.into_iter().flatten().for_each(|url| add(origin(url)));

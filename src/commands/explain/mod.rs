@@ -10,7 +10,7 @@ use koodrive_gateway::accept::{KeyFetch, KeyStores};
 use koodrive_gateway::client::SystemRoots;
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::Config;
-use koodrive_gateway::rejection::Rejection;
+use koodrive_gateway::rejection::{Reason, Rejection};
 use koodrive_gateway::telemetry::chain;
 use koodrive_gateway::{app, call};
 use serde::Serialize;
@@ -87,8 +87,8 @@ impl<'a> Answer<'a> {
             stages: &told.0,
             forwarded: rejection.is_none(),
             status: reason.map(|reason| reason.status().as_u16()),
-            code: reason.map(|reason| reason.code()),
-            reason: reason.map(|reason| reason.as_str()),
+            code: reason.map(Reason::code),
+            reason: reason.map(Reason::as_str),
             detail: rejection.map(|rejection| chain(rejection)),
         }
     }

@@ -2,11 +2,12 @@
 
 use http::Method;
 use koodrive_gateway::accept::{
-    AcceptError, Accepted, Acceptor, IdentityRules, KeyStores, Verdict, VerifiedTokens,
+    AcceptError, Accepted, Acceptor, IdentityRules, KeyStores, MissingToken, Verdict,
+    VerifiedTokens,
 };
 use koodrive_gateway::authorize::Authorizer;
 use koodrive_gateway::body::BodyError;
-use koodrive_gateway::call::{CallPlan, CallRefused, Route, Routes};
+use koodrive_gateway::call::{CallPlan, CallRefused, Route, RouteHint, Routes};
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::{Config, GuardMode};
 use koodrive_gateway::rejection::Rejection;
@@ -66,7 +67,7 @@ fn plan(call: &Call<'_>, config: &Config, told: &mut Told) -> Result<Route, Reje
     let base_path = config.forward.upstream.as_ref().map_or("", |upstream| upstream.base_path());
     let Ok(uri) = target.parse() else {
         told.line("REFUSED  not a request target");
-        return Err(CallRefused::RouteUnknown.into());
+        return Err(CallRefused::RouteUnknown(RouteHint::Elsewhere).into());
     };
     let planned = Routes::new(base_path, prefix).plan_for(method, &uri);
     told.line(match &planned {
@@ -78,11 +79,15 @@ fn plan(call: &Call<'_>, config: &Config, told: &mut Told) -> Result<Route, Reje
         Err(CallRefused::Method { allow }) => {
             format!("REFUSED  405: {method} is not allowed here; allowed: {allow}")
         }
-        Err(CallRefused::RouteUnknown) => {
-            let why = if path.starts_with(prefix) {
-                "some server could read this path as preverify, or as one outside the prefix"
-            } else {
-                "it does not begin with forward.prefix"
+        Err(CallRefused::RouteUnknown(hint)) => {
+            let why = match hint {
+                RouteHint::Spelling => {
+                    "some server could read this path as preverify, or as one outside the prefix"
+                }
+                RouteHint::PrefixForgotten => {
+                    "it does not begin with forward.prefix; was that forgotten?"
+                }
+                RouteHint::Elsewhere => "it does not begin with forward.prefix",
             };
             format!("REFUSED  404: {why} (prefix {prefix})")
         }
@@ -127,7 +132,7 @@ fn accept(
     told.stage("accept");
     if call.token.is_empty() {
         told.line("REFUSED  the token file is empty");
-        return Err(AcceptError::TokenMissing.into());
+        return Err(AcceptError::TokenMissing(MissingToken::Empty).into());
     }
     let issuers = &config.accept.issuers;
     let identities = IdentityRules {
@@ -146,10 +151,11 @@ fn accept(
         Verdict::Refused(error) => Some(error),
         Verdict::Passed | Verdict::NotChecked(_) => None,
     });
-    match refused {
-        Some(error) => Err(error.into()),
-        None => Ok(acceptor.claimed(call.token, now).ok_or(AcceptError::TokenMissing)?),
+    if let Some(error) = refused {
+        return Err(error.into());
     }
+    let none = AcceptError::TokenMissing(MissingToken::Empty);
+    Ok(acceptor.claimed(call.token, now).ok_or(none)?)
 }
 
 fn limit(config: &Config, plan: CallPlan, caller: &Accepted, told: &mut Told) {

@@ -29,7 +29,7 @@ use self::sso::{AUDIENCE, Gate, ISSUER, Sso};
 /// The contract's word for an error.
 fn reason(error: &AcceptError) -> &'static str {
     match error {
-        AcceptError::TokenMissing => "token_missing",
+        AcceptError::TokenMissing(_) => "token_missing",
         AcceptError::TokenMalformed(_) => "token_malformed",
         AcceptError::SignatureInvalid { .. } => "token_signature_invalid",
         AcceptError::Expired { .. } => "token_expired",

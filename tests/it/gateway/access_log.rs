@@ -7,7 +7,7 @@ use crate::gateway::{SOON, WHO_AM_I, metric_becomes, preverify, trace_of};
 use crate::support::raw::RawConnection;
 use crate::support::world::{GOOD_BATCH, World};
 
-const FIELDS: [&str; 24] = [
+const FIELDS: [&str; 25] = [
     "time",
     "level",
     "msg",

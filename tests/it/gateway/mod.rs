@@ -10,6 +10,7 @@ mod page;
 mod rejections;
 mod reload;
 mod shared_exchange;
+mod slips;
 mod spans;
 mod tokens;
 mod trace_ids;

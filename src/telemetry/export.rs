@@ -119,7 +119,7 @@ impl Shared {
             let hurried = self.gather().await;
             while let Some(batch) = self.next_batch() {
                 let sent = collector.send(&batch.bytes, &self.hurry).await;
-                self.note(sent, batch.spans, &mut failing);
+                self.note(&sent, batch.spans, &mut failing);
             }
             if hurried && self.lock().close_if_empty() {
                 return;
@@ -145,11 +145,11 @@ impl Shared {
         self.lock().take(self.batch_max)
     }
 
-    fn note(&self, sent: Result<(), ExportError>, spans: usize, failing: &mut bool) {
+    fn note(&self, sent: &Result<(), ExportError>, spans: usize, failing: &mut bool) {
         match sent {
             Ok(()) if *failing => tracing::info!("spans are exported again"),
             Ok(()) => {}
-            Err(ref error) => {
+            Err(error) => {
                 self.metrics.spans_dropped(spans as u64);
                 // Once per outage: the metric goes on counting.
                 if !*failing {

@@ -263,7 +263,9 @@ impl Message {
         let bytes = parts.iter().map(|part| part.len()).sum();
         if bytes != 0 {
             self.head(field, bytes);
-            parts.iter().for_each(|part| self.0.extend_from_slice(part.as_bytes()));
+            for part in parts {
+                self.0.extend_from_slice(part.as_bytes());
+            }
         }
     }
 

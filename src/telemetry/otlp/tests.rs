@@ -173,7 +173,9 @@ proptest! {
             named.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
         let scope = InstrumentationScope::builder("ours").with_version("1.2.3").build();
         let mut spans = Spans::with_room_for(1);
-        told.iter().for_each(|one| write(&mut spans, one));
+        for one in &told {
+            write(&mut spans, one);
+        }
         prop_assert_eq!(spans.count(), told.len());
         let written = Envelope::new(&resource, &scope).request(&spans.into_bytes());
         let resource = Resource {

@@ -85,6 +85,9 @@ Examples:
         timeout: Duration,
     },
     /// Print the digest under which a person stands in logs, traces and limits.
+    #[command(after_help = "\
+Example:
+  koodrive-gateway caller https://sso.example.com/realms/tools alice")]
     Caller {
         /// The issuer, exactly as in the token's `iss`.
         issuer: String,
@@ -94,6 +97,10 @@ Examples:
         config: ConfigFile,
     },
     /// Have a running gateway forget a caller, so that the next call starts anew.
+    #[command(after_help = "\
+Examples:
+  koodrive-gateway forget --caller 5f0d6b7c6e1f0b4f9d1f3a0a4f7c2e18
+  koodrive-gateway forget --all --admin unix:/run/admin.sock")]
     Forget {
         /// The digest under which the caller stands in logs.
         #[arg(long, required_unless_present = "all", conflicts_with = "all")]

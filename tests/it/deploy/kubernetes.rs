@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use super::text_of;
 
+const CHART: &str = "deploy/helm/koodrive-gateway";
 const SIDECAR: &str = "deploy/kubernetes/sidecar";
 
 /// The entries of a list of a kustomization, comments left out.
@@ -78,4 +81,51 @@ fn a_sidecar_is_probed_a_few_times_a_minute_only() {
         each_minute += 60 / period.unwrap().parse::<u32>().unwrap();
     }
     assert!(each_minute <= 6, "{each_minute} probes a minute");
+}
+
+#[test]
+fn the_chart_has_no_manifest_of_its_own() {
+    let repository = super::repository().canonicalize().unwrap();
+    let bases = repository.join("deploy/kubernetes");
+    let files = repository.join(CHART).join("files");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(files).unwrap() {
+        let path = entry.unwrap().path();
+        assert!(path.is_symlink(), "{}", path.display());
+        assert!(path.canonicalize().unwrap().starts_with(&bases), "{}", path.display());
+        seen += 1;
+    }
+    assert!(5 < seen, "{seen}");
+}
+
+/// Without patterns: those of the chart are in the dialect of its language.
+fn without_patterns(mut schema: Value) -> Value {
+    match &mut schema {
+        Value::Object(members) => {
+            members.remove("pattern");
+            for member in members.values_mut() {
+                *member = without_patterns(member.take());
+            }
+        }
+        Value::Array(parts) => {
+            for part in parts {
+                *part = without_patterns(part.take());
+            }
+        }
+        _ => {}
+    }
+    schema
+}
+
+#[test]
+fn the_charts_values_are_judged_by_the_schema_of_the_configuration() {
+    let parse = |path: &str| without_patterns(serde_json::from_str(&text_of(path)).unwrap());
+    let of_configuration = parse("config/gateway.schema.json");
+    let of_values = parse(&format!("{CHART}/values.schema.json"));
+    let laid_over = &of_values["properties"]["config"];
+    let cure = "run deploy/helm/schema";
+    for member in ["properties", "additionalProperties", "type", "allOf"] {
+        assert_eq!(laid_over[member], of_configuration[member], "{cure}");
+    }
+    assert_eq!(of_values["$defs"], of_configuration["$defs"], "{cure}");
 }

@@ -245,10 +245,12 @@ fn image_and_manifests_name_this_version() {
     let version = env!("CARGO_PKG_VERSION");
     let image = text_of("deploy/Dockerfile");
     assert!(image.contains(&format!("org.opencontainers.image.version=\"{version}\"")));
-    for overlay in ["example", "standalone"] {
-        let path = format!("deploy/kubernetes/{overlay}/kustomization.yaml");
-        assert_eq!(value_of(&path, "newTag:"), version);
+    for overlay in ["deploy/kubernetes/example", "deploy/kubernetes/standalone"] {
+        assert_eq!(value_of(&format!("{overlay}/kustomization.yaml"), "newTag:"), version);
     }
+    let chart = "deploy/helm/koodrive-gateway/Chart.yaml";
+    assert_eq!(value_of(chart, "version:"), version);
+    assert_eq!(value_of(chart, "appVersion:"), version);
 }
 
 /// Tried again, a mistake would only hide behind `activating (auto-restart)`.

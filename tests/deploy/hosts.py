@@ -4,7 +4,7 @@ import re
 import threading
 
 from bases import packages, scratch
-from parts import CACHE, ROOT, Failed, cargo_program, check, run, until
+from parts import CACHE, ROOT, Failed, check, go_program, run, until
 
 UNIT = "koodrive-gateway"
 CALLS = """
@@ -76,7 +76,7 @@ def debian_package(world):
     """the Debian package: install, upgrade, remove, purge"""
     gateway, _ = world.binaries()
     version = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.M)[1]
-    packages = [package(world, gateway, version), package(world, gateway, f"{version}+next")]
+    packages = [package(world, gateway, version), package(world, gateway, f"{version}+1")]
     with Host(world) as host:
         host.simulator()
         for number, made in enumerate(packages):
@@ -113,7 +113,7 @@ HOSTS = [systemd, debian_package]
 def package(world, gateway, version):
     """As deploy/debian/build makes it."""
     made = world.folder / f"koodrive-gateway_{version}.deb"
-    environment = {"GATEWAY_BIN": str(gateway), "CARGO_DEB": str(cargo_program("cargo-deb", "3.8.0"))}
+    environment = {"GATEWAY_BIN": str(gateway), "NFPM": str(go_program("nfpm", "nfpm", "v2.43.0", "github.com/goreleaser/nfpm/v2/cmd/nfpm"))}
     run(ROOT / "deploy/debian/build", made, version, environment=environment, seconds=1200)
     return made
 

@@ -27,6 +27,7 @@ class Cluster:
         self.world = world
         self.folder = world.folder / "kubernetes"
         self.running = []
+        self.namespaces_before = set(namespaces())
 
     def __enter__(self):
         programs("etcd", "ipset", "conntrack", "openssl", "iptables")
@@ -56,6 +57,10 @@ class Cluster:
                 process.kill()
                 process.wait()
         self.end_shims()
+        # The network plugin's, one for each pod.
+        for name in set(namespaces()) - self.namespaces_before:
+            if name.startswith("cni-"):
+                attempt("ip", "netns", "del", name)
         for line in reversed(pathlib.Path("/proc/mounts").read_text().splitlines()):
             where = line.split()[1]
             if where.startswith(str(self.folder)):
@@ -178,7 +183,7 @@ class Cluster:
             f"--service-cluster-ip-range={SERVICES}", "--service-account-issuer=https://kubernetes.default.svc",
             "--service-account-key-file=accounts.key", "--service-account-signing-key-file=accounts.key", "--token-auth-file=tokens",
             "--authorization-mode=Node,RBAC", "--allow-privileged", "--kubelet-client-certificate=kubelet-client.crt",
-            "--kubelet-client-key=kubelet-client.key",
+            "--kubelet-client-key=kubelet-client.key", "--kubelet-preferred-address-types=InternalIP",
         )
         until(lambda: self.attempt("get", "--raw", "/readyz").returncode == 0, 180, "the API server is ready")
         admin = [f"--{part}kubeconfig={files / 'admin'}" for part in ("", "authentication-", "authorization-")]
@@ -256,10 +261,16 @@ class Cluster:
         return json.loads(self.kubectl("get", *words, "--output", "json"))
 
     def pods(self, namespace, label):
-        return self.get("--namespace", namespace, "pods", "--selector", label)["items"]
+        """Without those that are on their way out."""
+        found = self.get("--namespace", namespace, "pods", "--selector", label)["items"]
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     def logs(self, namespace, pod, container):
         return self.attempt("--namespace", namespace, "logs", pod, "--container", container).stdout
+
+
+def namespaces():
+    return os.listdir("/run/netns")
 
 
 def kubernetes_programs():

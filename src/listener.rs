@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use listenfd::ListenFd;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
@@ -29,11 +30,11 @@ impl CallerAddress {
     }
 }
 
-/// A bound socket.
+/// A bound socket. The file of a Unix socket is ours to remove, unless the service manager made it.
 #[derive(Debug)]
 pub enum Listener {
     Tcp(TcpListener),
-    Unix(UnixListener, SocketFile),
+    Unix(UnixListener, Option<SocketFile>),
 }
 
 /// Removes the socket's file when the listener goes.
@@ -62,16 +63,45 @@ impl Listener {
             ListenAddress::Unix(path) => {
                 remove_stale(path).await?;
                 let listener = UnixListener::bind(path)?;
-                Ok(Self::Unix(listener, SocketFile(path.clone())))
+                Ok(Self::Unix(listener, Some(SocketFile(path.clone()))))
             }
         }
+    }
+
+    /// The socket that the service manager listens on for this process (`sd_listen_fds(3)`):
+    /// connections wait in it while nobody serves them, so that a restart refuses none.
+    ///
+    /// # Errors
+    /// When there are several, or the one is no listening stream socket.
+    pub fn inherited() -> io::Result<Option<Self>> {
+        let mut sockets = ListenFd::from_env();
+        match sockets.len() {
+            0 => Ok(None),
+            1 => Self::take(&mut sockets).map(Some),
+            several => Err(io::Error::other(format!("LISTEN_FDS has {several} sockets, not one"))),
+        }
+    }
+
+    /// Within a runtime.
+    fn take(sockets: &mut ListenFd) -> io::Result<Self> {
+        if let Ok(Some(listener)) = sockets.take_tcp_listener(0) {
+            listener.set_nonblocking(true)?;
+            return Ok(Self::Tcp(TcpListener::from_std(listener)?));
+        }
+        let listener = sockets.take_unix_listener(0)?.ok_or(io::ErrorKind::NotFound)?;
+        listener.set_nonblocking(true)?;
+        Ok(Self::Unix(UnixListener::from_std(listener)?, None))
     }
 
     /// The address that was really taken.
     pub fn address(&self) -> io::Result<ListenAddress> {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(ListenAddress::Tcp),
-            Self::Unix(_, file) => Ok(ListenAddress::Unix(file.0.clone())),
+            Self::Unix(listener, _) => {
+                let address = listener.local_addr()?;
+                let path = address.as_pathname().unwrap_or(Path::new("/"));
+                Ok(ListenAddress::Unix(path.to_owned()))
+            }
         }
     }
 

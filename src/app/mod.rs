@@ -44,7 +44,7 @@ use crate::token::TokenSetupError;
 pub struct AppOptions<'a> {
     pub clock: Clock,
     pub logs: LogWriter,
-    /// For the `OTEL_*` variables and `NOTIFY_SOCKET`.
+    /// For the `OTEL_*` variables, `NOTIFY_SOCKET` and `LISTEN_FDS`.
     pub environment: Environment<'a>,
 }
 
@@ -57,6 +57,8 @@ pub enum StartError {
         #[source]
         cause: io::Error,
     },
+    #[error("cannot take over the socket of the service manager")]
+    Inherited(#[source] io::Error),
     #[error("cannot offer TLS")]
     Tls(#[from] TlsSetupError),
     #[error("cannot set up telemetry")]
@@ -98,7 +100,14 @@ pub async fn bind(loaded: &Loaded, options: AppOptions<'_>) -> Result<Bound, Sta
     let config = &loaded.config;
     let manager = (options.environment)("NOTIFY_SOCKET").unwrap_or_default();
     let manager = ServiceManager::at(&manager).map_err(StartError::ServiceManager)?;
-    let listener = listen(&config.listen.address).await?;
+    let inherited = match (options.environment)("LISTEN_FDS") {
+        Some(_) => Listener::inherited().map_err(StartError::Inherited)?,
+        None => None,
+    };
+    let listener = match inherited {
+        Some(listener) => listener,
+        None => listen(&config.listen.address).await?,
+    };
     let admin_listener = listen(&config.admin.address).await?;
     let (address, admin_address) = (address_of(&listener)?, address_of(&admin_listener)?);
 

@@ -17,6 +17,7 @@ mod limit;
 mod open_metrics;
 mod reload;
 mod service_manager;
+mod socket_activation;
 mod telemetry;
 mod token;
 mod trace_id;

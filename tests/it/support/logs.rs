@@ -70,7 +70,7 @@ impl Logs {
     }
 
     /// Reads lines until the other end closes, on a thread of its own.
-    pub(super) fn follow(&self, from: impl Read + Send + 'static) -> JoinHandle<()> {
+    pub fn follow(&self, from: impl Read + Send + 'static) -> JoinHandle<()> {
         let mut logs = self.clone();
         std::thread::spawn(move || {
             let mut from = BufReader::new(from);

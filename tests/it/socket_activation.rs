@@ -1,0 +1,110 @@
+//! A socket that the service manager holds: `LISTEN_FDS` of systemd.
+
+#![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
+
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::process::{Child, Command, Stdio};
+
+use crate::gateway::SOON;
+use crate::support::caller::{Caller, Http};
+use crate::support::logs::Logs;
+use crate::support::world::World;
+
+/// The binary with a socket as descriptor 3, as `sd_listen_fds(3)` describes it.
+struct Activated {
+    child: Child,
+    logs: Logs,
+}
+
+impl Activated {
+    async fn start(world: &World, socket: impl Into<OwnedFd>) -> Self {
+        let mut child = Command::new("sh")
+            .args(["-c", "exec 3<&0 </dev/null; LISTEN_PID=$$ exec \"$0\" run --config \"$1\""])
+            .arg(env!("CARGO_BIN_EXE_koodrive-gateway"))
+            .arg(world.config_file())
+            .env_clear()
+            .env("PATH", std::env::var("PATH").unwrap())
+            .env("LISTEN_FDS", "1")
+            .env("KOODRIVE_GATEWAY__ADMIN__ADDRESS", "127.0.0.1:0")
+            .env("KOODRIVE_GATEWAY__LIFECYCLE__LINGER", "0s")
+            .stdin(Stdio::from(socket.into()))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let logs = Logs::default();
+        // The thread ends with the output.
+        drop(logs.follow(child.stdout.take().unwrap()));
+        let this = Self { child, logs };
+        this.logs.wait_for(SOON, |line| line["msg"] == "listening").await.expect("it listens");
+        this
+    }
+
+    /// SIGTERM; its exit code.
+    async fn stop(&mut self) -> Option<i32> {
+        let process = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &process]).status().unwrap().success());
+        let ended = self.logs.wait_for(SOON, |line| line["msg"] == "stopped").await;
+        assert!(ended.is_some(), "{:?}", self.logs.lines());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Activated {
+    fn drop(&mut self) {
+        // It has ended already where the test got that far.
+        self.child.kill().unwrap_or(());
+        self.child.wait().map(drop).unwrap_or(());
+    }
+}
+
+#[tokio::test]
+async fn a_restart_refuses_no_connection_to_a_socket_of_the_service_manager() {
+    let world = World::start().await;
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", socket.local_addr().unwrap());
+    let token = world.sso.token_for("alice");
+    let alice = || Caller::new(&Http::new("", false), &base, Some(token.clone()));
+    let mut first = Activated::start(&world, socket.try_clone().unwrap()).await;
+    assert_eq!(alice().get("/koodrive/before").await.status, 200);
+    assert_eq!(first.stop().await, Some(0));
+    // Nobody serves now: the call waits in the socket for the next one.
+    let between = alice();
+    let (reply, second) = tokio::join!(
+        async { between.get("/koodrive/between").await },
+        Activated::start(&world, socket.try_clone().unwrap()),
+    );
+    assert_eq!(reply.status, 200);
+    let line = second.logs.wait_for(SOON, |line| line["msg"] == "listening").await.unwrap();
+    assert_eq!(line["address"], socket.local_addr().unwrap().to_string());
+}
+
+#[tokio::test]
+async fn a_unix_socket_of_the_service_manager_keeps_its_file() {
+    let world = World::start().await;
+    let path = world.scratch.path().join("activated.sock");
+    let socket = UnixListener::bind(&path).unwrap();
+    let mut gateway = Activated::start(&world, socket.try_clone().unwrap()).await;
+    let line = gateway.logs.wait_for(SOON, |line| line["msg"] == "listening").await.unwrap();
+    assert_eq!(line["address"], format!("unix:{}", path.display()));
+    assert_eq!(gateway.stop().await, Some(0));
+    assert!(path.exists());
+}
+
+#[tokio::test]
+async fn a_descriptor_that_is_no_listening_socket_exits_with_3() {
+    let world = World::start().await;
+    let output = Command::new("sh")
+        .args([
+            "-c",
+            "exec 3</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" run --config \"$1\"",
+        ])
+        .arg(env!("CARGO_BIN_EXE_koodrive-gateway"))
+        .arg(world.config_file())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("cannot take over the socket of the service manager"), "{said}");
+}

@@ -74,7 +74,10 @@ pub struct SmallAnswer {
 impl Client {
     pub fn new(options: &ClientOptions<'_>) -> Result<Self, ClientSetupError> {
         let timeout = options.connect_timeout;
-        let connector = Connector::new(tls_config(options)?, timeout);
+        let connector = Connector::new(
+            tls_config(options.roots, options.extra_roots, options.identity)?,
+            timeout,
+        );
         let connector = BoundedConnector::new(connector, timeout, options.connections_max);
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder
@@ -133,13 +136,19 @@ fn copy_of(request: &Request<OutboundBody>) -> Option<Request<OutboundBody>> {
     Some(copy)
 }
 
-fn tls_config(options: &ClientOptions<'_>) -> Result<rustls::ClientConfig, ClientSetupError> {
+/// TLS to a peer: what it is verified against besides the system's roots, in PEM form, and what is
+/// shown to it, certificate chain and key.
+pub fn tls_config(
+    roots: &SystemRoots,
+    extra_roots: &str,
+    identity: Option<(&str, &str)>,
+) -> Result<rustls::ClientConfig, ClientSetupError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("the provider supports TLS 1.2 and 1.3")
-        .with_root_certificates(options.roots.and(options.extra_roots)?);
-    let Some((chain, key)) = options.identity else {
+        .with_root_certificates(roots.and(extra_roots)?);
+    let Some((chain, key)) = identity else {
         return Ok(builder.with_no_client_auth());
     };
     let chain = CertificateDer::pem_slice_iter(chain.as_bytes())

@@ -67,7 +67,10 @@ impl Pool {
     pub fn new(options: &ClientOptions<'_>, origin: &Uri) -> Result<Self, ClientSetupError> {
         let connections_max = options.connections_max.min(Semaphore::MAX_PERMITS);
         Ok(Self(Arc::new(Shared {
-            connector: Connector::new(tls_config(options)?, options.connect_timeout),
+            connector: Connector::new(
+                tls_config(options.roots, options.extra_roots, options.identity)?,
+                options.connect_timeout,
+            ),
             origin: origin.clone(),
             connect_timeout: options.connect_timeout,
             idle_timeout: options.pool_idle_timeout,

@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::bucket::{Buckets, Quota};
 pub use self::caller::CallerLimits;
-use self::shared::Shared;
+use self::shared::{Access, Shared};
 pub use self::shared::{StoreFailed, StoreReport};
 use crate::accept::CallerId;
 use crate::clock::Clock;
@@ -118,8 +118,8 @@ impl LimitStores {
     /// A shared store is connected to in the background, within a Tokio runtime.
     pub fn new(config: &LimitConfig, clock: Clock, tasks: Tasks, report: StoreReport) -> Self {
         let mut stores = Stores::new(config, &clock);
-        stores.shared =
-            Shared::open(&config.store, clock.clone(), tasks.clone(), Arc::clone(&report));
+        let access = Access::from_config(config);
+        stores.shared = Shared::open(access, clock.clone(), tasks.clone(), Arc::clone(&report));
         Self { clock, tasks, report, current: ArcSwap::from_pointee(stores) }
     }
 
@@ -139,11 +139,12 @@ impl LimitStores {
         if old.concurrent_max == new.concurrent_max {
             new.concurrent = Arc::clone(&old.concurrent);
         }
+        let access = Access::from_config(config);
         new.shared = match &old.shared {
-            Some(shared) if *shared.store() == config.store => Some(Arc::clone(shared)),
+            Some(shared) if *shared.access() == access => Some(Arc::clone(shared)),
             _ => {
                 let (clock, tasks) = (self.clock.clone(), self.tasks.clone());
-                Shared::open(&config.store, clock, tasks, Arc::clone(&self.report))
+                Shared::open(access, clock, tasks, Arc::clone(&self.report))
             }
         };
         let new = Arc::new(new);

@@ -101,7 +101,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("validate", &["config"]),
-    ("limit", &["accept", "lifecycle", "clock", "config", "words"]),
+    ("limit", &["accept", "client", "lifecycle", "clock", "config", "words"]),
     ("authorize", &["accept", "path", "config", "words"]),
     (
         "accept",

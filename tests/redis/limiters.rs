@@ -14,14 +14,14 @@ use koodrive_gateway::limit::{LimitExceeded, LimitStores, Limiter, Policy, Store
 use crate::store::Store;
 
 /// The limits of one process.
-struct Replica {
+pub(crate) struct Replica {
     limiter: Limiter,
     stores: LimitStores,
     failures: Arc<AtomicU32>,
 }
 
 impl Replica {
-    fn with(config: &LimitConfig) -> Self {
+    pub(crate) fn with(config: &LimitConfig) -> Self {
         let failures = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&failures);
         let report = Arc::new(move |StoreFailed| {
@@ -40,7 +40,7 @@ impl Replica {
     }
 
     /// How many calls in a row are let through.
-    async fn admitted(&self, name: &str, calls: u32) -> u32 {
+    pub(crate) async fn admitted(&self, name: &str, calls: u32) -> u32 {
         let mut passed = 0;
         for _ in 0..calls {
             passed += u32::from(self.call(name).await.is_ok());
@@ -48,7 +48,7 @@ impl Replica {
         passed
     }
 
-    fn failures(&self) -> u32 {
+    pub(crate) fn failures(&self) -> u32 {
         self.failures.load(Ordering::Relaxed)
     }
 }

@@ -6,3 +6,4 @@ pub mod gateways;
 pub mod limiters;
 pub mod store;
 pub mod support;
+pub mod tls;

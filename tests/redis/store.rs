@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::scratch::Scratch;
+use crate::support::tls::Authority;
 
 /// Longest wait for a server to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -12,6 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Stopped when dropped.
 pub struct Store {
     port: u16,
+    /// Where it speaks TLS, to clients with a certificate of its authority alone.
+    tls_port: Option<u16>,
     password: Option<&'static str>,
     child: Option<Child>,
     scratch: Scratch,
@@ -24,12 +27,30 @@ impl Store {
 
     /// One that wants a password.
     pub fn start_with(password: Option<&'static str>) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
-        let free = free.expect("there is a free port");
         let scratch = Scratch::new().expect("the scratch directory can be made");
-        let mut store = Self { port: free.port(), password, child: None, scratch };
+        let mut store = Self { port: free_port(), tls_port: None, password, child: None, scratch };
         store.restart();
         store
+    }
+
+    /// One that wants a password, and offers TLS as well.
+    pub fn start_with_tls(password: &'static str, authority: &Authority) -> Self {
+        let scratch = Scratch::new().expect("the scratch directory can be made");
+        let pair = authority.server_pem().expect("a certificate can be made");
+        for (name, text) in
+            [("ca.crt", authority.root_pem()), ("tls.crt", pair.certificate), ("tls.key", pair.key)]
+        {
+            scratch.write(name, text).expect("the scratch directory can be written");
+        }
+        let (port, tls_port) = (free_port(), Some(free_port()));
+        let mut store = Self { port, tls_port, password: Some(password), child: None, scratch };
+        store.restart();
+        store
+    }
+
+    /// As `limit.store` names it over TLS, without the password.
+    pub fn tls_address(&self) -> String {
+        format!("rediss://127.0.0.1:{}", self.tls_port.expect("it was started with TLS"))
     }
 
     /// As `limit.store` names it.
@@ -54,6 +75,11 @@ impl Store {
             .stdout(Stdio::null());
         if let Some(password) = self.password {
             command.args(["--requirepass", password]);
+        }
+        if let Some(port) = self.tls_port {
+            command.args(["--tls-port", &port.to_string(), "--tls-auth-clients", "yes"]);
+            command.args(["--tls-ca-cert-file", "ca.crt", "--tls-cert-file", "tls.crt"]);
+            command.args(["--tls-key-file", "tls.key"]).current_dir(self.scratch.path());
         }
         let child = command.spawn();
         self.child = Some(child.unwrap_or_else(|error| panic!("{server}: {error}")));
@@ -104,6 +130,11 @@ impl Store {
         let sent = Command::new("kill").args([signal, &process]).status();
         assert!(sent.is_ok_and(|status| status.success()), "kill {signal} {process}");
     }
+}
+
+fn free_port() -> u16 {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+    free.expect("there is a free port").port()
 }
 
 impl Drop for Store {

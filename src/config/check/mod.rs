@@ -5,6 +5,7 @@
 mod accept;
 mod custom;
 mod forward;
+mod limit;
 mod listen;
 mod pem;
 mod rules;
@@ -12,7 +13,7 @@ mod token;
 
 use super::error::Origin;
 use super::reader::Reader;
-use super::sections::{Config, LimitConfig, ValidateConfig};
+use super::sections::Config;
 use super::values::HttpUrl;
 
 pub(super) use custom::placeholder;
@@ -22,27 +23,22 @@ pub(super) use rules::Rule;
 pub(super) fn check(config: &Config, to: &mut Reader<'_>) {
     listen::check(config, to);
     accept::check(&config.accept, config.token.method, to);
-    limit(&config.limit, &config.validate, to);
+    limit::check(&config.limit, &config.validate, to);
     token::check(&config.token, to);
     forward::check(&config.forward, to);
 }
 
 /// What of all this a JSON Schema can say.
 pub(super) fn rules() -> Vec<Rule> {
-    [listen::rules(), accept::rules(), token::rules(), custom::rules(), forward::rules()].concat()
-}
-
-fn limit(limit: &LimitConfig, validate: &ValidateConfig, to: &mut Reader<'_>) {
-    if usize::try_from(limit.users_burst.get()).is_ok_and(|burst| burst < validate.max_users) {
-        to.say(
-            &["limit.users_burst", "validate.max_users"],
-            format!(
-                "users_burst ({}) is below validate.max_users ({}), so the largest batches could \
-                 never pass; raise the one or lower the other",
-                limit.users_burst, validate.max_users
-            ),
-        );
-    }
+    [
+        listen::rules(),
+        accept::rules(),
+        limit::rules(),
+        token::rules(),
+        custom::rules(),
+        forward::rules(),
+    ]
+    .concat()
 }
 
 impl Reader<'_> {

@@ -6,7 +6,9 @@ use super::section::{kind, section};
 use crate::config::document::Node;
 use crate::config::keys::{Key, Shape};
 use crate::config::reader::{Reader, joined};
-use crate::config::values::{Count, Depth, Kind, Language, LimitStore, MIB, Size, choice};
+use crate::config::values::{
+    Count, Depth, Kind, Language, LimitStore, MIB, Password, SecretFile, Size, TextFile, choice,
+};
 
 choice! {
     /// Whether a guard refuses, only counts, or sleeps.
@@ -31,6 +33,10 @@ section! {
         /// Preverify calls in flight, whole process.
         concurrent: NonZeroU32 = non_zero(32),
         store: LimitStore = LimitStore::Local,
+        store_password_file: SecretFile as Password = SecretFile::default(),
+        store_ca_file: TextFile = TextFile::default(),
+        store_certificate_file: TextFile = TextFile::default(),
+        store_key_file: SecretFile = SecretFile::default(),
         /// Beyond it newcomers share one bucket until places come free.
         max_tracked_callers: usize as Count = 100_000,
     }

@@ -1,12 +1,13 @@
 //! Addresses: where to listen, whom to call, which store.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use http::Uri;
-use redis::IntoConnectionInfo as _;
+use redis::{ConnectionInfo, IntoConnectionInfo as _};
 use serde_json::json;
 
 use super::{Fault, REDACTED, Scalar, text};
@@ -220,7 +221,8 @@ pub enum LimitStore {
     /// In this process.
     #[default]
     Local,
-    /// Shared by all replicas that use the same Redis or Valkey: `redis://host:port/db`.
+    /// Shared by all replicas that use the same Redis or Valkey: `redis://host:port/db`, or
+    /// `rediss://` over TLS.
     Redis(String),
 }
 
@@ -231,7 +233,7 @@ impl Scalar for LimitStore {
 
     fn shape() -> Shape {
         let host = r"(\[[^/\]]*\]|[^/@:\[\]]+)";
-        let pattern = format!(r"^(local|redis://([^/]*@)?{host}(:[0-9]*)?(/\+?[0-9]*)?)$");
+        let pattern = format!(r"^(local|rediss?://([^/]*@)?{host}(:[0-9]*)?(/\+?[0-9]*)?)$");
         Shape::form(EXPECTED_STORE, json!({"pattern": pattern}))
     }
 
@@ -251,27 +253,24 @@ impl FromStr for LimitStore {
         match text {
             "local" => Ok(Self::Local),
             _ if is_redis_address(text) => Ok(Self::Redis(text.to_owned())),
-            _ if text.starts_with("redis://") => {
+            _ if text.starts_with("redis://") || text.starts_with("rediss://") => {
                 Err("expected \"local\" or an address such as \"redis://host:6379/0\"")
-            }
-            _ if text.starts_with("rediss://") => {
-                Err("a limit store over TLS (rediss://) is not supported; expected \"local\" or \
-                     an address such as \"redis://host:6379\"")
             }
             _ => Err(EXPECTED_STORE),
         }
     }
 }
 
-/// `redis://[user][:password]@host[:port][/db]`
+/// `redis[s]://[user][:password]@host[:port][/db]`
 fn is_redis_address(address: &str) -> bool {
-    let Some(rest) = address.strip_prefix("redis://") else { return false };
+    let plain = LimitStore::without_tls(address);
+    let Some(rest) = plain.strip_prefix("redis://") else { return false };
     let (authority, db) = rest.split_once('/').unwrap_or((rest, ""));
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let Ok(authority) = host.parse::<http::uri::Authority>() else {
         return false;
     };
-    if address.into_connection_info().is_err() {
+    if plain.into_connection_info().is_err() {
         return false;
     }
     let port = host.strip_prefix(authority.host()).unwrap_or_default();
@@ -281,6 +280,26 @@ fn is_redis_address(address: &str) -> bool {
 }
 
 impl LimitStore {
+    /// `address` as it would be without TLS, which is laid over it and not Redis's business.
+    fn without_tls(address: &str) -> Cow<'_, str> {
+        match address.strip_prefix("rediss://") {
+            Some(rest) => Cow::Owned(format!("redis://{rest}")),
+            None => Cow::Borrowed(address),
+        }
+    }
+
+    /// Where a shared store is.
+    pub fn connection(&self) -> Option<ConnectionInfo> {
+        let Self::Redis(address) = self else { return None };
+        let info = Self::without_tls(address).into_connection_info();
+        Some(info.expect("an address is checked when it is read"))
+    }
+
+    /// Whether it is reached over TLS.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Redis(address) if address.starts_with("rediss://"))
+    }
+
     /// The address with its password, if any, put out of sight.
     fn redacted(address: &str) -> String {
         let Some((scheme, rest)) = address.split_once("://") else {

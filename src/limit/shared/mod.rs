@@ -9,17 +9,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo,
-    RedisError, Script,
-};
+use redis::{AsyncConnectionConfig, ConnectionAddr, RedisConnectionInfo, RedisError, Script};
+use rustls::pki_types::ServerName;
+use secrecy::ExposeSecret as _;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio_rustls::TlsConnector;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::bucket::Quota;
+use crate::client::{SystemRoots, tls_config};
 use crate::clock::Clock;
-use crate::config::LimitStore;
+use crate::config::{LimitConfig, LimitStore, SecretFile, TextFile};
 use crate::lifecycle::Tasks;
 
 /// The shared store did not do what it was asked: a connection, an answer, a probe.
@@ -46,12 +47,46 @@ pub(super) struct Answer<const N: usize> {
     pub(super) until_full: [Duration; N],
 }
 
+/// Where the store is and how to prove to it who we are. Equal ones need no new connection.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Access {
+    store: LimitStore,
+    password: SecretFile,
+    roots: TextFile,
+    certificate: TextFile,
+    key: SecretFile,
+}
+
+impl Access {
+    pub(super) fn from_config(config: &LimitConfig) -> Self {
+        Self {
+            store: config.store.clone(),
+            password: config.store_password_file.clone(),
+            roots: config.store_ca_file.clone(),
+            certificate: config.store_certificate_file.clone(),
+            key: config.store_key_file.clone(),
+        }
+    }
+
+    /// What a connection is made with over TLS.
+    fn tls(&self) -> Option<TlsConnector> {
+        if !self.store.is_tls() {
+            return None;
+        }
+        let key = self.key.secret().expose_secret();
+        let identity = self.certificate.is_set().then(|| (self.certificate.text(), key));
+        let config = tls_config(&SystemRoots::load(), self.roots.text(), identity);
+        Some(Arc::new(config.expect("a checked configuration has usable certificates")).into())
+    }
+}
+
 /// A connection to the store, or the knowledge that there is none.
 pub(super) struct Shared {
-    store: LimitStore,
+    access: Access,
     host: String,
     port: u16,
     login: RedisConnectionInfo,
+    tls: Option<TlsConnector>,
     script: Script,
     clock: Clock,
     tasks: Tasks,
@@ -86,6 +121,8 @@ struct Probe {
 enum StoreError {
     #[error("no connection")]
     Connect(#[source] io::Error),
+    #[error("no TLS")]
+    Tls(#[source] io::Error),
     #[error("no use")]
     Redis(#[from] RedisError),
     #[error("no answer within {} ms", .0.as_millis())]
@@ -95,23 +132,26 @@ enum StoreError {
 impl Shared {
     /// Connects in the background. `None` when the limits are local.
     pub(super) fn open(
-        store: &LimitStore,
+        access: Access,
         clock: Clock,
         tasks: Tasks,
         report: StoreReport,
     ) -> Option<Arc<Self>> {
-        let LimitStore::Redis(address) = store else { return None };
-        let info = address.as_str().into_connection_info();
-        let info = info.expect("a checked configuration names a store that can be parsed");
+        let info = access.store.connection()?;
         let ConnectionAddr::Tcp(host, port) = info.addr() else {
-            unreachable!("a checked configuration has redis:// here")
+            unreachable!("an address without TLS is one of TCP")
         };
+        let mut login = info.redis_settings().clone();
+        if access.password.is_set() {
+            login = login.set_password(access.password.secret().expose_secret());
+        }
         let (link, _) = watch::channel(Link { version: 0, state: State::Connecting });
         let shared = Arc::new(Self {
             host: host.trim_matches(['[', ']']).to_owned(),
             port: *port,
-            login: info.redis_settings().clone(),
-            store: store.clone(),
+            login,
+            tls: access.tls(),
+            access,
             script: Script::new(include_str!("gcra.lua")),
             clock,
             tasks,
@@ -123,8 +163,8 @@ impl Shared {
         Some(shared)
     }
 
-    pub(super) fn store(&self) -> &LimitStore {
-        &self.store
+    pub(super) fn access(&self) -> &Access {
+        &self.access
     }
 
     /// Asks all in one step. `None` when the store is away: after [`ANSWER_TIMEOUT`] at most, and at
@@ -186,7 +226,7 @@ impl Shared {
     /// A connection broke, or its server refuses. Whether the store is away, the next one tells.
     fn lost(self: &Arc<Self>, version: u64, error: &RedisError) {
         (self.report)(StoreFailed);
-        tracing::debug!(store = %self.store, %error, "connection to the limit store lost");
+        tracing::debug!(store = %self.access.store, %error, "connection to the limit store lost");
         let first = self.link.send_if_modified(|link| {
             let current = link.version == version;
             if current {
@@ -210,9 +250,9 @@ impl Shared {
         });
         let error = error as &dyn std::error::Error;
         if begins {
-            tracing::warn!(store = %self.store, error, "limit store unavailable, limiting locally");
+            tracing::warn!(store = %self.access.store, error, "limit store unavailable, limiting locally");
         } else {
-            tracing::debug!(store = %self.store, error, "limit store still unavailable");
+            tracing::debug!(store = %self.access.store, error, "limit store still unavailable");
         }
         begins
     }
@@ -240,7 +280,7 @@ impl Shared {
                 Probe { running: false, due: shared.clock.monotonic() + PROBE_EVERY };
             match found {
                 Ok(state) => {
-                    tracing::info!(store = %shared.store, "limit store connected");
+                    tracing::info!(store = %shared.access.store, "limit store connected");
                     shared.link.send_modify(|link| {
                         *link = Link { version: link.version + 1, state };
                     });
@@ -262,8 +302,25 @@ impl Shared {
         // No waits of its own: ours cover everything.
         let config =
             AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        let (mut connection, driver) =
-            MultiplexedConnection::new_with_config(&self.login, stream, config).await?;
+        let Some(tls) = &self.tls else {
+            let made = MultiplexedConnection::new_with_config(&self.login, stream, config).await?;
+            return self.prove(made).await;
+        };
+        let name = ServerName::try_from(self.host.clone()).map_err(io::Error::other);
+        let name = name.map_err(StoreError::Connect)?;
+        let stream = tls.connect(name, stream).await.map_err(StoreError::Tls)?;
+        let made = MultiplexedConnection::new_with_config(&self.login, stream, config).await?;
+        self.prove(made).await
+    }
+
+    /// Drives a connection in the background, and lets it show what it can do.
+    async fn prove(
+        &self,
+        (mut connection, driver): (
+            MultiplexedConnection,
+            impl Future<Output = ()> + Send + 'static,
+        ),
+    ) -> Result<State, StoreError> {
         let gone = CancellationToken::new();
         let guard = Arc::new(gone.clone().drop_guard());
         self.tasks.spawn("limit-store", async move {
@@ -286,7 +343,7 @@ impl Shared {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("store", &self.store).finish_non_exhaustive()
+        f.debug_struct("Shared").field("store", &self.access.store).finish_non_exhaustive()
     }
 }
 

@@ -16,6 +16,16 @@ const COMPANIONS: &[(&str, &[(&str, &str)])] = &[
     ("forward.client_key_file", &[("forward.client_certificate_file", "one.pem")]),
     ("token.client_certificate_file", &[("token.client_key_file", "one.key")]),
     ("token.client_key_file", &[("token.client_certificate_file", "one.pem")]),
+    ("limit.store_password_file", &[("limit.store", "redis://cache")]),
+    ("limit.store_ca_file", &[("limit.store", "rediss://cache")]),
+    (
+        "limit.store_certificate_file",
+        &[("limit.store", "rediss://cache"), ("limit.store_key_file", "one.key")],
+    ),
+    (
+        "limit.store_key_file",
+        &[("limit.store", "rediss://cache"), ("limit.store_certificate_file", "one.pem")],
+    ),
     ("token.client_id", &[("token.client_secret_file", "secret")]),
     ("token.client_secret_file", &[("token.client_id", "gateway")]),
 ];
@@ -27,6 +37,9 @@ const VALUES: &[(&str, &str)] = &[
     ("listen.tls_certificate_file", "one.pem"),
     ("listen.client_ca_file", "one.pem"),
     ("forward.ca_file", "one.pem"),
+    ("limit.store_ca_file", "one.pem"),
+    ("limit.store_certificate_file", "one.pem"),
+    ("limit.store_key_file", "one.key"),
     ("forward.client_certificate_file", "one.pem"),
     ("listen.tls_key_file", "one.key"),
     ("forward.client_key_file", "one.key"),

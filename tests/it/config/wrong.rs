@@ -176,7 +176,16 @@ log_format = \"xml\""),
     ("a status that is none", Swap("[forward]", "[forward]\nrefused_statuses = [401, 999]")),
     ("a scheme of two words", Swap("[token]", "[token]\nscheme = \"Bearer token\"")),
     ("a Redis address without a host", Add("[limit]\nstore = \"redis://:hunter2@\"")),
-    ("a store over TLS", Add("[limit]\nstore = \"rediss://host\"")),
+    ("a Sentinel", Add("[limit]\nstore = \"redis+sentinel://host\"")),
+    (
+        "roots for a store without TLS",
+        Add("[limit]\nstore = \"redis://host\"\nstore_ca_file = \"secret\""),
+    ),
+    ("a password for no store", Add("[limit]\nstore_password_file = \"secret\"")),
+    (
+        "a store's certificate without its key",
+        Add("[limit]\nstore = \"rediss://host\"\nstore_certificate_file = \"secret\""),
+    ),
     ("another store", Add("[limit]\nstore = \"memcached://host\"")),
     (
         "a pointer without its slash",

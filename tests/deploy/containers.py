@@ -10,7 +10,7 @@ import time
 
 from bases import authority
 from docker import BRIDGE
-from parts import CACHE, HERE, ROOT, cargo_program, check, run, until
+from parts import CACHE, HERE, ROOT, check, run, until
 
 PREVERIFY = "/koodrive/ose/v1/users/batchimport/preverify"
 BATCH = '{"curDeptId":1575416580416769793,"users":[{"personalCapacity":10,"isAllocateCapacity":true}]}'
@@ -132,23 +132,7 @@ def compose(world):
     check(world.docker("ps", "--all", "--quiet") == "", "down has left containers")
 
 
-def bill_of_materials(world):
-    """the software bill of materials beside the image names every crate in it"""
-    tool = cargo_program("cargo-cyclonedx", "0.5.9")
-    name = world.folder.name
-    run(tool, "cyclonedx", "--format", "json", "--override-filename", name, "--all", cwd=ROOT, seconds=300)
-    path = ROOT / f"{name}.json"
-    try:
-        parts = {(part["name"], part["version"]) for part in json.loads(path.read_text())["components"]}
-    finally:
-        path.unlink()
-    tree = run("cargo", "tree", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}", cwd=ROOT)
-    used = {(words[0], words[1].lstrip("v")) for words in (line.split() for line in tree.splitlines()) if words}
-    used = {crate for crate in used if crate[0] != "koodrive-gateway"}
-    check(used <= parts and 100 < len(used), sorted(used - parts)[:10])
-
-
-CONTAINERS = [last_stage, image, umask, docker_run, health_elsewhere, compose, bill_of_materials]
+CONTAINERS = [last_stage, image, umask, docker_run, health_elsewhere, compose]
 
 
 # ── building ─────────────────────────────────────────────────────────────────────────────────────

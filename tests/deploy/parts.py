@@ -110,19 +110,6 @@ def go_program(name, module, version, package, cgo="0"):
     return binary
 
 
-def cargo_program(crate, version):
-    """A tool that `cargo install` builds once."""
-    home = CACHE / f"{crate}-{version}"
-    binary = home / "bin" / crate
-    if not binary.exists():
-        say(f"building {crate} {version} (once; some minutes) …")
-        install = ["nice", "cargo", "install", crate, "--version", version, "--locked", "--root", home]
-        done = attempt(*install, environment={"CARGO_TARGET_DIR": str(CACHE / "cargo")}, seconds=2400)
-        if done.returncode != 0:
-            raise Missing(f"{crate}: cargo did not install it: {done.stderr.strip()[-300:]}")
-    return binary
-
-
 def target():
     return pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
 

@@ -87,6 +87,8 @@ pub struct Bound {
     pub readiness: Readiness,
     /// What the admin listener shows, for who asks within the process.
     pub pages: Arc<Pages>,
+    /// Connections wait in a socket of the service manager, so they can wait for the keys as well.
+    waits_for_keys: bool,
     server: Server,
     drain: Drain,
     tasks: Tasks,
@@ -104,6 +106,7 @@ pub async fn bind(loaded: &Loaded, options: AppOptions<'_>) -> Result<Bound, Sta
         Some(_) => Listener::inherited().map_err(StartError::Inherited)?,
         None => None,
     };
+    let waits_for_keys = inherited.is_some();
     let listener = match inherited {
         Some(listener) => listener,
         None => listen(&config.listen.address).await?,
@@ -134,6 +137,7 @@ pub async fn bind(loaded: &Loaded, options: AppOptions<'_>) -> Result<Bound, Sta
         admin_address,
         readiness,
         pages,
+        waits_for_keys,
         server,
         drain,
         tasks,
@@ -157,7 +161,14 @@ impl Bound {
     ) -> bool {
         let Self { server, drain, tasks, telemetry, manager, mut reloader, readiness, .. } = self;
         tracing::info!(address = %self.address, admin = %self.admin_address, "listening");
-        tasks.spawn("server", server.run());
+        let ready = self.waits_for_keys.then(|| readiness.clone());
+        tasks.spawn("server", async move {
+            if let Some(readiness) = ready {
+                // Bounded: without keys callers are told so, rather than kept waiting.
+                tokio::time::timeout(KEYS_TIMEOUT, ready_once(&readiness)).await.unwrap_or(());
+            }
+            server.run().await;
+        });
         if manager.is_there() {
             let told = tell_when_ready(manager.clone(), readiness.clone(), self.address.clone());
             tasks.spawn("service-manager", told);
@@ -183,6 +194,13 @@ impl Bound {
         tasks.stop(TASKS_TIMEOUT).await;
         tracing::info!("stopped");
         left == 0
+    }
+}
+
+async fn ready_once(readiness: &Readiness) {
+    let mut every = tokio::time::interval(READINESS_EVERY);
+    while !readiness.is_ready() {
+        every.tick().await;
     }
 }
 
@@ -240,6 +258,8 @@ async fn housekeeping(stores: Arc<Stores>) {
 
 /// Nobody but a service manager at start is told so, and a tenth of a second is soon for one.
 const READINESS_EVERY: Duration = Duration::from_millis(100);
+/// Longest that a process behind a socket of the service manager waits for its first keys.
+const KEYS_TIMEOUT: Duration = Duration::from_secs(5);
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 const TASKS_TIMEOUT: Duration = Duration::from_secs(1);

@@ -59,20 +59,9 @@ impl Drop for Activated {
     }
 }
 
-/// A world whose gateways have the keys from the start: no call has to wait for them.
-async fn with_keys() -> World {
-    let world = World::start().await;
-    let sso = Caller::new(&world.http, &world.sso.issuer(), None);
-    world.scratch.write("jwks.json", sso.get("/jwks").await.body).unwrap();
-    let text = std::fs::read_to_string(world.config_file()).unwrap();
-    let named = "[[accept.issuers]]\njwks_file = \"jwks.json\"\n";
-    world.scratch.write("gateway.toml", text.replace("[[accept.issuers]]\n", named)).unwrap();
-    world
-}
-
 #[tokio::test]
 async fn a_restart_refuses_no_connection_to_a_socket_of_the_service_manager() {
-    let world = with_keys().await;
+    let world = World::start().await;
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}", socket.local_addr().unwrap());
     let token = world.sso.token_for("alice");

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 
 from bases import Bases
-from docker import Docker
+from docker import Docker, remove_control_groups
 from network import Network
 from parts import attempt, binaries, programs, run
 
@@ -91,5 +91,6 @@ class Podman:
         self.attempt("rm", "--all", "--force", "--time", "5")
         self.attempt("rmi", "--all", "--force")
         attempt("umount", "-R", self.folder / "root")
+        remove_control_groups(f"koodrive-gateway-host-{self.folder.parent.name}")
 
 

@@ -12,6 +12,8 @@ use crate::support::caller::{Caller, Http};
 use crate::support::logs::Logs;
 use crate::support::world::World;
 
+const USER_LIST: &str = "/koodrive/ose/v1/userList?offset=0&limit=10";
+
 /// The binary with a socket as descriptor 3, as `sd_listen_fds(3)` describes it.
 struct Activated {
     child: Child,
@@ -67,12 +69,12 @@ async fn a_restart_refuses_no_connection_to_a_socket_of_the_service_manager() {
     let token = world.sso.token_for("alice");
     let alice = || Caller::new(&Http::new("", false), &base, Some(token.clone()));
     let mut first = Activated::start(&world, socket.try_clone().unwrap()).await;
-    assert_eq!(alice().get("/koodrive/before").await.status, 200);
+    assert_eq!(alice().get(USER_LIST).await.status, 200);
     assert_eq!(first.stop().await, Some(0));
     // Nobody serves now: the call waits in the socket for the next one.
     let between = alice();
     let (reply, second) = tokio::join!(
-        async { between.get("/koodrive/between").await },
+        async { between.get(USER_LIST).await },
         Activated::start(&world, socket.try_clone().unwrap()),
     );
     assert_eq!(reply.status, 200);

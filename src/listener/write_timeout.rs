@@ -12,14 +12,14 @@ use tokio::time::Sleep;
 ///
 /// Without it a caller that stops reading would hold its call, and the call upstream, for ever.
 #[derive(Debug)]
-pub(super) struct WriteTimeout<T> {
+pub struct WriteTimeout<T> {
     inner: T,
     timeout: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> WriteTimeout<T> {
-    pub(super) fn new(inner: T, timeout: Duration) -> Self {
+    pub fn new(inner: T, timeout: Duration) -> Self {
         Self { inner, timeout, deadline: None }
     }
 

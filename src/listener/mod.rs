@@ -1,8 +1,11 @@
 //! Where connections come from: TCP or a Unix socket.
 
+mod write_timeout;
+
+use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,6 +14,7 @@ use listenfd::ListenFd;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+pub use self::write_timeout::WriteTimeout;
 use crate::config::ListenAddress;
 
 /// Where a caller's connection comes from.
@@ -37,14 +41,30 @@ pub enum Listener {
     Unix(UnixListener, Option<SocketFile>),
 }
 
-/// Removes the socket's file when the listener goes.
+/// Removes the socket's file when the listener goes, unless another process has put its own there.
 #[derive(Debug)]
-pub struct SocketFile(PathBuf);
+pub struct SocketFile {
+    path: PathBuf,
+    /// Device and inode.
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    fn at(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), identity: identity_of(path)? })
+    }
+}
+
+fn identity_of(path: &Path) -> io::Result<(u64, u64)> {
+    let meta = std::fs::symlink_metadata(path)?;
+    Ok((meta.dev(), meta.ino()))
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.0) {
-            tracing::debug!(%error, path = %self.0.display(), "socket file not removed");
+        let ours = identity_of(&self.path).is_ok_and(|identity| identity == self.identity);
+        if ours && let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::debug!(%error, path = %self.path.display(), "socket file not removed");
         }
     }
 }
@@ -61,9 +81,11 @@ impl Listener {
         match address {
             ListenAddress::Tcp(address) => Ok(Self::Tcp(TcpListener::bind(address).await?)),
             ListenAddress::Unix(path) => {
+                // Of two processes that start at once, one must see the socket of the other.
+                let _alone = lock_folder_of(path)?;
                 remove_stale(path).await?;
                 let listener = UnixListener::bind(path)?;
-                Ok(Self::Unix(listener, Some(SocketFile(path.clone()))))
+                Ok(Self::Unix(listener, Some(SocketFile::at(path)?)))
             }
         }
     }
@@ -127,9 +149,24 @@ async fn remove_stale(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     match UnixStream::connect(path).await {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path)
+        }
+        // Somebody listens, be it with a full backlog, for which the answer is to try again.
         Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
-        Err(_) => std::fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(io::ErrorKind::AddrInUse.into())
+        }
+        Err(error) => Err(error),
     }
+}
+
+/// Locks the folder of a socket as long as what is returned lives.
+fn lock_folder_of(path: &Path) -> io::Result<File> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = File::open(folder.unwrap_or(Path::new(".")))?;
+    folder.lock()?;
+    Ok(folder)
 }
 
 impl AsyncRead for Socket {
@@ -184,5 +221,53 @@ impl AsyncWrite for Socket {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(name: &str) -> (PathBuf, ListenAddress) {
+        let folder = std::env::temp_dir().join(format!("listener-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("socket");
+        (path.clone(), ListenAddress::Unix(path))
+    }
+
+    #[tokio::test]
+    async fn a_listener_whose_backlog_is_full_is_not_taken_for_a_left_over_file() {
+        let (path, address) = scratch("backlog");
+        let socket = tokio::net::UnixSocket::new_stream().unwrap();
+        socket.bind(&path).unwrap();
+        let _busy = socket.listen(1).unwrap();
+        let mut waiting = Vec::new();
+        let full = loop {
+            match UnixStream::connect(&path).await {
+                Ok(stream) => waiting.push(stream),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+        let refused = Listener::bind(&address).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+        assert!(path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_left_over_is_replaced_and_that_of_another_is_not_removed() {
+        let (path, address) = scratch("left-over");
+        std::fs::remove_file(&path).unwrap_or(());
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let old = Listener::bind(&address).await.unwrap();
+        assert_eq!(Listener::bind(&address).await.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        // Another process has put its own socket there.
+        std::fs::remove_file(&path).unwrap();
+        let new = Listener::bind(&address).await.unwrap();
+        drop(old);
+        assert!(path.exists(), "it is the new one's");
+        UnixStream::connect(&path).await.unwrap();
+        drop(new);
+        assert!(!path.exists());
     }
 }

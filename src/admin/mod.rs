@@ -22,6 +22,7 @@ use serde::Serialize;
 use crate::body::OutboundBody;
 use crate::clock::push_rfc3339;
 use crate::lifecycle::Readiness;
+use crate::rejection::Reason;
 use crate::telemetry::Refusal;
 
 pub use self::forget::Forget;
@@ -87,6 +88,17 @@ impl Pages {
         let mut response = refused.into_response();
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         response
+    }
+
+    /// The answer to a visit under a name that is not ours.
+    pub(super) fn host_unknown() -> Response<OutboundBody> {
+        let reason = Reason::HostUnknown;
+        let text = format!(
+            "{} {}: ask by an IP address, as localhost, or under a name of admin.hosts\n",
+            reason.code(),
+            reason.as_str()
+        );
+        Page { status: reason.status(), ..Page::ok(TEXT, text) }.into_response()
     }
 
     fn readyz(&self) -> Page {

@@ -131,6 +131,11 @@ reasons! {
         "Content type refused",
         "the batch must be sent as application/json in UTF-8 without content encoding",
         "批量数据必须为 UTF-8 编码的 application/json，且不得压缩";
+    /// Of the admin listener only.
+    HostUnknown = "host_unknown", 421_001, Caller,
+        "Host unknown",
+        "the admin listener is not known under this Host",
+        "管理端口不接受此 Host";
     LimitCalls = "limit_calls", 429_001, Caller,
         "Too many calls",
         "too many preverify calls of this caller",

@@ -10,6 +10,9 @@ use koodrive_gateway::lifecycle::Readiness;
 use koodrive_gateway::telemetry::Refusal;
 use serde_json::{Value, json};
 
+use crate::support::raw::RawConnection;
+use crate::support::world::World;
+
 const EVIL: &str = "<script>alert('\"&')</script>";
 
 fn pages(readiness: &Readiness) -> Pages {
@@ -132,4 +135,39 @@ async fn the_page_escapes_all_it_shows_and_links_into_jaeger() {
     );
     assert!(html.contains(&link), "{html}");
     assert!(html.contains("name=viewport") && html.contains("up 1d 1h"));
+}
+
+#[tokio::test]
+async fn visitors_who_do_not_read_keep_no_probe_out() {
+    let world = World::start().await;
+    let mut visitors = Vec::new();
+    for _ in 0..64 {
+        let mut visitor = RawConnection::open(world.gateway.admin).await.unwrap();
+        visitor.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(200)).await.unwrap();
+        visitors.push(visitor);
+    }
+    for _ in 0..100 {
+        let reply = world.admin().call(Method::GET, "/livez").header("connection", "close");
+        assert_eq!(reply.send().await.status, 200);
+    }
+    drop(visitors);
+}
+
+#[tokio::test]
+async fn the_listener_answers_under_its_own_names_only() {
+    let world = World::plan().config("[admin]\nhosts = ['gateway.tools']").start().await;
+    for (host, status) in [
+        ("127.0.0.1:9901", 200),
+        ("localhost", 200),
+        ("gateway.tools:9901", 200),
+        ("evil.example:9901", 421),
+    ] {
+        let mut visitor = RawConnection::open(world.gateway.admin).await.unwrap();
+        let request = format!("GET /config HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        visitor.send(request).await.unwrap();
+        let answer = visitor.answer().await.unwrap();
+        assert_eq!(answer.status, status, "{host}");
+        let text = String::from_utf8_lossy(&answer.body);
+        assert_eq!(text.starts_with("421001 host_unknown"), status == 421, "{text}");
+    }
 }

@@ -16,8 +16,8 @@ use super::document::Node;
 use super::keys::{Key, Shape};
 use super::reader::{Reader, joined};
 use super::values::{
-    Count, HeadSize, HttpUrl, KIB, Kind, ListenAddress, LogDirectives, MIB, OptionalBase, Period,
-    PeriodOrZero, SecretFile, Share, Size, TextFile, choice,
+    Count, HeadSize, HttpUrl, KIB, Kind, List, ListenAddress, LogDirectives, MIB, OptionalBase,
+    Period, PeriodOrZero, SecretFile, Share, Size, TextFile, choice,
 };
 
 use self::section::{kind, section};
@@ -55,7 +55,7 @@ section! {
         tls_key_file: SecretFile = SecretFile::default(),
         /// PEM roots; callers must then present a certificate signed by one of them.
         client_ca_file: TextFile = TextFile::default(),
-        /// Connections open at once; beyond it nothing more is accepted until one closes.
+        /// Connections open at once; at the bound the one that was idle longest makes room.
         max_connections: usize as Count = 10_000,
         /// From accept, or from the first byte, to the complete request head.
         header_timeout: Duration as Period = Duration::from_secs(10),
@@ -79,6 +79,8 @@ section! {
     pub struct AdminConfig {
         /// `host:port` or `unix:/path`.
         address: ListenAddress = ListenAddress::loopback(9901),
+        /// Names besides localhost and IP addresses that may stand in `Host`.
+        hosts: Vec<String> as List<String> = Vec::new(),
     }
 }
 

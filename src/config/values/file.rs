@@ -159,6 +159,10 @@ pub(in crate::config) const CONTENT: &str = "-----BEGIN";
 
 pub(in crate::config) fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
+    // To open a pipe, or to read a device, may take for ever.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
     let read = std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
     if FILE_BYTES_MAX < read as u64 {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it is larger than 4 MiB"));

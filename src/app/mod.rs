@@ -32,8 +32,9 @@ use crate::admin;
 use crate::admin::Pages;
 use crate::client::ClientSetupError;
 use crate::clock::Clock;
-use crate::config::{ListenAddress, Loaded};
-use crate::lifecycle::{Drain, Event, Readiness, ServiceManager, Tasks};
+use crate::config::{Config, ListenAddress, Loaded};
+use crate::lifecycle::descriptors;
+use crate::lifecycle::{DescriptorShares, Drain, Event, Readiness, ServiceManager, Tasks};
 use crate::listener::Listener;
 use crate::pipeline::CurrentPipeline;
 use crate::server::{Server, Tls, TlsSetupError};
@@ -102,6 +103,7 @@ pub async fn bind(loaded: &Loaded, options: AppOptions<'_>) -> Result<Bound, Sta
     let config = &loaded.config;
     let manager = (options.environment)("NOTIFY_SOCKET").unwrap_or_default();
     let manager = ServiceManager::at(&manager).map_err(StartError::ServiceManager)?;
+    let shares = descriptor_shares(config);
     let inherited = match (options.environment)("LISTEN_FDS") {
         Some(_) => Listener::inherited().map_err(StartError::Inherited)?,
         None => None,
@@ -117,18 +119,29 @@ pub async fn bind(loaded: &Loaded, options: AppOptions<'_>) -> Result<Bound, Sta
     let tasks = Tasks::default();
     let drain = Drain::default();
     let readiness = Readiness::default();
-    let stores = Arc::new(Stores::new(config, options, tasks.clone())?);
+    let stores = Arc::new(Stores::new(config, options, tasks.clone(), shares.upstream)?);
     let pipeline = CurrentPipeline::new(stores.pipeline(config)?);
     let tls = Tls::load(&config.listen)?.map(Arc::new);
-    let server =
-        Server::new(listener, &config.listen, tls.clone(), pipeline.clone(), drain.watch());
+    let server = Server::new(
+        listener,
+        &config.listen,
+        shares.callers,
+        tls.clone(),
+        pipeline.clone(),
+        drain.watch(),
+    );
     let keys = stores.keys.clone();
     readiness.watch(move || keys.missing().iter().map(|issuer| format!("keys:{issuer}")).collect());
     let reloader =
         Reloader::new(loaded, address.clone(), Arc::clone(&stores), pipeline, tls, manager.clone());
     let pages = admin_pages::pages(&stores, &reloader, readiness.clone(), drain.watch());
     let pages = Arc::new(pages);
-    let serving = admin::serve(admin_listener, Arc::clone(&pages), tasks.clone());
+    let serving = admin::serve(
+        admin_listener,
+        Arc::clone(&pages),
+        config.admin.hosts.clone().into(),
+        tasks.clone(),
+    );
     tasks.spawn("admin", serving);
     tasks.spawn("housekeeping", housekeeping(Arc::clone(&stores)));
     let telemetry = stores.telemetry.clone();
@@ -230,6 +243,32 @@ async fn second_stop(events: &mut mpsc::Receiver<Event>) {
             None => std::future::pending().await,
         }
     }
+}
+
+/// What callers and KooDrive get of the descriptors there may be; a warning when it is less than
+/// configured.
+fn descriptor_shares(config: &Config) -> DescriptorShares {
+    let (callers, upstream) = (config.listen.max_connections, config.forward.max_connections);
+    let limit = match descriptors::raise_limit() {
+        Ok(limit) => limit,
+        Err(error) => {
+            tracing::warn!(%error, "limit of open files not raised");
+            descriptors::limit()
+        }
+    };
+    let shares = DescriptorShares::of(limit, callers, upstream);
+    if shares.callers < callers || shares.upstream < upstream {
+        tracing::warn!(
+            limit,
+            needed = DescriptorShares::needed(callers, upstream),
+            "listen.max_connections" = callers,
+            "forward.max_connections" = upstream,
+            callers = shares.callers,
+            upstream = shares.upstream,
+            "too few file descriptors for all connections, fewer are opened; raise the limit"
+        );
+    }
+    shares
 }
 
 async fn listen(address: &ListenAddress) -> Result<Listener, StartError> {

@@ -114,7 +114,11 @@ impl Reloader {
                 self.stores.keys.refresh();
             }
             let before = self.in_force.summary();
-            source = self.poll(source, asked).await;
+            source = tokio::select! {
+                source = self.poll(source, asked) => source,
+                // A file that does not answer keeps its thread, not the process.
+                () = stop(events) => return,
+            };
             let summary = self.in_force.summary();
             if asked && self.manager.was_ready() {
                 self.manager.ready(&summary);
@@ -190,6 +194,11 @@ impl Reloader {
             .store(Arc::new(vec![format!("a changed configuration was refused: {error}")]));
         self.stores.telemetry.metrics().config_reloaded(ReloadOutcome::Refused);
     }
+}
+
+/// Returns when the process is asked to stop. What else it is asked meanwhile is being done.
+async fn stop(events: &mut mpsc::Receiver<Event>) {
+    while let Some(Event::Reload) = events.recv().await {}
 }
 
 impl fmt::Debug for Reloader {

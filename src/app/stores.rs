@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use secrecy::ExposeSecret as _;
-use tokio::sync::Semaphore;
 
 use super::{AppOptions, SetupError, StartError};
 use crate::accept::{Acceptor, CallerKey, IdentityRules, KeyFetch, KeyStores, VerifiedTokens};
 use crate::authorize::Authorizer;
-use crate::body;
 use crate::body::Budget;
 use crate::call::Routes;
 use crate::client::{Client, ClientOptions, ClientSetupError, Pool, SystemRoots};
@@ -20,6 +18,7 @@ use crate::forward::Forwarder;
 use crate::lifecycle::Tasks;
 use crate::limit::{LimitStores, Limiter, StoreFailed};
 use crate::pipeline::Pipeline;
+use crate::places::Places;
 use crate::telemetry::{Peer, Telemetry};
 use crate::token;
 use crate::token::{ExchangeReport, TokenStore, Tokens};
@@ -36,24 +35,28 @@ pub(super) struct Stores {
     /// To the token endpoint; of its own, so that it and the SSO's keys cannot starve each other.
     token_client: Mutex<(TokenConfig, Client)>,
     upstream: Mutex<(ForwardConfig, Pool)>,
+    upstream_max: usize,
     roots: SystemRoots,
     tasks: Tasks,
-    in_flight: Arc<Semaphore>,
-    arriving: Arc<Semaphore>,
+    in_flight: Places,
+    arriving: Places,
+    uploads: Places,
     budget: Arc<Budget>,
 }
 
 impl Stores {
+    /// `upstream_max`: how many connections to KooDrive there are descriptors for.
     pub(super) fn new(
         config: &Config,
         options: AppOptions<'_>,
         tasks: Tasks,
+        upstream_max: usize,
     ) -> Result<Self, StartError> {
         let AppOptions { clock, logs, environment } = options;
         let roots = SystemRoots::load();
         let client = |max_idle| network_client(&roots, max_idle).map_err(SetupError::Client);
-        let upstream =
-            upstream_pool(&config.forward, &roots, &tasks).map_err(SetupError::Client)?;
+        let upstream = upstream_pool(&config.forward, upstream_max, &roots, &tasks)
+            .map_err(SetupError::Client)?;
         let to_token_endpoint = token_client(&config.token, &roots).map_err(SetupError::Client)?;
         let telemetry = Telemetry::new(&config.telemetry, environment, client(1)?, logs, &tasks)?;
         let told = telemetry.clone();
@@ -69,12 +72,15 @@ impl Stores {
             tokens: TokenStore::new(clock.clone(), tasks.clone(), exchange_reports),
             token_client: Mutex::new((config.token.clone(), to_token_endpoint)),
             upstream: Mutex::new((config.forward.clone(), upstream)),
+            upstream_max,
             roots,
             tasks,
-            in_flight: Arc::new(Semaphore::new(config.listen.max_in_flight)),
-            arriving: Arc::new(Semaphore::new(body::places_while_arriving(
-                config.listen.max_in_flight,
-            ))),
+            in_flight: Places::new("calls", config.listen.max_in_flight),
+            arriving: Places::new(
+                "bodies that arrive",
+                Places::three_quarters(config.listen.max_in_flight),
+            ),
+            uploads: Places::new("uploads", Places::three_quarters(config.forward.max_connections)),
             budget: Budget::new(config.listen.max_buffered),
             clock,
             telemetry,
@@ -97,6 +103,7 @@ impl Stores {
             (config.token.clone(), token_client);
         self.keep_upstream(&config.forward, &pool);
         self.telemetry.follow(&config.accept, &config.token);
+        self.uploads.resize(Places::three_quarters(config.forward.max_connections));
         self.keys.apply(&config.accept);
         let upstream = config.forward.upstream.as_ref();
         let upstream = upstream.expect("a checked configuration has an upstream");
@@ -119,9 +126,9 @@ impl Stores {
                 .filter(|language| !language.is_empty()),
             tokens,
             upstream: Arc::new(Peer::of(upstream)),
-            forwarder: Forwarder::new(&config.forward, sso_header, pool),
-            in_flight: Arc::clone(&self.in_flight),
-            arriving: Arc::clone(&self.arriving),
+            forwarder: Forwarder::new(&config.forward, sso_header, pool, self.uploads.clone()),
+            in_flight: self.in_flight.clone(),
+            arriving: self.arriving.clone(),
             budget: Arc::clone(&self.budget),
         })
     }
@@ -132,7 +139,7 @@ impl Stores {
         if current.0 == *config {
             Ok(current.1.clone())
         } else {
-            upstream_pool(config, &self.roots, &self.tasks)
+            upstream_pool(config, self.upstream_max, &self.roots, &self.tasks)
         }
     }
 
@@ -195,29 +202,33 @@ pub(super) fn token_client(
     })
 }
 
+/// At most `connections_max`, whatever is configured: for more there are no descriptors.
 fn upstream_pool(
     config: &ForwardConfig,
+    connections_max: usize,
     roots: &SystemRoots,
     tasks: &Tasks,
 ) -> Result<Pool, ClientSetupError> {
     let upstream = config.upstream.as_ref().expect("a checked configuration has an upstream");
-    let pool = Pool::new(&upstream_options(config, roots), upstream.uri())?;
+    let pool = Pool::new(&upstream_options(config, connections_max, roots), upstream.uri())?;
     tasks.spawn("upstream-connections", pool.watch());
     Ok(pool)
 }
 
 pub(super) fn upstream_options<'a>(
     config: &'a ForwardConfig,
+    connections_max: usize,
     roots: &'a SystemRoots,
 ) -> ClientOptions<'a> {
     let identity = config.client_certificate_file.is_set().then(|| {
         (config.client_certificate_file.text(), config.client_key_file.secret().expose_secret())
     });
+    let connections_max = config.max_connections.min(connections_max);
     ClientOptions {
         connect_timeout: config.connect_timeout,
         pool_idle_timeout: config.pool_idle_timeout,
-        pool_max_idle: config.max_connections,
-        connections_max: config.max_connections,
+        pool_max_idle: connections_max,
+        connections_max,
         roots,
         extra_roots: config.ca_file.text(),
         identity,

@@ -2,6 +2,7 @@
 //!
 //! The only place that spawns.
 
+pub mod descriptors;
 mod drain;
 mod readiness;
 mod service_manager;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use descriptors::DescriptorShares;
 pub use drain::{Drain, DrainWatch, Phase};
 pub use readiness::Readiness;
 pub use service_manager::ServiceManager;

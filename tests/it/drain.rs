@@ -248,3 +248,39 @@ async fn restart_until(
     }
     (restarts, old.expect("there was time for one"))
 }
+
+#[tokio::test]
+async fn who_has_not_asked_anything_is_not_waited_for() {
+    let world = plan("0s", "1h").config("[listen]\nheader_timeout = '1h'").start().await;
+    let mut connections = Vec::new();
+    for begin in ["", "PRI * HTTP/2", "GET /koodrive/test/echo HTTP/1.1\r\nHost: a\r\nX:"] {
+        let mut connection = open(&world).await;
+        connection.send(begin).await.unwrap();
+        connections.push(connection);
+    }
+    // A second head on a connection that was served is half there, too.
+    let mut served = open(&world).await;
+    assert_eq!(called(&mut served, &world).await.status, 200);
+    served.send("GET /koo").await.unwrap();
+    connections.push(served);
+    assert!(world.gateway.stop().await, "nothing was cut off");
+    for mut connection in connections {
+        assert_eq!(connection.rest().await.unwrap_or_default(), b"");
+    }
+}
+
+#[tokio::test]
+async fn a_signal_is_heard_whatever_a_file_of_the_configuration_does() {
+    let world = plan("0s", "5s").child().start().await;
+    let secret = world.scratch.path().join("client-secret");
+    std::fs::remove_file(&secret).unwrap();
+    // Nobody writes into it: to open it would last for ever.
+    let made = std::process::Command::new("mkfifo").arg(&secret).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    world.gateway.reload().await;
+    let refused = |line: &serde_json::Value| {
+        line["error"].as_str().is_some_and(|error| error.contains("not a regular file"))
+    };
+    assert!(world.gateway.logs.wait_for(SOON, refused).await.is_some());
+    assert!(world.gateway.stop().await, "exit code 0");
+}

@@ -139,7 +139,7 @@ impl Asking {
 
     /// Whoever comes without a token is turned away, if the path leads to KooDrive's API at all.
     async fn koodrive(&mut self, config: &ForwardConfig, upstream: &HttpUrl) {
-        let client = match Client::new(&upstream_options(config, &self.roots)) {
+        let client = match Client::new(&upstream_options(config, config.max_connections, &self.roots)) {
             Ok(client) => client,
             Err(error) => return self.failed(format!("KooDrive: {}", chain(&error))),
         };

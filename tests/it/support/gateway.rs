@@ -27,6 +27,8 @@ use crate::support::{own_log, schema};
 /// Longest wait for a gateway to come up, become ready or go down.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+const BINARY: &str = env!("CARGO_BIN_EXE_koodrive-gateway");
+
 pub type Environment = BTreeMap<String, String>;
 
 /// A running gateway. Dropping it stops it: a child at once, one in this process as SIGTERM would.
@@ -86,8 +88,19 @@ impl Gateway {
     ///
     /// # Panics
     /// When it does not say in time that it listens.
-    pub async fn child(config: &Path, environment: &Environment, canaries: &Canaries) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_koodrive-gateway"))
+    pub async fn child(
+        config: &Path,
+        environment: &Environment,
+        files: Option<u64>,
+        canaries: &Canaries,
+    ) -> Self {
+        let mut command = Command::new("prlimit");
+        if let Some(files) = files {
+            command.arg(format!("--nofile={files}:{files}")).arg(BINARY);
+        } else {
+            command = Command::new(BINARY);
+        }
+        let mut child = command
             .arg("run")
             .arg("--config")
             .arg(config)

@@ -57,6 +57,7 @@ pub struct Plan {
     files: Vec<(String, String)>,
     environment: Environment,
     child: bool,
+    descriptors: Option<u64>,
     wait_ready: bool,
     koodrive_tls: Option<TlsServer>,
     callers_http2: bool,
@@ -196,6 +197,12 @@ impl Plan {
         Self { child: true, ..self }
     }
 
+    /// The real binary, with so many file descriptors at most.
+    #[must_use]
+    pub fn child_with_files(self, files: u64) -> Self {
+        Self { descriptors: Some(files), ..self.child() }
+    }
+
     /// Does not wait until the gateway is ready.
     #[must_use]
     pub fn unready(self) -> Self {
@@ -257,7 +264,7 @@ impl Plan {
         // Spans are awaited by tests, so they go out at once.
         environment.entry("OTEL_BSP_SCHEDULE_DELAY".to_owned()).or_insert("20".to_owned());
         let gateway = if self.child {
-            Gateway::child(&config_file, &environment, canaries).await
+            Gateway::child(&config_file, &environment, self.descriptors, canaries).await
         } else {
             Gateway::here(&config_file, &environment, &clock, canaries).await
         };

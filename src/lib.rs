@@ -71,6 +71,7 @@ pub mod digest;
 pub mod lifecycle;
 pub mod listener;
 pub mod path;
+pub mod places;
 pub mod telemetry;
 pub mod trace_context;
 pub mod words;

@@ -33,8 +33,9 @@ use crate::admin::Pages;
 use crate::client::ClientSetupError;
 use crate::clock::Clock;
 use crate::config::{Config, ListenAddress, Loaded};
-use crate::lifecycle::descriptors;
-use crate::lifecycle::{DescriptorShares, Drain, Event, Readiness, ServiceManager, Tasks};
+use crate::lifecycle::{
+    DescriptorShares, Drain, Event, Readiness, ServiceManager, Tasks, descriptors,
+};
 use crate::listener::Listener;
 use crate::pipeline::CurrentPipeline;
 use crate::server::{Server, Tls, TlsSetupError};

@@ -13,10 +13,10 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
 use super::BodyError;
+use crate::places::Place;
 
 /// A body that arrives over a connection, with a bound on the time between two reads.
 pub struct InboundBody {
@@ -24,11 +24,13 @@ pub struct InboundBody {
     inner: Option<Incoming>,
     idle_timeout: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
+    /// When all of it must have arrived, and how long that was from the beginning.
+    whole_by: Option<(Pin<Box<Sleep>>, Duration)>,
     bytes: Arc<AtomicU64>,
     progress: Progress,
     trailers: fn(HeaderMap) -> Option<HeaderMap>,
     rest: Option<Box<Rest>>,
-    places: Vec<OwnedSemaphorePermit>,
+    places: Vec<Place>,
     asked: bool,
     ended: bool,
 }
@@ -43,6 +45,7 @@ impl InboundBody {
             inner: Some(inner),
             idle_timeout,
             deadline: None,
+            whole_by: None,
             bytes: Arc::default(),
             progress: Progress::begin(),
             trailers: Some,
@@ -74,8 +77,15 @@ impl InboundBody {
         self
     }
 
-    /// Occupies `place` until the body has arrived, or is dropped.
-    pub fn occupy(&mut self, place: OwnedSemaphorePermit) {
+    /// For a body that is read whole: all of it must arrive within four times the bound on the time
+    /// between two reads, or a byte now and then would last for ever.
+    pub fn bound_whole(&mut self) {
+        let within = 4 * self.idle_timeout;
+        self.whole_by = Some((Box::pin(tokio::time::sleep(within)), within));
+    }
+
+    /// Holds `place` until the body has arrived, or is dropped.
+    pub fn hold(&mut self, place: Place) {
         if !self.ended {
             self.places.push(place);
         }
@@ -122,6 +132,11 @@ impl Body for InboundBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         this.asked = true;
+        if let Some((whole_by, within)) = &mut this.whole_by
+            && whole_by.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Some(Err(BodyError::Slow(*within))));
+        }
         loop {
             let Poll::Ready(frame) = Pin::new(this.incoming()).poll_frame(cx) else {
                 let idle_timeout = this.idle_timeout;

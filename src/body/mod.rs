@@ -13,7 +13,6 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use tokio::sync::Semaphore;
 
 pub use self::inbound::{InboundBody, Progress, discard};
 
@@ -22,6 +21,8 @@ pub use self::inbound::{InboundBody, Progress, discard};
 pub enum BodyError {
     #[error("no byte of the body arrived for {0:?}")]
     Idle(Duration),
+    #[error("the body did not arrive within {0:?}")]
+    Slow(Duration),
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
     #[error("all memory for bodies is in use")]
@@ -88,14 +89,6 @@ impl Body for OutboundBody {
             Self::Streaming(body) => body.size_hint(),
         }
     }
-}
-
-/// How many of some places may be occupied by calls whose bodies are still arriving.
-///
-/// Such a call lasts as long as its caller likes. The rest of the places is kept for calls that
-/// have nothing to wait for, so that slow callers cannot shut out everybody else.
-pub fn places_while_arriving(all: usize) -> usize {
-    all.saturating_mul(3).div_ceil(4).min(Semaphore::MAX_PERMITS)
 }
 
 /// Memory that all bodies held at once share.

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 
 use super::headers;
 use crate::body::BodyError;
@@ -18,6 +19,28 @@ pub enum AnswerBody {
     Streaming(PooledBody),
     /// A stream of which the beginning was read already.
     Begun(VecDeque<Frame<Bytes>>, PooledBody),
+}
+
+impl AnswerBody {
+    /// Reads on until the answer has ended, or until more than `bytes_max` of it wait here; whether
+    /// it has ended.
+    pub(super) async fn read_ahead(&mut self, bytes_max: usize) -> Result<bool, BodyError> {
+        *self = match std::mem::replace(self, Self::Whole(None)) {
+            Self::Streaming(body) => Self::Begun(VecDeque::new(), body),
+            whole_or_begun => whole_or_begun,
+        };
+        let Self::Begun(begin, body) = self else { return Ok(true) };
+        let mut bytes: usize = begin.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
+        while bytes <= bytes_max {
+            if body.is_end_stream() {
+                return Ok(true);
+            }
+            let Some(frame) = body.frame().await.transpose()? else { return Ok(true) };
+            bytes += frame.data_ref().map_or(0, Bytes::len);
+            begin.push_back(frame);
+        }
+        Ok(false)
+    }
 }
 
 impl From<Bytes> for AnswerBody {

@@ -10,7 +10,6 @@ mod headers;
 mod inflate;
 mod sign;
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -20,7 +19,6 @@ use http::{
     response,
 };
 use http_body::Body as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use self::answer::AnswerRules;
@@ -28,10 +26,11 @@ pub use self::answer::TokenVerdict;
 pub use self::body::AnswerBody;
 use self::budget::RetryBudget;
 use self::sign::{SignedHeaders, Unsigned};
-use crate::body::{BodyError, OutboundBody, places_while_arriving};
+use crate::body::{BodyError, OutboundBody};
 use crate::client::{AnswerTimeouts, ClientError, Pool};
 use crate::config::{ForwardConfig, Forwarded, Propagate};
 use crate::listener::CallerAddress;
+use crate::places::{Holder, Place, Places};
 use crate::token::Credential;
 use crate::trace_context;
 use crate::trace_context::{SpanContext, TRACEPARENT, TRACESTATE};
@@ -49,7 +48,7 @@ pub struct Forwarder {
     rules: AnswerRules,
     retries: RetryBudget,
     /// Connections that bodies may occupy while they arrive.
-    uploads: Arc<Semaphore>,
+    uploads: Places,
     connect_timeout: Duration,
 }
 
@@ -91,7 +90,12 @@ pub enum ForwardError {
 
 impl Forwarder {
     /// `sso_header` is where SSO tokens arrive.
-    pub fn new(config: &ForwardConfig, sso_header: HeaderName, pool: Pool) -> Self {
+    pub fn new(
+        config: &ForwardConfig,
+        sso_header: HeaderName,
+        pool: Pool,
+        uploads: Places,
+    ) -> Self {
         let upstream = config.upstream.as_ref().expect("a checked configuration has an upstream");
         Self {
             pool,
@@ -102,18 +106,22 @@ impl Forwarder {
             sso_header,
             rules: AnswerRules::new(config),
             retries: RetryBudget::new(Instant::now()),
-            uploads: Arc::new(Semaphore::new(places_while_arriving(config.max_connections))),
+            uploads,
             connect_timeout: config.connect_timeout,
         }
     }
 
     /// Waits for a place for a body that is passed on as it arrives, as long as connecting may take.
-    pub async fn place_for_upload(&self) -> Result<OwnedSemaphorePermit, ForwardError> {
-        let place = Arc::clone(&self.uploads).acquire_owned();
-        match tokio::time::timeout(self.connect_timeout, place).await {
-            Ok(place) => Ok(place.expect("the semaphore is never closed")),
-            Err(_) => Err(ForwardError::Saturated),
-        }
+    pub async fn place_for_upload(&self, caller: Holder) -> Result<Place, ForwardError> {
+        let place = self.uploads.take(caller);
+        let place = tokio::time::timeout(self.connect_timeout, place).await;
+        place.map_err(|_| ForwardError::Saturated)
+    }
+
+    /// Reads an answer on, though nobody has asked for it yet; whether it has ended. One that is
+    /// too large is left where it is.
+    pub async fn read_ahead(&self, body: &mut AnswerBody) -> Result<bool, ForwardError> {
+        body.read_ahead(AHEAD_BYTES_MAX).await.map_err(broken_off)
     }
 
     /// One attempt. `span` is the attempt's own span, the parent of what KooDrive does; `fresh`
@@ -140,10 +148,7 @@ impl Forwarder {
         head.version = Version::HTTP_11;
         headers::for_caller(&mut head.headers);
         let judged = envelope::judge(&self.rules, &head, body).await;
-        let (verdict, body) = judged.map_err(|error| match error {
-            BodyError::Idle(timeout) => ForwardError::TimedOut(timeout),
-            error => ForwardError::Broken(ClientError::Body(error)),
-        })?;
+        let (verdict, body) = judged.map_err(broken_off)?;
         Ok(Answer { head, body, verdict })
     }
 
@@ -308,6 +313,18 @@ fn append_forwarded(headers: &mut HeaderMap, inbound: &request::Parts, caller: C
 
 /// KooDrive's own header for the language of messages; not `Accept-Language`.
 pub const LANGUAGE: HeaderName = HeaderName::from_static("language");
+
+/// What an answer to preverify may have to be taken off KooDrive's hands at once; the findings on a
+/// full batch have less.
+const AHEAD_BYTES_MAX: usize = 256 * 1024;
+
+/// An answer that ended before its time, while its head is still held.
+fn broken_off(error: BodyError) -> ForwardError {
+    match error {
+        BodyError::Idle(timeout) => ForwardError::TimedOut(timeout),
+        error => ForwardError::Broken(ClientError::Body(error)),
+    }
+}
 
 const VIA: HeaderValue = HeaderValue::from_static("1.1 koodrive-gateway");
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");

@@ -4,16 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::bucket::Quota;
 use super::shared::{Answer, Ask};
 use super::{
-    Admission, Decision, Decisions, LimitExceeded, Limiter, Policy, SECOND, Standing, Stores,
-    shared,
+    Decision, Decisions, LimitExceeded, Limiter, Policy, SECOND, Standing, Stores, shared,
 };
 use crate::accept::CallerId;
 use crate::config::GuardMode;
+use crate::places::{Holder, Place};
 
 /// The rules with buckets, in the order in which they are asked.
 const RULES: [Policy; 3] = [Policy::Calls, Policy::Total, Policy::Users];
@@ -42,12 +41,26 @@ impl CallerLimits {
         Self { limiter, caller, decisions: Decisions::default(), shared: None }
     }
 
-    /// Asks the rules that need no body: calls of this caller, then of all, then those in flight.
-    /// A rule that refuses has already charged those before it.
-    pub async fn admit_call(&mut self) -> Result<Admission, LimitExceeded> {
-        let asked = self.ask_for_call().await;
-        let permit = self.decide(&[Policy::Calls, Policy::Total, Policy::Concurrent], asked)?;
-        Ok(Admission { _permit: permit })
+    /// Asks the rules that need no body: calls of this caller, then of all. A rule that refuses has
+    /// already charged those before it.
+    pub async fn admit_call(&mut self) -> Result<(), LimitExceeded> {
+        let asked = match self.limiter.mode {
+            GuardMode::Off => Ok(()),
+            GuardMode::Enforce | GuardMode::Observe => self.charge([1, 1, 0]).await,
+        };
+        self.decide(&[Policy::Calls, Policy::Total], asked)
+    }
+
+    /// Takes a place among the calls at KooDrive; to be dropped when its answer has ended. `None`
+    /// when there are no limits, or when they only observe and all places are taken.
+    pub fn take_place(&mut self) -> Result<Option<Place>, LimitExceeded> {
+        if self.limiter.mode == GuardMode::Off {
+            return Ok(None);
+        }
+        let holder = Holder::Caller(self.caller.to_bytes());
+        let exceeded = LimitExceeded { policy: Policy::Concurrent, retry_after: SECOND };
+        let taken = self.limiter.stores.concurrent.try_take(holder).map_err(|_| exceeded);
+        self.decide(&[Policy::Concurrent], taken.map(Some))
     }
 
     /// Charges the users of a batch.
@@ -62,16 +75,6 @@ impl CallerLimits {
     /// What the rules have said so far.
     pub fn decisions(&self) -> Decisions {
         self.decisions
-    }
-
-    async fn ask_for_call(&mut self) -> Result<Option<OwnedSemaphorePermit>, LimitExceeded> {
-        if self.limiter.mode == GuardMode::Off {
-            return Ok(None);
-        }
-        self.charge([1, 1, 0]).await?;
-        let place = Arc::clone(&self.limiter.stores.concurrent).try_acquire_owned();
-        let exceeded = LimitExceeded { policy: Policy::Concurrent, retry_after: SECOND };
-        place.map(Some).map_err(|_| exceeded)
     }
 
     /// Notes what each of `rules` said, asked in this order until one was exceeded. Where limits

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::{HeaderName, HeaderValue};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::bucket::{Buckets, Quota};
 pub use self::caller::CallerLimits;
@@ -22,6 +21,7 @@ use crate::accept::CallerId;
 use crate::clock::Clock;
 use crate::config::{GuardMode, LimitConfig};
 use crate::lifecycle::Tasks;
+use crate::places::Places;
 use crate::words::words;
 
 pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -37,7 +37,7 @@ words! {
         Calls = "calls",
         /// Calls of the whole process.
         Total = "total",
-        /// Preverify calls in flight, whole process.
+        /// Preverify calls at KooDrive at once, whole process.
         Concurrent = "concurrent",
         /// Users in the batches of one caller.
         Users = "users",
@@ -80,12 +80,6 @@ pub struct LimitExceeded {
     pub retry_after: Duration,
 }
 
-/// A call that was let through. Dropping it frees its place among the concurrent ones.
-#[derive(Debug)]
-pub struct Admission {
-    _permit: Option<OwnedSemaphorePermit>,
-}
-
 /// What a caller may still do, as header values (draft-ietf-httpapi-ratelimit-headers).
 #[derive(Clone, Debug)]
 pub struct Standing {
@@ -108,8 +102,7 @@ struct Stores {
     calls: Arc<Buckets<CallerId>>,
     users: Arc<Buckets<CallerId>>,
     total: Arc<Buckets<()>>,
-    concurrent: Arc<Semaphore>,
-    concurrent_max: u32,
+    concurrent: Places,
     shared: Option<Arc<Shared>>,
     clock: Clock,
 }
@@ -136,9 +129,8 @@ impl LimitStores {
         if old.total.same_rule(&new.total) {
             new.total = Arc::clone(&old.total);
         }
-        if old.concurrent_max == new.concurrent_max {
-            new.concurrent = Arc::clone(&old.concurrent);
-        }
+        new.concurrent = old.concurrent.clone();
+        new.concurrent.resize(config.concurrent.get() as usize);
         let access = Access::from_config(config);
         new.shared = match &old.shared {
             Some(shared) if *shared.access() == access => Some(Arc::clone(shared)),
@@ -175,8 +167,7 @@ impl Stores {
             calls: Arc::new(Buckets::new(calls, callers_max, clock.clone())),
             users: Arc::new(Buckets::new(users, callers_max, clock.clone())),
             total: Arc::new(Buckets::new(total, 1, clock.clone())),
-            concurrent: Arc::new(Semaphore::new(config.concurrent.get() as usize)),
-            concurrent_max: config.concurrent.get(),
+            concurrent: Places::new("preverify calls", config.concurrent.get() as usize),
             shared: None,
             clock: clock.clone(),
         }

@@ -3,11 +3,11 @@
 use std::time::SystemTime;
 
 use http::{Response, request};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Arrival, Pipeline, ResponseBody, language_of};
 use crate::forward::AnswerBody;
-use crate::limit::{Admission, CallerLimits, RATE_LIMIT, RATE_LIMIT_POLICY};
+use crate::limit::{CallerLimits, RATE_LIMIT, RATE_LIMIT_POLICY};
+use crate::places::Place;
 use crate::rejection::Rejection;
 use crate::telemetry;
 use crate::telemetry::{Opened, Refused, RequestRecord, Stage};
@@ -33,8 +33,9 @@ pub(super) struct RequestContext {
 /// What a request occupies until its answer has gone out.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    pub(super) in_flight: Option<OwnedSemaphorePermit>,
-    pub(super) admission: Option<Admission>,
+    pub(super) in_flight: Option<Place>,
+    /// Among the preverify calls at KooDrive; only while its answer has not ended.
+    pub(super) concurrent: Option<Place>,
 }
 
 impl Pipeline {
@@ -141,7 +142,7 @@ fn stage_of(rejection: &Rejection) -> Option<Stage> {
         Rejection::TraceId(_)
         | Rejection::Framing(_)
         | Rejection::Call(_)
-        | Rejection::Overloaded
+        | Rejection::Overloaded(_)
         | Rejection::Draining => None,
     }
 }

@@ -17,7 +17,6 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use http::{HeaderValue, Response, request};
 use http_body::Body as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::context::RequestContext;
 pub use self::reply::ResponseBody;
@@ -32,6 +31,7 @@ use crate::config::{GuardMode, OnIllegal};
 use crate::forward::{AnswerBody, Forwarder};
 use crate::limit::{CallerLimits, Limiter};
 use crate::listener::CallerAddress;
+use crate::places::{Holder, Places};
 use crate::rejection::{Reason, Rejection};
 use crate::telemetry;
 use crate::telemetry::{Peer, Stage, Telemetry};
@@ -56,9 +56,9 @@ pub struct Pipeline {
     pub forwarder: Forwarder,
     pub upstream: Arc<Peer>,
     /// Calls at once.
-    pub in_flight: Arc<Semaphore>,
+    pub in_flight: Places,
     /// Those of them whose bodies are still arriving.
-    pub arriving: Arc<Semaphore>,
+    pub arriving: Places,
     /// Memory for whole bodies.
     pub budget: Arc<Budget>,
 }
@@ -67,6 +67,8 @@ pub struct Pipeline {
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
     pub caller: CallerAddress,
+    /// Who holds the call's places until the caller is known.
+    pub holder: Holder,
     /// What makes the framing of this request ambiguous.
     pub framing_fault: Option<&'static str>,
     pub draining: bool,
@@ -136,6 +138,8 @@ impl Pipeline {
         if let (Some(illegal), OnIllegal::Reject) = (illegal_trace_id, self.on_illegal_trace_id) {
             return Err(illegal.into());
         }
+        // Before anything that costs more than a look at the head.
+        let place = self.in_flight.try_take(context.arrival.holder)?;
         let route = self.routes.plan_for(&context.parts.method, &context.parts.uri)?;
         context.record.call(route.plan);
         // After the plan, so that calls turned away while stopping are counted as what they are,
@@ -143,7 +147,6 @@ impl Pipeline {
         if context.arrival.draining {
             return Err(Rejection::Draining);
         }
-        self.take_places(context, &mut body)?;
 
         let certificate = context.arrival.caller.certificate;
         let headers = &context.parts.headers;
@@ -152,6 +155,13 @@ impl Pipeline {
         context.record.end(Stage::Accept);
         let identity = &accepted.identity;
         context.record.identity(identity.caller, Arc::clone(&identity.issuer), accepted.cached);
+        let caller = Holder::Caller(identity.caller.to_bytes());
+        context.held.in_flight = Some(place.hand_to(caller)?);
+        if !body.is_end_stream() {
+            // Without a bound of their own, slow uploads could shut out calls that wait for nothing.
+            // Given back as soon as the body has been read, not when the answer has gone out.
+            body.hold(self.arriving.try_take(caller)?);
+        }
 
         // Before the limits: what nobody may do takes nothing from the caller's budget.
         self.authorize(context, &route, &accepted)?;
@@ -196,21 +206,6 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Two bounds: on calls at once, and on those of them whose bodies are still arriving. Without
-    /// the second, slow uploads could take all places and shut out calls that wait for nothing.
-    fn take_places(
-        &self,
-        context: &mut RequestContext,
-        body: &mut InboundBody,
-    ) -> Result<(), Rejection> {
-        context.held.in_flight = Some(place_of(&self.in_flight)?);
-        if !body.is_end_stream() {
-            // Given back as soon as the body has been read, not when the answer has gone out.
-            body.occupy(place_of(&self.arriving)?);
-        }
-        Ok(())
-    }
-
     /// What a preverify call meets besides all others do. First the limits that need no body: a
     /// flood must cost neither memory nor parsing. Then the batch: a malformed one must not cost
     /// an exchange. Then the limit on its users, who are only known now.
@@ -223,7 +218,7 @@ impl Pipeline {
         context.record.begin(Stage::Limit);
         let admitted = limits.admit_call().await;
         context.record.limits(limits.decisions());
-        context.held.admission = Some(admitted?);
+        admitted?;
         context.record.end(Stage::Limit);
 
         if self.validate_mode == GuardMode::Off {
@@ -257,6 +252,7 @@ impl Pipeline {
             }
             tracing::info!(error = %refused, "batch would be refused");
         }
+        body.bound_whole();
         let whole = body::read_budgeted(&mut body, self.rules.max_body(), &self.budget).await?;
         let users = match self.rules.check(&whole.bytes) {
             Ok(facts) => Some(facts.users),
@@ -269,11 +265,6 @@ impl Pipeline {
         };
         Ok((CallBody::Whole(whole), users))
     }
-}
-
-/// A place, if there is one: who waited for it would hold what it has already.
-fn place_of(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Rejection> {
-    Arc::clone(places).try_acquire_owned().map_err(|_| Rejection::Overloaded)
 }
 
 /// The language of refusals, by KooDrive's own `language` header.

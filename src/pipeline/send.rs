@@ -14,6 +14,7 @@ use crate::body::{InboundBody, OutboundBody, WholeBody};
 use crate::call::{CallPlan, Route};
 use crate::clock::Moment;
 use crate::forward::{Answer, AnswerBody, ForwardError, OutboundCall, TokenVerdict};
+use crate::places::{Holder, Place};
 use crate::rejection::Rejection;
 use crate::telemetry::{Attempt, Stage};
 use crate::token::{Credential, Issued, Refusal, TokenError, TokenSource};
@@ -97,7 +98,8 @@ impl Pipeline {
         body: CallBody,
     ) -> Result<Response<AnswerBody>, Rejection> {
         let mut issued = self.issue(context, accepted).await?;
-        let body = self.make_ready(body, &issued.credential).await?;
+        let body = self.make_ready(body, &issued.credential, accepted).await?;
+        let place = place_at_koodrive(context)?;
         let (mut outbound, copy) = body.into_parts();
         let mut resent = Resent::Not;
         loop {
@@ -122,11 +124,26 @@ impl Pipeline {
                             issued = self.issue(context, accepted).await?;
                             (copy.to_body(), next)
                         }
-                        _ => return Ok(Response::from_parts(answer.head, answer.body)),
+                        _ => return self.pass_on(context, answer, place).await,
                     }
                 }
             };
         }
+    }
+
+    /// Hands the answer on. A place at KooDrive is free once its answer has ended; that is not left
+    /// to the pace of the caller, as far as memory allows.
+    async fn pass_on(
+        &self,
+        context: &mut RequestContext,
+        answer: Answer,
+        place: Option<Place>,
+    ) -> Result<Response<AnswerBody>, Rejection> {
+        let Answer { head, mut body, .. } = answer;
+        if place.is_some() && !self.forwarder.read_ahead(&mut body).await? {
+            context.held.concurrent = place;
+        }
+        Ok(Response::from_parts(head, body))
     }
 
     async fn issue(
@@ -157,15 +174,18 @@ impl Pipeline {
         &self,
         body: CallBody,
         credential: &Credential,
+        accepted: &Accepted,
     ) -> Result<CallBody, Rejection> {
         match (body, credential) {
-            (CallBody::Stream(stream), Credential::Signature(_)) => {
+            (CallBody::Stream(mut stream), Credential::Signature(_)) => {
+                stream.bound_whole();
                 let limit = self.rules.max_body();
                 let whole = body::read_budgeted(stream, limit, &self.budget).await?;
                 Ok(CallBody::Whole(whole))
             }
             (CallBody::Stream(mut stream), Credential::Token(_)) => {
-                stream.occupy(self.forwarder.place_for_upload().await?);
+                let caller = Holder::Caller(accepted.identity.caller.to_bytes());
+                stream.hold(self.forwarder.place_for_upload(caller).await?);
                 Ok(CallBody::Stream(stream))
             }
             (body @ (CallBody::Empty | CallBody::Whole(_)), _) => Ok(body),
@@ -236,6 +256,18 @@ impl Pipeline {
             TokenVerdict::TokenRefused => Some(self.tokens.refused(token, accepted)),
         }
     }
+}
+
+/// The place of a preverify call among those at KooDrive: only now, when all that takes as long as
+/// the caller likes is over.
+fn place_at_koodrive(context: &mut RequestContext) -> Result<Option<Place>, Rejection> {
+    let Some(limits) = context.limits.as_mut() else { return Ok(None) };
+    context.record.begin(Stage::Limit);
+    let place = limits.take_place();
+    context.record.limits(limits.decisions());
+    let place = place?;
+    context.record.end(Stage::Limit);
+    Ok(place)
 }
 
 /// Sending these twice is the same as sending them once (RFC 9110 section 9.2.2). That section has

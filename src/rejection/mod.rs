@@ -24,6 +24,7 @@ use crate::body::BodyError;
 use crate::call::CallRefused;
 use crate::forward::ForwardError;
 use crate::limit::{LimitExceeded, Policy};
+use crate::places::PlacesTaken;
 use crate::token::TokenError;
 use crate::trace_id::{IllegalTraceId, XTraceId};
 use crate::validate::{ContentRefused, FindingView, Language, Malformed, MalformedKind};
@@ -54,8 +55,8 @@ pub enum Rejection {
     Token(#[from] TokenError),
     #[error(transparent)]
     Forward(#[from] ForwardError),
-    #[error("too many calls at once")]
-    Overloaded,
+    #[error(transparent)]
+    Overloaded(#[from] PlacesTaken),
     #[error("the gateway is stopping")]
     Draining,
 }
@@ -91,7 +92,7 @@ impl Rejection {
                 Some(body) => of_body(body),
                 None => of_forward(error),
             },
-            Self::Overloaded => Reason::Overloaded,
+            Self::Overloaded(_) => Reason::Overloaded,
             Self::Draining => Reason::Draining,
         }
     }
@@ -111,7 +112,7 @@ impl Rejection {
             | Self::Batch(_)
             | Self::Body(_)
             | Self::Forward(_)
-            | Self::Overloaded
+            | Self::Overloaded(_)
             | Self::Draining => None,
         };
         let unavailable = self.reason().status() == StatusCode::SERVICE_UNAVAILABLE;
@@ -180,7 +181,7 @@ impl Rejection {
             | Self::Content(_)
             | Self::Batch(_)
             | Self::Token(_)
-            | Self::Overloaded
+            | Self::Overloaded(_)
             | Self::Draining => false,
         }
     }
@@ -226,7 +227,7 @@ fn of_body(error: &BodyError) -> Reason {
         BodyError::NoBudget => Reason::Overloaded,
         BodyError::Malformed(_) => Reason::FramingIllegal,
         // A body that broke off has nobody left to answer; it is told apart in the log only.
-        BodyError::Idle(_) | BodyError::Broken(_) => Reason::BodyTimeout,
+        BodyError::Idle(_) | BodyError::Slow(_) | BodyError::Broken(_) => Reason::BodyTimeout,
     }
 }
 

@@ -63,7 +63,7 @@ impl Text<'_> {
             Rejection::Denied(Denied::Nobody { .. } | Denied::Unnamed)
             | Rejection::TraceId(_)
             | Rejection::Token(_)
-            | Rejection::Overloaded
+            | Rejection::Overloaded(_)
             | Rejection::Draining => None,
         }
     }
@@ -93,7 +93,10 @@ impl Text<'_> {
             BodyError::NoBudget => {
                 Some(self.said("it holds too many bodies at once", "同时处理的请求体过多"))
             }
-            BodyError::Malformed(_) | BodyError::Idle(_) | BodyError::Broken(_) => None,
+            BodyError::Malformed(_)
+            | BodyError::Idle(_)
+            | BodyError::Slow(_)
+            | BodyError::Broken(_) => None,
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::header::{CONNECTION, EXPECT};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -19,16 +19,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
-use super::guard::{Guarded, Rewind};
+use super::guard::{Guarded, Leaving, Rewind};
 use super::h2_streams::Streams;
 use super::preface::{detect, other_than_http};
-use super::write_timeout::WriteTimeout;
+use super::presence::Presence;
 use super::{framing, target, tls};
 use crate::body;
 use crate::body::InboundBody;
 use crate::digest;
 use crate::lifecycle::{DrainWatch, Phase};
-use crate::listener::{CallerAddress, Socket};
+use crate::listener::{CallerAddress, Socket, WriteTimeout};
 use crate::pipeline::{Arrival, CurrentPipeline, ResponseBody};
 use crate::rejection::Reason;
 
@@ -51,16 +51,28 @@ impl Connections {
         socket: Socket,
         tls: Option<TlsAcceptor>,
         caller: CallerAddress,
+        presence: Presence,
     ) {
         let deadline = Instant::now() + self.header_timeout;
         let socket = WriteTimeout::new(socket, self.idle_timeout);
-        let serving = match tls {
-            None => Box::pin(self.detect_protocol(socket, deadline, caller)).await,
-            Some(tls) => Box::pin(self.tls_handshake(tls, socket, deadline, caller)).await,
+        let presence = Arc::new(presence);
+        let mut leaving = self.leaving(&presence);
+        let opening: Pin<Box<dyn Future<Output = Option<Serving>> + Send>> = match tls {
+            None => Box::pin(self.detect_protocol(socket, deadline, caller, presence)),
+            Some(tls) => Box::pin(self.tls_handshake(tls, socket, deadline, caller, presence)),
+        };
+        // Who has sent nothing yet is not waited for.
+        let serving = tokio::select! {
+            serving = opening => serving,
+            () = leaving.asked() => None,
         };
         if let Some(serving) = serving {
             serving.await;
         }
+    }
+
+    fn leaving(&self, presence: &Presence) -> Leaving {
+        Leaving { drain: self.drain.clone(), leave: presence.leave().clone() }
     }
 
     async fn detect_protocol(
@@ -68,13 +80,14 @@ impl Connections {
         socket: WriteTimeout<Socket>,
         deadline: Instant,
         caller: CallerAddress,
+        presence: Arc<Presence>,
     ) -> Option<Serving> {
         match tokio::time::timeout_at(deadline, detect(socket)).await {
             Ok(Ok((socket, prefix, true))) => {
-                return Some(Box::pin(self.serve_h2(socket, prefix, caller)));
+                return Some(Box::pin(self.serve_h2(socket, prefix, caller, presence)));
             }
             Ok(Ok((socket, prefix, false))) => {
-                return Some(Box::pin(self.serve_h1(socket, prefix, deadline, caller)));
+                return Some(Box::pin(self.serve_h1(socket, prefix, deadline, caller, presence)));
             }
             Ok(Err(error)) => tracing::debug!(%error, "connection ended before a request"),
             Err(_) => tracing::debug!("no request within header_timeout"),
@@ -88,6 +101,7 @@ impl Connections {
         socket: WriteTimeout<Socket>,
         deadline: Instant,
         caller: CallerAddress,
+        presence: Arc<Presence>,
     ) -> Option<Serving> {
         match tokio::time::timeout_at(deadline, tls.accept(socket)).await {
             Ok(Ok(stream)) => {
@@ -98,9 +112,9 @@ impl Connections {
                 let caller = CallerAddress { certificate, ..caller };
                 let stream = Box::new(stream);
                 return Some(if http2 {
-                    Box::pin(self.serve_h2(stream, Bytes::new(), caller))
+                    Box::pin(self.serve_h2(stream, Bytes::new(), caller, presence))
                 } else {
-                    Box::pin(self.serve_h1(stream, Bytes::new(), deadline, caller))
+                    Box::pin(self.serve_h1(stream, Bytes::new(), deadline, caller, presence))
                 });
             }
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
@@ -109,24 +123,39 @@ impl Connections {
         None
     }
 
-    async fn serve_h1<T>(self, stream: T, prefix: Bytes, deadline: Instant, caller: CallerAddress)
-    where
+    async fn serve_h1<T>(
+        self,
+        stream: T,
+        prefix: Bytes,
+        deadline: Instant,
+        caller: CallerAddress,
+        presence: Arc<Presence>,
+    ) where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let instead = other_than_http(&prefix);
-        let (stream, faults) = Guarded::new(stream, prefix, self.header_timeout, deadline);
+        let leaving = self.leaving(&presence);
+        let leave = leaving.leave.clone();
+        let (stream, faults) = Guarded::new(stream, prefix, self.header_timeout, deadline, leaving);
         let served = self.clone();
         let old_from = Instant::now() + CONNECTION_AGE_MAX;
         let service = service_fn(move |request| {
             let served = served.clone();
             let fault = faults.next().map(framing::Fault::as_str);
             let last = old_from <= Instant::now();
+            let exchange = presence.begin_exchange();
+            let arrival = served.arrival(caller, &presence, fault);
             // On the heap, so that an idle connection does not keep the room a call needs.
             Box::pin(async move {
-                let mut response = served.handle_http1(request, caller, fault).await;
+                let mut response = served.handle_http1(request, arrival).await;
                 if last {
                     response.headers_mut().insert(CONNECTION, CLOSE);
                 }
+                // hyper drops the length of what an unconditional answer would have had unless it
+                // believes that the body may have it (RFC 9110 section 15.4.5).
+                let hides_length = response.status() == StatusCode::NOT_MODIFIED
+                    && response.headers().contains_key(CONTENT_LENGTH);
+                let response = response.map(|body| exchange.carry(body, hides_length));
                 Ok::<_, std::convert::Infallible>(response)
             })
         });
@@ -134,25 +163,37 @@ impl Connections {
         builder
             .timer(TokioTimer::new())
             .header_read_timeout(self.idle_timeout)
-            .max_header_size(self.max_header_bytes);
+            .max_header_size(self.max_header_bytes)
+            .max_buf_size(H1_BUFFER_BYTES.max(2 * self.max_header_bytes));
         let connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         // An old one is not closed between two calls: the next might be under way already. Its next
         // answer is its last.
-        self.drive(connection, std::future::pending(), instead).await;
+        let outlived = async {
+            leave.cancelled().await;
+            Outlived::Idle
+        };
+        self.drive(connection, outlived, instead).await;
     }
 
-    async fn serve_h2<T>(self, stream: T, prefix: Bytes, caller: CallerAddress)
-    where
+    async fn serve_h2<T>(
+        self,
+        stream: T,
+        prefix: Bytes,
+        caller: CallerAddress,
+        presence: Arc<Presence>,
+    ) where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let streams = Streams::new(self.drain.clone(), self.idle_timeout);
         let served = self.clone();
         let opened = streams.clone();
+        let leave = presence.leave().clone();
         let service = service_fn(move |request| {
             let served = served.clone();
-            let stream = opened.begin();
+            let stream = opened.begin(presence.begin_exchange());
+            let arrival = served.arrival(caller, &presence, None);
             async move {
-                let response = served.handle_http2(request, served.arrival(caller, None)).await;
+                let response = served.handle_http2(request, arrival).await;
                 Ok::<_, std::convert::Infallible>(response.map(|body| stream.carry(body)))
             }
         });
@@ -172,6 +213,7 @@ impl Connections {
             tokio::select! {
                 () = tokio::time::sleep(CONNECTION_AGE_MAX) => Outlived::Age,
                 () = streams.idle_for(self.idle_timeout) => Outlived::Idle,
+                () = leave.cancelled() => Outlived::Idle,
             }
         };
         self.drive(connection, outlived, None).await;
@@ -205,19 +247,23 @@ impl Connections {
         }
     }
 
-    fn arrival(&self, caller: CallerAddress, framing_fault: Option<&'static str>) -> Arrival {
-        Arrival { caller, framing_fault, draining: Phase::Draining <= self.drain.phase() }
+    fn arrival(
+        &self,
+        caller: CallerAddress,
+        presence: &Presence,
+        framing_fault: Option<&'static str>,
+    ) -> Arrival {
+        let draining = Phase::Draining <= self.drain.phase();
+        Arrival { caller, holder: presence.holder(), framing_fault, draining }
     }
 
     /// An HTTP/1 request: its answer decides about the connection.
     async fn handle_http1(
         &self,
         request: Request<Incoming>,
-        caller: CallerAddress,
-        fault: Option<&'static str>,
+        arrival: Arrival,
     ) -> Response<ResponseBody> {
-        let arrival = self.arrival(caller, fault);
-        let ambiguous = fault.is_some();
+        let ambiguous = arrival.framing_fault.is_some();
         let awaits_continue = request.headers().contains_key(EXPECT);
         let tunnel = request.method() == Method::CONNECT;
         let left = Arc::new(AtomicBool::new(false));
@@ -298,11 +344,13 @@ enum Outlived {
     Idle,
 }
 
+/// What of an HTTP/1 body is read before it is asked for, and of an answer before it is written.
+const H1_BUFFER_BYTES: usize = 64 * 1024;
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const H2_STREAMS_MAX: u32 = 200;
 /// What a caller may send before it is read, for each stream and for all of a connection.
-const H2_STREAM_BYTES: u32 = 256 * 1024;
-const H2_CONNECTION_BYTES: u32 = 1024 * 1024;
+const H2_STREAM_BYTES: u32 = 64 * 1024;
+const H2_CONNECTION_BYTES: u32 = 256 * 1024;
 /// What may wait to be sent on each stream.
 const H2_SEND_BYTES_MAX: usize = 64 * 1024;
 const H2_PING_EVERY: Duration = Duration::from_secs(30);

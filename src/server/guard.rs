@@ -16,8 +16,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
+use tokio_util::sync::CancellationToken;
 
 use super::framing::{Fault, Framing, Verdict};
+use crate::lifecycle::{DrainWatch, Phase};
 
 /// Verdicts on heads that hyper has not yet handed to the service, oldest first.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +70,28 @@ pub(super) struct Guarded<T> {
     deadline: Pin<Box<Sleep>>,
     awaits_head: bool,
     broken: bool,
+    leaving: Leaving,
+}
+
+/// Whether a connection is asked to end: then a head that has not arrived is not waited for.
+#[derive(Clone, Debug)]
+pub(super) struct Leaving {
+    pub(super) drain: DrainWatch,
+    pub(super) leave: CancellationToken,
+}
+
+impl Leaving {
+    fn is_asked(&self) -> bool {
+        self.leave.is_cancelled() || Phase::Draining <= self.drain.phase()
+    }
+
+    /// Returns when it is.
+    pub(super) async fn asked(&mut self) {
+        tokio::select! {
+            () = self.leave.cancelled() => {}
+            () = self.drain.reached(Phase::Draining) => {}
+        }
+    }
 }
 
 impl<T> Guarded<T> {
@@ -78,6 +102,7 @@ impl<T> Guarded<T> {
         prefix: Bytes,
         header_timeout: Duration,
         deadline: Instant,
+        leaving: Leaving,
     ) -> (Self, FramingFaults) {
         let faults = FramingFaults::default();
         let guarded = Self {
@@ -88,6 +113,7 @@ impl<T> Guarded<T> {
             deadline: Box::pin(tokio::time::sleep_until(deadline)),
             awaits_head: true,
             broken: false,
+            leaving,
         };
         (guarded, faults)
     }
@@ -121,6 +147,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
             Poll::Ready(outcome) => outcome?,
             Poll::Pending if this.awaits_head && this.deadline.as_mut().poll(cx).is_ready() => {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            Poll::Pending if this.awaits_head && this.leaving.is_asked() => {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
             }
             Poll::Pending => return Poll::Pending,
         }

@@ -6,12 +6,14 @@
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
+use super::presence::Exchange;
 use crate::lifecycle::DrainWatch;
 
 /// The streams of a connection; also what runs them. Clones share them.
@@ -37,12 +39,15 @@ struct LastFrame(Mutex<Option<Instant>>);
 pub(super) struct Stream {
     streams: Streams,
     last_frame: Arc<LastFrame>,
+    _exchange: Exchange,
 }
 
 /// An answer on its stream.
 #[derive(Debug)]
 pub(super) struct StreamBody<B> {
     inner: B,
+    /// What is left of a frame that is handed over in pieces.
+    rest: Bytes,
     stream: Stream,
 }
 
@@ -57,13 +62,13 @@ impl Streams {
         }))
     }
 
-    pub(super) fn begin(&self) -> Stream {
+    pub(super) fn begin(&self, exchange: Exchange) -> Stream {
         self.0.open.fetch_add(1, Ordering::Relaxed);
         self.0.begun.fetch_add(1, Ordering::Relaxed);
         let last_frame = Arc::<LastFrame>::default();
         *self.0.latest.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Arc::clone(&last_frame));
-        Stream { streams: self.clone(), last_frame }
+        Stream { streams: self.clone(), last_frame, _exchange: exchange }
     }
 
     /// Returns once nothing was open or begun for `timeout`.
@@ -120,7 +125,7 @@ impl LastFrame {
 
 impl Stream {
     pub(super) fn carry<B>(self, inner: B) -> StreamBody<B> {
-        StreamBody { inner, stream: self }
+        StreamBody { inner, rest: Bytes::new(), stream: self }
     }
 }
 
@@ -130,7 +135,7 @@ impl Drop for Stream {
     }
 }
 
-impl<B: Body + Unpin> Body for StreamBody<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for StreamBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -139,17 +144,38 @@ impl<B: Body + Unpin> Body for StreamBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.get_mut();
-        let frame = Pin::new(&mut this.inner).poll_frame(cx);
-        let waits = matches!(frame, Poll::Ready(Some(Ok(_))));
-        this.stream.last_frame.set(waits.then(Instant::now));
-        frame
+        if this.rest.is_empty() {
+            // While nothing comes from upstream, nothing waits to be taken.
+            this.stream.last_frame.set(None);
+            let frame = match ready!(Pin::new(&mut this.inner).poll_frame(cx)) {
+                Some(Ok(frame)) => frame,
+                ended => return Poll::Ready(ended),
+            };
+            match frame.into_data() {
+                Ok(data) => this.rest = data,
+                Err(frame) => {
+                    this.stream.last_frame.set(Some(Instant::now()));
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+            }
+        }
+        let piece = this.rest.split_to(this.rest.len().min(PIECE_BYTES_MAX));
+        this.stream.last_frame.set(Some(Instant::now()));
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.rest.is_empty() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match self.inner.size_hint().exact() {
+            Some(left) => SizeHint::with_exact(left + self.rest.len() as u64),
+            None => SizeHint::default(),
+        }
     }
 }
+
+/// An answer is taken as long as pieces of this size are: what arrives from upstream at once may be
+/// more than a slow reader takes in `write_timeout`.
+const PIECE_BYTES_MAX: usize = 16 * 1024;

@@ -7,17 +7,18 @@ mod framing;
 mod guard;
 mod h2_streams;
 mod preface;
+mod presence;
 mod target;
 mod tls;
-mod write_timeout;
 
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::connection::Connections;
+use self::presence::Roster;
 pub use self::tls::{Tls, TlsSetupError};
 use crate::config::ListenConfig;
 use crate::lifecycle::{DrainWatch, Phase};
@@ -29,6 +30,7 @@ pub struct Server {
     listener: Listener,
     tls: Option<Arc<Tls>>,
     places: Arc<Semaphore>,
+    roster: Roster,
     connections: Connections,
 }
 
@@ -39,9 +41,11 @@ impl fmt::Debug for Server {
 }
 
 impl Server {
+    /// `connections_max` is `listen.max_connections`, or as many as there are descriptors for.
     pub fn new(
         listener: Listener,
         config: &ListenConfig,
+        connections_max: usize,
         tls: Option<Arc<Tls>>,
         pipeline: CurrentPipeline,
         drain: DrainWatch,
@@ -49,7 +53,8 @@ impl Server {
         Self {
             listener,
             tls,
-            places: Arc::new(Semaphore::new(config.max_connections)),
+            places: Arc::new(Semaphore::new(connections_max)),
+            roster: Roster::new(),
             connections: Connections {
                 pipeline,
                 drain,
@@ -72,10 +77,6 @@ impl Server {
 
     async fn accept_all(&self) {
         loop {
-            let place = Arc::clone(&self.places)
-                .acquire_owned()
-                .await
-                .expect("the semaphore is never closed");
             let (socket, peer) = match self.listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -89,17 +90,35 @@ impl Server {
                     continue;
                 }
             };
+            let place = self.place().await;
+            let ip = peer.map(|peer| peer.ip());
+            let presence = self.roster.enter(ip);
             let connections = self.connections.clone();
             let tls = self.tls.as_ref().map(|tls| tls.acceptor());
-            let caller = CallerAddress {
-                ip: peer.map(|peer| peer.ip()),
-                tls: tls.is_some(),
-                certificate: None,
-            };
+            let caller = CallerAddress { ip, tls: tls.is_some(), certificate: None };
             self.connections.drain.serve(async move {
                 let _place = place;
-                connections.serve(socket, tls, caller).await;
+                connections.serve(socket, tls, caller, presence).await;
             });
+        }
+    }
+}
+
+impl Server {
+    /// A place for the connection that was just accepted. When all are taken, whoever has been idle
+    /// longest leaves; while nobody is idle, nothing more is accepted.
+    async fn place(&self) -> OwnedSemaphorePermit {
+        loop {
+            let place = Arc::clone(&self.places).acquire_owned();
+            let wait = if self.places.available_permits() == 0 {
+                self.roster.send_longest_idle_away();
+                IDLE_LOOKED_FOR_EVERY
+            } else {
+                Duration::MAX
+            };
+            if let Ok(place) = tokio::time::timeout(wait, place).await {
+                return place.expect("the semaphore is never closed");
+            }
         }
     }
 }
@@ -117,4 +136,6 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
+/// While all places are taken and nobody was idle a moment ago.
+const IDLE_LOOKED_FOR_EVERY: Duration = Duration::from_millis(100);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -9,6 +9,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "places",
             "server",
             "admin",
             "pipeline",
@@ -29,11 +30,15 @@ const ARROWS: &[(&str, &[&str])] = &[
             "clock",
         ],
     ),
-    ("server", &["digest", "pipeline", "rejection", "listener", "lifecycle", "body", "config"]),
-    ("admin", &["telemetry", "listener", "lifecycle", "body", "clock", "config"]),
+    (
+        "server",
+        &["digest", "places", "pipeline", "rejection", "listener", "lifecycle", "body", "config"],
+    ),
+    ("admin", &["telemetry", "rejection", "listener", "lifecycle", "body", "clock", "config"]),
     (
         "pipeline",
         &[
+            "places",
             "rejection",
             "forward",
             "token",
@@ -82,10 +87,10 @@ const ARROWS: &[(&str, &[&str])] = &[
             "call",
             "trace_id",
             "body",
+            "places",
             "words",
         ],
     ),
-    ("forward", &["token", "trace_id", "client", "listener", "body", "config", "trace_context"]),
     (
         "token",
         &[
@@ -101,7 +106,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("validate", &["config"]),
-    ("limit", &["accept", "client", "lifecycle", "clock", "config", "words"]),
+    ("limit", &["places", "accept", "client", "lifecycle", "clock", "config", "words"]),
     ("authorize", &["accept", "path", "config", "words"]),
     (
         "accept",
@@ -113,12 +118,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("call", &["path", "words"]),
     ("trace_id", &["trace_context"]),
     ("trace_context", &[]),
-    ("body", &[]),
+    ("body", &["places"]),
     ("clock", &[]),
     ("config", &["digest"]),
     ("digest", &[]),
     ("words", &[]),
     ("path", &[]),
+    ("places", &[]),
 ];
 
 #[test]

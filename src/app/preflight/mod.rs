@@ -139,10 +139,11 @@ impl Asking {
 
     /// Whoever comes without a token is turned away, if the path leads to KooDrive's API at all.
     async fn koodrive(&mut self, config: &ForwardConfig, upstream: &HttpUrl) {
-        let client = match Client::new(&upstream_options(config, config.max_connections, &self.roots)) {
-            Ok(client) => client,
-            Err(error) => return self.failed(format!("KooDrive: {}", chain(&error))),
-        };
+        let client =
+            match Client::new(&upstream_options(config, config.max_connections, &self.roots)) {
+                Ok(client) => client,
+                Err(error) => return self.failed(format!("KooDrive: {}", chain(&error))),
+            };
         let path = format!("{}{}", upstream.base_path(), call::PREVERIFY_PATH);
         let mut request = Request::new(OutboundBody::from(Bytes::from_static(b"{}")));
         *request.method_mut() = Method::POST;

@@ -7,3 +7,4 @@ mod lost;
 mod protocols;
 mod storm;
 mod upstream;
+mod versions;

@@ -208,7 +208,6 @@ async fn refusals_are_counted_by_reason_and_by_who_must_act() {
             ("rejections_total{reason=\"batch_malformed\"}", 1.0),
             ("limit_decisions_total{policy=\"calls\",decision=\"allowed\"}", 1.0),
             ("limit_decisions_total{policy=\"total\",decision=\"allowed\"}", 1.0),
-            ("limit_decisions_total{policy=\"concurrent\",decision=\"allowed\"}", 1.0),
         ],
     )
     .await;
@@ -234,7 +233,6 @@ async fn refusals_are_counted_by_reason_and_by_who_must_act() {
             ("limit_decisions_total{policy=\"calls\",decision=\"allowed\"}", 1.0),
             ("limit_decisions_total{policy=\"calls\",decision=\"refused\"}", 1.0),
             ("limit_decisions_total{policy=\"total\",decision=\"allowed\"}", 1.0),
-            ("limit_decisions_total{policy=\"concurrent\",decision=\"allowed\"}", 1.0),
             ("limit_decisions_total{policy=\"users\",decision=\"allowed\"}", 1.0),
             ("batch_users_count", 1.0),
         ],

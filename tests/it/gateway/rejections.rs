@@ -14,6 +14,7 @@ use crate::support::raw::{RawAnswer, RawConnection};
 use crate::support::sso::keys::{KeyKind, SigningKey};
 use crate::support::sso::mint::forged;
 use crate::support::world::{GOOD_BATCH, World};
+use crate::wire::frames::{Frames, GOAWAY, Outcome};
 
 /// A row: code, reason, origin.
 type Row = (u32, &'static str, &'static str);
@@ -438,37 +439,47 @@ async fn too_many_calls_or_bodies_at_once() {
 #[tokio::test]
 async fn a_gateway_that_is_stopping() {
     let world = World::plan().config("[lifecycle]\ndrain = '10s'").start().await;
-    let alice = world.caller("alice");
-    let address = world.gateway.address;
-    let row = (503_004, "draining", "gateway");
-    world.koodrive.switch.gate.close();
-    let others = async {
-        assert!(world.koodrive.switch.gate.wait_for(1, SOON).await);
-        // Two calls whose heads are still on their way when the gateway stops.
-        let mut late = Vec::new();
-        for language in ["en-US", "zh-CN"] {
-            let mut connection = RawConnection::open(address).await.unwrap();
-            let head = head(&world, &format!("GET {WHO_AM_I} HTTP/1.1"), language);
-            connection.send(head).await.unwrap();
-            late.push((language, connection));
-        }
-        metric_becomes(&world, "koodrive_gateway_connections", 3.0).await;
-        world.gateway.begin_stop().await;
-        let mut pause = tokio::time::interval(Duration::from_millis(5));
-        while RawConnection::open(address).await.is_ok() {
-            pause.tick().await;
-        }
-        for (language, mut connection) in late {
-            connection.send("\r\n").await.unwrap();
-            let reply = read(&mut connection).await;
-            assert_eq!(is_rejection(&reply, row, language == "zh-CN"), Some(1));
-            assert_eq!(reply.header("connection"), Some("close"));
-        }
-        world.koodrive.switch.gate.open();
+    let token = format!("Bearer {}", world.sso.token_for("alice"));
+    let fields = |language| {
+        [
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "gateway"),
+            (":path", WHO_AM_I),
+            ("authorization", &*token),
+            ("language", language),
+        ]
     };
-    let (held, ()) = join(alice.preverify(GOOD_BATCH), others).await;
-    assert_eq!(held.status, 200, "a call in flight is finished");
-    assert_eq!(world.koodrive.received.total(), 1);
+    // A connection stays open for the call on it, and these callers ignore the farewell.
+    world.koodrive.switch.gate.close();
+    let mut connections = Vec::new();
+    for (calls, language) in [(1, "en-US"), (2, "zh-CN")] {
+        let mut frames = Frames::open(world.gateway.address).await;
+        frames.request(1, &fields(language), None).await;
+        assert!(world.koodrive.switch.gate.wait_for(calls, SOON).await);
+        connections.push((language, frames));
+    }
+    world.gateway.begin_stop().await;
+    for (language, frames) in &mut connections {
+        let farewell = frames.next().await.expect("a frame");
+        assert_eq!(farewell.kind, GOAWAY);
+        frames.request(3, &fields(language), None).await;
+        let Outcome::Answer { status, body } = frames.outcome(3).await else {
+            panic!("no answer in {language}");
+        };
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((status, &body["code"]), (503, &json!(503_004)));
+        assert_eq!((&body["reason"], &body["origin"]), (&json!("draining"), &json!("gateway")));
+        assert_eq!(body["retryAfter"], 1);
+        let english = body["msg"].as_str().is_some_and(str::is_ascii);
+        assert_eq!(english, *language == "en-US", "{body}");
+    }
+    world.koodrive.switch.gate.open();
+    for (_, frames) in &mut connections {
+        let outcome = frames.outcome(1).await;
+        assert!(matches!(outcome, Outcome::Answer { status: 200, .. }), "{outcome:?}");
+    }
+    assert_eq!(world.koodrive.received.total(), 2);
     assert!(world.gateway.ended().await);
 }
 

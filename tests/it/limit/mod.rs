@@ -83,15 +83,15 @@ async fn the_whole_process_has_a_limit_of_its_own() {
 #[tokio::test]
 async fn calls_in_flight_are_bounded_and_places_come_free() {
     let (limiter, _, _) = limiter(|config| config.concurrent = number(2));
-    let first = limiter.for_caller(caller("a")).admit_call().await.unwrap();
-    let _second = limiter.for_caller(caller("b")).admit_call().await.unwrap();
-    let refused = limiter.for_caller(caller("c")).admit_call().await.unwrap_err();
+    let first = limiter.for_caller(caller("a")).take_place().unwrap();
+    let _second = limiter.for_caller(caller("b")).take_place().unwrap();
+    let refused = limiter.for_caller(caller("c")).take_place().unwrap_err();
     assert_eq!(
         refused,
         LimitExceeded { policy: Policy::Concurrent, retry_after: Duration::from_secs(1) }
     );
     drop(first);
-    limiter.for_caller(caller("d")).admit_call().await.unwrap();
+    limiter.for_caller(caller("d")).take_place().unwrap();
 }
 
 #[tokio::test]
@@ -112,7 +112,7 @@ async fn observing_counts_and_refuses_nothing() {
     let (limiter, _, _) = limiter(|config| config.mode = GuardMode::Observe);
     assert_eq!(admitted(&limiter, caller("alice"), 10).await, 10);
     let mut limits = limiter.for_caller(caller("alice"));
-    let _admission = limits.admit_call().await.unwrap();
+    limits.admit_call().await.unwrap();
     let decisions: Vec<_> = limits.decisions().iter().collect();
     assert_eq!(decisions, [(Policy::Calls, Decision::Observed)]);
 }
@@ -155,7 +155,7 @@ async fn a_hundred_thousand_callers_stay_within_the_bound() {
     });
     let mut most = 0;
     for n in 0..100_000 {
-        let _admission = limiter.for_caller(caller(&n.to_string())).admit_call().await;
+        limiter.for_caller(caller(&n.to_string())).admit_call().await.unwrap_or_default();
         most = most.max(stores.tracked_callers());
     }
     assert_eq!(most, 1000);

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::case::{closes, open, plan, raw, reason};
-use super::frames::{DATA, END_HEADERS, Frames, HEADERS, Outcome};
+use super::frames::{
+    DATA, END_HEADERS, Frames, HEADERS, Outcome, RST_STREAM, SETTINGS, WINDOW_UPDATE,
+};
 use crate::support::faults::Behaviour;
 use crate::support::koodrive::PREVERIFY;
 use crate::support::raw::RawConnection;
@@ -152,20 +154,99 @@ async fn a_caller_that_takes_nothing_is_cut_off() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_wait_for_a_place() {
+async fn the_connection_that_is_idle_longest_makes_room_and_no_busy_one_does() {
     let world = plan().config("[listen]\nmax_connections = 2").start().await;
+    let served = async |connection: &mut RawConnection| {
+        connection.send(raw(&world, GET)).await.unwrap();
+        assert_eq!(connection.answer().await.unwrap().status, 200);
+    };
     let mut first = open(&world).await;
-    first.send(raw(&world, GET)).await.unwrap();
-    assert_eq!(first.answer().await.unwrap().status, 200);
+    served(&mut first).await;
     let mut second = open(&world).await;
-    second.send(raw(&world, GET)).await.unwrap();
-    assert_eq!(second.answer().await.unwrap().status, 200);
+    served(&mut second).await;
     let mut third = open(&world).await;
+    served(&mut third).await;
+    closes(&mut first).await.expect("idle longest");
+
+    world.koodrive.switch.gate.close();
+    second.send(raw(&world, GET)).await.unwrap();
     third.send(raw(&world, GET)).await.unwrap();
-    let waited = tokio::time::timeout(Duration::from_millis(300), third.answer()).await;
-    waited.expect_err("there is no place for a third");
-    drop(first);
-    assert_eq!(third.answer().await.unwrap().status, 200);
+    assert!(world.koodrive.switch.gate.wait_for(2, SOON).await);
+    let mut fourth = open(&world).await;
+    fourth.send(raw(&world, GET)).await.unwrap();
+    let waited = world.koodrive.switch.gate.wait_for(3, Duration::from_millis(300)).await;
+    assert!(!waited, "nobody is idle");
+    world.koodrive.switch.gate.open();
+    for connection in [&mut second, &mut third, &mut fourth] {
+        assert_eq!(connection.answer().await.unwrap().status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_drips_in_is_refused_however_steadily_it_does() {
+    let world = plan().config("[listen]\nbody_timeout = '300ms'").start().await;
+    let mut connection = open(&world).await;
+    let head = format!("POST {PREVERIFY} HTTP/1.1⏎{{H}}{{A}}Content-Length: 100000⏎⏎");
+    connection.send(raw(&world, &head)).await.unwrap();
+    let mut pause = tokio::time::interval(Duration::from_millis(50));
+    let dripping = async {
+        for _ in 0..400 {
+            pause.tick().await;
+            if connection.send("x").await.is_err() {
+                break;
+            }
+        }
+    };
+    let refused = world.gateway.logs.wait_for(SOON, |line| line["reason"] == "body_timeout");
+    tokio::select! {
+        () = dripping => panic!("the body may take its time"),
+        line = refused => assert!(line.is_some()),
+    }
+    let answer = connection.answer().await.unwrap();
+    assert_eq!((answer.status, &*reason(&answer)), (408, "body_timeout"));
+}
+
+#[tokio::test]
+async fn a_slow_but_steady_reader_of_http2_is_served_to_the_end() {
+    let world = plan().config("[listen]\nidle_timeout = '1s'").start().await;
+    let bearer = format!("Bearer {}", world.sso.token_for("alice"));
+    let mut frames = Frames::open(world.gateway.address).await;
+    frames.request(1, &fields(&bearer, "GET", "/koodrive/test/bytes/300000"), None).await;
+    // The windows open by 20 KB four times a second.
+    let (mut taken, mut pause) = (0, tokio::time::interval(Duration::from_millis(250)));
+    let update = 20_000_u32.to_be_bytes();
+    while taken < 300_000 {
+        tokio::select! {
+            _ = pause.tick() => {
+                frames.send(WINDOW_UPDATE, 0, 0, &update).await.unwrap();
+                frames.send(WINDOW_UPDATE, 0, 1, &update).await.unwrap();
+            }
+            frame = frames.next() => {
+                let frame = frame.expect("the connection stays open");
+                assert_ne!(frame.kind, RST_STREAM, "reset after {taken} bytes");
+                taken += if frame.kind == DATA { frame.payload.len() } else { 0 };
+            }
+        }
+    }
+    assert_eq!(taken, 300_000);
+}
+
+/// With a limit that does not hold a tenth of the connections that callers may open.
+#[tokio::test]
+async fn with_few_file_descriptors_fewer_connections_are_open_and_all_is_answered() {
+    for files in [40, 128] {
+        let world = plan().child_with_files(files).start().await;
+        let warned = |line: &Value| line["limit"] == files && line["needed"] == 10_768;
+        assert!(world.gateway.logs.wait_for(SOON, warned).await.is_some());
+        let mut idle = Vec::new();
+        for _ in 0..200 {
+            idle.push(open(&world).await);
+        }
+        let mut late = open(&world).await;
+        late.send(raw(&world, GET)).await.unwrap();
+        assert_eq!(late.answer().await.unwrap().status, 200, "{files} descriptors");
+        assert_eq!(world.admin().get("/livez").await.status, 200, "{files} descriptors");
+    }
 }
 
 #[tokio::test]
@@ -218,15 +299,16 @@ async fn slow_bodies_leave_room_for_calls_without_one() {
         fourth.send(raw(&world, &format!("{head}h"))).await.unwrap();
         let answer = fourth.answer().await.unwrap();
         assert_eq!((answer.status, &*reason(&answer)), (503, "overloaded"), "{name}");
+        let bob = |text: &str| raw(&world, &text.replace("{A}", &bearer(&world, "bob")));
         let mut other = open(&world).await;
-        other.send(raw(&world, GET)).await.unwrap();
+        other.send(bob(GET)).await.unwrap();
         assert_eq!(other.answer().await.unwrap().status, 200, "{name}: nothing to wait for");
 
         // A body that has arrived makes room, before its answer has.
         world.koodrive.switch.gate.close();
         slow[0].send("ello").await.unwrap();
         assert!(world.koodrive.switch.gate.wait_for(1, SOON).await, "{name}");
-        other.send(raw(&world, &format!("{head}hello"))).await.unwrap();
+        other.send(bob(&format!("{head}hello"))).await.unwrap();
         assert!(world.koodrive.switch.gate.wait_for(2, SOON).await, "{name}");
         world.koodrive.switch.gate.open();
         assert_eq!(other.answer().await.unwrap().status, 200, "{name}");
@@ -276,4 +358,69 @@ async fn memory_for_bodies_and_calls_in_flight_are_bounded() {
     }
     last.send(preverify(&world)).await.unwrap();
     assert_eq!(last.answer().await.unwrap().status, 200, "all is free again");
+}
+
+fn bearer(world: &World, subject: &str) -> String {
+    format!("Authorization: Bearer {}⏎", world.sso.token_for(subject))
+}
+
+#[tokio::test]
+async fn one_caller_takes_no_place_that_others_need() {
+    let world = plan().config("[listen]\nmax_in_flight = 8").start().await;
+    world.koodrive.switch.gate.close();
+    // As many as one caller gets, and one more.
+    let mut hoard = Vec::new();
+    for at in 1..=6 {
+        let mut connection = open(&world).await;
+        connection.send(raw(&world, GET)).await.unwrap();
+        assert!(world.koodrive.switch.gate.wait_for(at, SOON).await);
+        hoard.push(connection);
+    }
+    let mut seventh = open(&world).await;
+    seventh.send(raw(&world, GET)).await.unwrap();
+    let answer = seventh.answer().await.unwrap();
+    assert_eq!((answer.status, &*reason(&answer)), (503, "overloaded"));
+    let mut others = Vec::new();
+    for (at, name) in [(7, "bob"), (8, "carol")] {
+        let mut connection = open(&world).await;
+        let call = GET.replace("{A}", &bearer(&world, name));
+        connection.send(raw(&world, &call)).await.unwrap();
+        assert!(world.koodrive.switch.gate.wait_for(at, SOON).await, "{name}");
+        others.push(connection);
+    }
+    world.koodrive.switch.gate.open();
+    for connection in hoard.iter_mut().chain(&mut others) {
+        assert_eq!(connection.answer().await.unwrap().status, 200);
+    }
+}
+
+#[tokio::test]
+async fn slow_batches_and_unread_answers_hold_no_place_at_koodrive() {
+    let config = "[limit]\nconcurrent = 1\ncalls_burst = 100";
+    let world = World::plan().config(config).start().await;
+    // Batches that never end.
+    let head = format!("POST {PREVERIFY} HTTP/1.1⏎{{H}}{{A}}Content-Length: 500⏎⏎{{\"cur");
+    let mut slow = Vec::new();
+    for _ in 0..3 {
+        let mut connection = open(&world).await;
+        connection.send(raw(&world, &head)).await.unwrap();
+        slow.push(connection);
+    }
+    // Answers whose window is never opened.
+    let token = format!("Bearer {}", world.sso.token_for("mallory"));
+    let mut frames = Frames::open(world.gateway.address).await;
+    frames.send(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]).await.unwrap();
+    for stream in [1, 3, 5] {
+        let sent = world.koodrive.received.all().len();
+        let body = Some(GOOD_BATCH.as_bytes());
+        frames.request(stream, &fields(&token, "POST", PREVERIFY), body).await;
+        let arrived = async {
+            while world.koodrive.received.all().len() == sent {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(SOON, arrived).await.expect("the place is free again");
+    }
+    let reply = world.caller("bob").preverify(GOOD_BATCH).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
 }

@@ -1,0 +1,285 @@
+//! Places: a bounded number of things at once, shared so that nobody takes them from the others.
+//!
+//! A place stands for a thing (a call, an upload, an exchange) and comes back when it is dropped.
+//! Three quarters of the places are for whoever comes first. The last quarter is for holders of
+//! less than a quarter: one holder alone reaches three quarters, and the others still get in.
+//! Knows nothing of what the places are for.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+/// Who holds places.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Holder {
+    /// A connection whose peer shares its address with everybody, as on loopback.
+    Connection(u64),
+    /// Before the caller is known: the address it calls from.
+    Peer(IpAddr),
+    /// A caller, as a digest.
+    Caller([u8; 16]),
+}
+
+/// Not the digest of a caller: that is for logs that choose to name it.
+impl fmt::Debug for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connection(_) => "Connection",
+            Self::Peer(_) => "Peer",
+            Self::Caller(_) => "Caller",
+        })
+    }
+}
+
+/// No place is left for this holder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("all places for {name} are taken")]
+pub struct PlacesTaken {
+    pub name: &'static str,
+}
+
+/// A number of places. Clones share them.
+#[derive(Clone)]
+pub struct Places(Arc<Shared>);
+
+struct Shared {
+    name: &'static str,
+    state: Mutex<State>,
+    freed: Notify,
+}
+
+struct State {
+    total: usize,
+    taken: usize,
+    /// Only holders of at least one place.
+    held: HashMap<Holder, usize>,
+}
+
+/// A taken place; dropping it gives it back.
+pub struct Place {
+    places: Places,
+    holder: Holder,
+}
+
+impl Places {
+    /// `name` completes the sentence "all places for … are taken".
+    pub fn new(name: &'static str, total: usize) -> Self {
+        let state = State { total, taken: 0, held: HashMap::new() };
+        Self(Arc::new(Shared { name, state: Mutex::new(state), freed: Notify::new() }))
+    }
+
+    /// Three quarters of `total`, at least one: for things that last as long as a caller likes,
+    /// beside others that do not.
+    pub fn three_quarters(total: usize) -> usize {
+        total - total / 4
+    }
+
+    /// Changes the number of places. Whoever holds one beyond it keeps it.
+    pub fn resize(&self, total: usize) {
+        self.lock().total = total;
+        self.0.freed.notify_waiters();
+    }
+
+    /// Takes a place, or says that none is left for this holder.
+    pub fn try_take(&self, holder: Holder) -> Result<Place, PlacesTaken> {
+        if self.lock().take(holder) {
+            Ok(Place { places: self.clone(), holder })
+        } else {
+            Err(PlacesTaken { name: self.0.name })
+        }
+    }
+
+    /// Waits for a place. Whoever waits bounds the wait.
+    pub async fn take(&self, holder: Holder) -> Place {
+        loop {
+            let mut freed = pin!(self.0.freed.notified());
+            // From here on nothing that is freed goes unnoticed.
+            freed.as_mut().enable();
+            if let Ok(place) = self.try_take(holder) {
+                return place;
+            }
+            freed.await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every critical section leaves the state whole, even one that panicked.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take(&mut self, holder: Holder) -> bool {
+        let free = self.total.saturating_sub(self.taken);
+        let quarter = self.total / 4;
+        let held = self.held.get(&holder).copied().unwrap_or(0);
+        if free == 0 || free <= quarter && quarter <= held {
+            return false;
+        }
+        self.taken += 1;
+        self.held.insert(holder, held + 1);
+        true
+    }
+
+    fn give_back(&mut self, holder: Holder) {
+        self.taken -= 1;
+        match self.held.get_mut(&holder) {
+            Some(held) if 1 < *held => *held -= 1,
+            _ => {
+                self.held.remove(&holder);
+            }
+        }
+    }
+}
+
+impl Place {
+    /// From now on the place is `holder`'s, who was not known before. Fails, and gives the place
+    /// back, when `holder` could not have taken it.
+    pub fn hand_to(mut self, holder: Holder) -> Result<Self, PlacesTaken> {
+        let mut state = self.places.lock();
+        state.give_back(self.holder);
+        let taken = state.take(holder);
+        if !taken {
+            // Dropping the place is to give it back, once.
+            state.taken += 1;
+            *state.held.entry(self.holder).or_default() += 1;
+        }
+        drop(state);
+        if !taken {
+            return Err(PlacesTaken { name: self.places.0.name });
+        }
+        self.holder = holder;
+        Ok(self)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.lock().give_back(self.holder);
+        self.places.0.freed.notify_waiters();
+    }
+}
+
+impl fmt::Debug for Places {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.lock();
+        f.debug_struct("Places")
+            .field("name", &self.0.name)
+            .field("total", &state.total)
+            .field("taken", &state.taken)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place").field("of", &self.places.0.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn caller(n: u8) -> Holder {
+        Holder::Caller([n; 16])
+    }
+
+    fn take_all(places: &Places, holder: Holder) -> Vec<Place> {
+        std::iter::from_fn(|| places.try_take(holder).ok()).collect()
+    }
+
+    #[test]
+    fn one_holder_takes_three_quarters_and_the_last_is_for_the_others() {
+        for (total, alone) in [(1, 1), (3, 3), (4, 3), (5, 4), (32, 24), (4096, 3072)] {
+            let places = Places::new("tests", total);
+            let hoard = take_all(&places, caller(0));
+            assert_eq!((hoard.len(), Places::three_quarters(total)), (alone, alone), "{total}");
+            let others: Vec<_> =
+                (1..=255).filter_map(|n| places.try_take(caller(n)).ok()).collect();
+            assert_eq!(others.len(), (total - alone).min(255), "{total}");
+        }
+    }
+
+    #[test]
+    fn who_holds_a_quarter_gets_none_of_the_last() {
+        let places = Places::new("tests", 8);
+        let _hoard = take_all(&places, caller(0));
+        let _second = places.try_take(caller(1)).unwrap();
+        let _third = places.try_take(caller(1)).unwrap();
+        assert_eq!(
+            places.try_take(caller(1)).unwrap_err().to_string(),
+            "all places for tests are taken"
+        );
+    }
+
+    #[test]
+    fn a_place_comes_back_when_it_is_dropped_and_wakes_who_waits() {
+        let places = Places::new("tests", 1);
+        let first = places.try_take(caller(0)).unwrap();
+        let mut waiting = pin!(places.take(caller(1)));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        drop(first);
+        let second = waiting.now_or_never();
+        assert!(second.is_some());
+        assert_eq!(places.lock().taken, 1);
+        drop(second);
+        let state = places.lock();
+        assert_eq!((state.taken, state.held.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_place_is_handed_to_a_holder_who_may_have_it() {
+        let places = Places::new("tests", 8);
+        let _hoard: Vec<_> = take_all(&places, caller(0));
+        let stranger = places.try_take(Holder::Connection(1)).unwrap();
+        stranger.hand_to(caller(0)).expect_err("it holds three quarters");
+        assert_eq!(places.lock().taken, 6, "what was refused is free again");
+        let stranger = places.try_take(Holder::Connection(1)).unwrap();
+        let _second = stranger.hand_to(caller(1)).unwrap();
+        assert_eq!(places.lock().taken, 7);
+    }
+
+    #[test]
+    fn fewer_places_are_given_out_after_a_change_and_none_is_taken_away() {
+        let places = Places::new("tests", 8);
+        let mut held = take_all(&places, caller(0));
+        places.resize(4);
+        places.try_take(caller(1)).expect_err("six are taken");
+        held.truncate(3);
+        places.try_take(caller(1)).expect("one is left for others");
+    }
+
+    proptest! {
+        /// Whatever is taken and dropped: never more than the total, and a holder of less than a
+        /// quarter is refused only when nothing is free.
+        #[test]
+        fn shares_hold_in_any_order(
+            total in 1..40_usize,
+            steps in prop::collection::vec((0..6_u8, any::<bool>()), 0..300),
+        ) {
+            let places = Places::new("tests", total);
+            let mut held: Vec<(u8, Place)> = Vec::new();
+            for (who, takes) in steps {
+                if takes {
+                    let own = held.iter().filter(|(holder, _)| *holder == who).count();
+                    match places.try_take(caller(who)) {
+                        Ok(place) => held.push((who, place)),
+                        Err(_) => prop_assert!(held.len() == total || total / 4 <= own),
+                    }
+                } else if let Some(at) = held.iter().position(|(holder, _)| *holder == who) {
+                    held.swap_remove(at);
+                }
+                prop_assert!(held.len() <= total);
+                prop_assert_eq!(places.lock().taken, held.len());
+            }
+        }
+    }
+}

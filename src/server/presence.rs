@@ -1,0 +1,181 @@
+//! Which connections are idle, so that the one that has been so longest can make room for another.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::places::Holder;
+
+/// The connections that are open. Clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct Roster(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    started: Instant,
+    next: AtomicU64,
+    present: Mutex<HashMap<u64, Arc<Activity>>>,
+}
+
+/// What one connection does. Only a full house looks at that of others.
+#[derive(Debug, Default)]
+struct Activity {
+    exchanges: AtomicUsize,
+    /// Milliseconds since the start of the roster.
+    idle_since: AtomicU64,
+    leave: CancellationToken,
+}
+
+/// One open connection.
+#[derive(Debug)]
+pub(super) struct Presence {
+    id: u64,
+    ip: Option<IpAddr>,
+    roster: Roster,
+    activity: Arc<Activity>,
+}
+
+/// A request and its answer, until the answer has gone out.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    roster: Roster,
+    activity: Arc<Activity>,
+}
+
+impl Roster {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Shared {
+            started: Instant::now(),
+            next: AtomicU64::new(0),
+            present: Mutex::default(),
+        }))
+    }
+
+    /// A connection that was just accepted.
+    pub(super) fn enter(&self, ip: Option<IpAddr>) -> Presence {
+        let id = self.0.next.fetch_add(1, Ordering::Relaxed);
+        let activity = Arc::new(Activity::default());
+        activity.idle_since.store(self.now(), Ordering::Relaxed);
+        self.present().insert(id, Arc::clone(&activity));
+        Presence { id, ip, roster: self.clone(), activity }
+    }
+
+    /// Asks the connection to leave that has been idle longest; whether there was one.
+    pub(super) fn send_longest_idle_away(&self) -> bool {
+        let present = self.present();
+        let idle = present.values().filter(|activity| {
+            activity.exchanges.load(Ordering::Relaxed) == 0 && !activity.leave.is_cancelled()
+        });
+        let longest = idle.min_by_key(|activity| activity.idle_since.load(Ordering::Relaxed));
+        longest.inspect(|activity| activity.leave.cancel()).is_some()
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn present(&self) -> MutexGuard<'_, HashMap<u64, Arc<Activity>>> {
+        self.0.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Presence {
+    /// Who holds the places of its calls before their callers are known: its address, unless all
+    /// callers may have the same.
+    pub(super) fn holder(&self) -> Holder {
+        match self.ip {
+            Some(ip) if !ip.to_canonical().is_loopback() => Holder::Peer(ip),
+            _ => Holder::Connection(self.id),
+        }
+    }
+
+    pub(super) fn begin_exchange(&self) -> Exchange {
+        self.activity.exchanges.fetch_add(1, Ordering::Relaxed);
+        Exchange { roster: self.roster.clone(), activity: Arc::clone(&self.activity) }
+    }
+
+    /// Cancelled when the connection is to make room.
+    pub(super) fn leave(&self) -> &CancellationToken {
+        &self.activity.leave
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.roster.present().remove(&self.id);
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.activity.idle_since.store(self.roster.now(), Ordering::Relaxed);
+        self.activity.exchanges.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// An answer on an HTTP/1 connection, which is idle again when the answer has gone out.
+#[derive(Debug)]
+pub(super) struct ExchangeBody<B> {
+    inner: B,
+    /// The length that the head names is not that of this body, which is empty: of an answer to a
+    /// conditional request, for example.
+    hides_length: bool,
+    _exchange: Exchange,
+}
+
+impl Exchange {
+    pub(super) fn carry<B>(self, inner: B, hides_length: bool) -> ExchangeBody<B> {
+        ExchangeBody { inner, hides_length, _exchange: self }
+    }
+}
+
+impl<B: Body + Unpin> Body for ExchangeBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.get_mut().inner).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        !self.hides_length && self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.hides_length { SizeHint::default() } else { self.inner.size_hint() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_idle_is_sent_away_and_nobody_who_is_busy() {
+        let roster = Roster::new();
+        let (first, second, third) = (roster.enter(None), roster.enter(None), roster.enter(None));
+        let busy = first.begin_exchange();
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        drop(second.begin_exchange());
+        assert!(roster.send_longest_idle_away());
+        assert!(third.leave().is_cancelled(), "idle since it came");
+        assert!(roster.send_longest_idle_away());
+        assert!(second.leave().is_cancelled());
+        assert!(!roster.send_longest_idle_away(), "one is busy, the others are leaving");
+        drop(busy);
+        assert!(roster.send_longest_idle_away());
+        assert!(first.leave().is_cancelled());
+        drop((first, second, third));
+        assert_eq!(roster.present().len(), 0);
+    }
+}

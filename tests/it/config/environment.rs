@@ -33,6 +33,7 @@ const COMPANIONS: &[(&str, &[(&str, &str)])] = &[
 /// Values where the shape alone does not tell a good one.
 const VALUES: &[(&str, &str)] = &[
     ("accept.issuers[0].issuer", "https://other.example.com"),
+    ("authorize.rules[0].paths", "[\"/koodrive/*\", \"/koodrive/**\"]"),
     ("accept.issuers[0].jwks_file", "keys.json"),
     ("listen.tls_certificate_file", "one.pem"),
     ("listen.client_ca_file", "one.pem"),

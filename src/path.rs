@@ -70,7 +70,7 @@ fn is_escaped(text: &[u8]) -> bool {
 ///
 /// Servers differ in how often they undo escapes, and in whether they drop path parameters and
 /// resolve dots before that or after; each order is tried. A path that still changes after
-/// [`DECODINGS_MAX`] rounds is refused: no client needs it.
+/// `DECODINGS_MAX` rounds is refused: no client needs it.
 pub fn any_reading(path: &str, is: impl FnMut(&[&str]) -> bool) -> Result<bool, AmbiguousPath> {
     Reader::default().any_reading(path, is)
 }

@@ -2,7 +2,7 @@
 //!
 //! An ordered table of rules, compiled once. A rule names calls by method, path and issuer; the
 //! first that names a call decides. Paths are compared with the call's path as servers read it.
-//! What a caller has was asked when his token was verified ([`Met`]), so that a call costs a walk
+//! What a caller has was asked when the token was verified (`accept::Met`), so that a call costs a walk
 //! along its path and a few bits, however many rules there are. Knows nothing of statuses, nor of
 //! how a refusal looks.
 

@@ -92,6 +92,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "forward",
+        &["places", "token", "trace_id", "client", "listener", "body", "config", "trace_context"],
+    ),
+    (
         "token",
         &[
             "accept",

@@ -25,7 +25,8 @@ impl Pair {
     async fn start(store: &Store, limits: &str) -> Self {
         let config = format!("[limit]\nstore = \"{}\"\n{limits}", store.address());
         let world = World::plan().config(&config).child().start().await;
-        let other = Gateway::child(world.config_file(), &BTreeMap::new(), world.canaries()).await;
+        let (config, canaries) = (world.config_file(), world.canaries());
+        let other = Gateway::child(config, &BTreeMap::new(), None, canaries).await;
         other.wait_ready().await;
         let pair = Self { world, other };
         pair.both_say(SHARED).await;

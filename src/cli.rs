@@ -111,6 +111,21 @@ Examples:
         #[command(flatten)]
         admin: AdminAddress,
     },
+    /// Show how a running gateway is: neighbours, traffic, limits, last refusals.
+    #[command(after_help = "\
+Examples:
+  koodrive-gateway status
+  kubectl exec my-pod -c koodrive-gateway -- koodrive-gateway status")]
+    Status {
+        #[command(flatten)]
+        admin: AdminAddress,
+    },
+    /// Show calls as they end, one line each, until Ctrl-C.
+    #[command(after_help = "\
+Examples:
+  koodrive-gateway watch --refused
+  koodrive-gateway watch --caller 3f0c… --format json | jq .detail")]
+    Watch(Watch),
     /// Print the JSON Schema of the configuration.
     #[command(after_help = "\
 Example:
@@ -164,6 +179,24 @@ pub(crate) struct Explain {
     pub(crate) body: Option<PathBuf>,
 }
 
+/// What `watch` is asked.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Watch {
+    #[command(flatten)]
+    pub(crate) admin: AdminAddress,
+    /// Only calls of this caller, by the digest that logs and traces show.
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) caller: Option<String>,
+    /// Only calls with this X-Traceid, trace id or illegal id that was replaced.
+    #[arg(long, value_name = "ID")]
+    pub(crate) trace: Option<String>,
+    /// Only calls that the gateway refused.
+    #[arg(long)]
+    pub(crate) refused: bool,
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
 const EXAMPLES: &str = "\
 Examples:
   koodrive-gateway check-config --config gateway.toml --online   is everything in place?
@@ -196,7 +229,7 @@ pub(crate) struct ConfigFile {
 }
 
 /// Which running gateway is asked.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct AdminAddress {
     /// Admin address of the gateway, `host:port` or `unix:/path`; without it, `admin.address` of
     /// the configuration in `KOODRIVE_GATEWAY_CONFIG`, else 127.0.0.1:9901.

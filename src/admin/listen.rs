@@ -10,14 +10,15 @@ use std::time::Duration;
 use http::header::HOST;
 use http::uri::Authority;
 use http::{Method, Request, Response};
+use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio_util::sync::CancellationToken;
 
-use super::{Pages, forget};
-use crate::body::OutboundBody;
+use super::calls::PageOrEvents;
+use super::{Pages, calls, forget, text};
 use crate::lifecycle::Tasks;
 use crate::listener::{Listener, Socket, WriteTimeout};
 
@@ -88,15 +89,20 @@ async fn visit(
     hosts: &[String],
     request: Request<Incoming>,
     peer: Option<SocketAddr>,
-) -> Response<OutboundBody> {
+) -> Response<PageOrEvents> {
     if !is_known(hosts, &request) {
-        return Pages::host_unknown();
+        return Pages::host_unknown().map(Either::Left);
     }
     let (head, body) = request.into_parts();
-    if head.method == Method::POST && head.uri.path() == forget::PATH {
-        return forget::answer(pages, &head.headers, body, peer).await;
-    }
-    pages.answer(&head.method, head.uri.path())
+    let page = match (&head.method, head.uri.path()) {
+        (&Method::POST, forget::PATH) => forget::answer(pages, &head.headers, body, peer).await,
+        (&Method::GET, calls::PATH) => return calls::answer(pages),
+        (&Method::GET, "/") if text::is_wanted(&head.headers) => {
+            text::render(pages, pages.clock.now()).into_response()
+        }
+        (method, path) => pages.answer(method, path),
+    };
+    page.map(Either::Left)
 }
 
 /// Whether the request names this listener by an address or by a name it is known under: a page

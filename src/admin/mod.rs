@@ -3,9 +3,11 @@
 //! For operators and probes, on loopback by default. Knows nothing of requests to KooDrive; what it
 //! shows is handed in by `app` as [`Pages`]. Nothing a visitor sends is ever shown back.
 
+mod calls;
 mod forget;
 mod listen;
 mod page;
+mod text;
 
 use std::fmt;
 use std::pin::Pin;
@@ -20,10 +22,10 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use serde::Serialize;
 
 use crate::body::OutboundBody;
-use crate::clock::push_rfc3339;
+use crate::clock::{Clock, push_rfc3339};
 use crate::lifecycle::Readiness;
 use crate::rejection::Reason;
-use crate::telemetry::Refusal;
+use crate::telemetry::{CallFeed, Refusal};
 
 pub use self::forget::Forget;
 pub use self::listen::serve;
@@ -33,6 +35,7 @@ type Deed<A, T> = Box<dyn Fn(A) -> Pin<Box<dyn Future<Output = T> + Send>> + Sen
 
 /// What the pages show, asked for anew on each visit.
 pub struct Pages {
+    pub clock: Clock,
     pub readiness: Readiness,
     /// What an operator should know though the process is ready: a refused reload.
     pub notes: Source<Vec<String>>,
@@ -42,6 +45,8 @@ pub struct Pages {
     pub config: Source<String>,
     /// Newest first.
     pub refusals: Source<Vec<Refusal>>,
+    /// The calls that end from now on; none while too many watch.
+    pub calls: Source<Option<CallFeed>>,
     pub overview: Source<Overview>,
     /// Drops what is remembered, and how much; `None` when that is no digest of a caller.
     pub forget: Deed<Forget, Option<usize>>,

@@ -24,12 +24,15 @@ pub(super) fn pages(
     let (for_metrics, for_overview) = (pipeline.clone(), pipeline.clone());
     let (remembering, for_forgetting) = (Arc::clone(stores), pipeline);
     let watch = drain.clone();
+    let watched = stores.telemetry.clone();
     Pages {
+        clock: stores.clock.clone(),
         readiness,
         notes: Box::new(move || noted.notes()),
         metrics: Box::new(move || metrics(&scraped, &for_metrics, &drain)),
         config: Box::new(move || config::effective(&shown.loaded())),
         refusals: Box::new(move || refused.telemetry.refusals()),
+        calls: Box::new(move || watched.watch()),
         overview: Box::new(move || overview(&seen, &for_overview, &watch)),
         forget: Box::new(move |whom| {
             Box::pin(forget(Arc::clone(&remembering), for_forgetting.clone(), whom))

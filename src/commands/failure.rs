@@ -26,6 +26,9 @@ pub(super) enum Failure {
     /// The disk is full, or the like.
     #[error("cannot write the answer")]
     Output(#[source] io::Error),
+    /// No gateway answers as one should.
+    #[error("{0}")]
+    Unanswered(String),
     #[error(transparent)]
     AtRunTime(Box<dyn Error + Send + Sync>),
 }
@@ -47,7 +50,10 @@ impl Failure {
         }
         match self {
             Self::Usage(_) | Self::Config(_) => ExitCode::from(2),
-            Self::Unreadable { .. } | Self::Output(_) | Self::AtRunTime(_) => ExitCode::from(3),
+            Self::Unreadable { .. }
+            | Self::Output(_)
+            | Self::Unanswered(_)
+            | Self::AtRunTime(_) => ExitCode::from(3),
         }
     }
 }

@@ -12,8 +12,10 @@ mod generate;
 mod output;
 mod probe;
 mod run;
+mod status;
 mod usage;
 mod wait_ready;
+mod watch;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -24,7 +26,7 @@ use koodrive_gateway::config::Loaded;
 
 use self::failure::Failure;
 use self::output::Output;
-use self::probe::Question;
+use self::wait_ready::Question;
 use crate::cli::{Cli, Command};
 
 /// What a command ends with: its exit code, 0 or 1, or why there is none.
@@ -62,6 +64,8 @@ fn dispatch(command: Command, out: &mut Output) -> Outcome {
         Command::Forget { caller, all: _, admin } => {
             forget::run(&admin::address(admin), caller.as_deref(), out)
         }
+        Command::Status { admin } => status::run(&admin::address(admin), out),
+        Command::Watch(asked) => watch::run(asked, out),
         Command::ConfigSchema => {
             writeln!(out, "{:#}", config::schema())?;
             Ok(ExitCode::SUCCESS)

@@ -37,6 +37,11 @@ impl Output {
         self.to.write_all(bytes).map_err(Failure::Output)
     }
 
+    /// Whether there is nobody left to read.
+    pub(super) fn is_closed(&self) -> bool {
+        self.to.get_ref().is_closed
+    }
+
     pub(super) fn flush(&mut self) -> Result<(), Failure> {
         self.to.flush().map_err(Failure::Output)
     }

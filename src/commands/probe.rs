@@ -1,60 +1,33 @@
-//! Asks a running gateway whether it is ready, or alive, or to forget.
+//! Asks the admin listener of a running gateway.
 
 use std::io;
 use std::time::Duration;
 
 use koodrive_gateway::config::ListenAddress;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{
+    AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite,
+    AsyncWriteExt as _, BufReader,
+};
 use tokio::net::{TcpStream, UnixStream};
 
-/// What is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Question {
-    /// `/readyz`
-    Ready,
-    /// `/livez`
-    Alive,
-}
-
-impl Question {
-    pub(super) fn path(self) -> &'static str {
-        match self {
-            Self::Ready => "/readyz",
-            Self::Alive => "/livez",
-        }
-    }
-
-    /// What is said when the answer is no.
-    pub(super) fn no(self) -> &'static str {
-        match self {
-            Self::Ready => "not ready",
-            Self::Alive => "not alive",
-        }
-    }
-}
+/// A body as it comes.
+pub(super) type Coming = Box<dyn AsyncBufRead + Unpin>;
 
 /// What was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reply {
-    /// 200 is yes.
     pub(super) status: u16,
-    /// The body; of `/readyz` it has the reasons.
     pub(super) text: String,
 }
 
-/// Asks the admin listener at `address`.
-pub(super) async fn ask(
-    address: &ListenAddress,
-    question: Question,
-    within: Duration,
-) -> io::Result<Reply> {
-    let request = format!("GET {} HTTP/1.0\r\nHost: localhost\r\n\r\n", question.path());
-    send(address, &request, within).await
+/// A page, whole.
+pub(super) async fn ask(admin: &ListenAddress, path: &str, within: Duration) -> io::Result<Reply> {
+    whole(admin, &get(path), within).await
 }
 
-/// Has the gateway at `address` forget what it remembers of a caller, or of all.
+/// Has the gateway forget what it remembers of a caller, or of all.
 pub(super) async fn forget(
-    address: &ListenAddress,
+    admin: &ListenAddress,
     caller: Option<&str>,
     within: Duration,
 ) -> io::Result<Reply> {
@@ -68,30 +41,68 @@ pub(super) async fn forget(
          Content-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    send(address, &request, within).await
+    whole(admin, &request, within).await
 }
 
-async fn send(address: &ListenAddress, request: &str, within: Duration) -> io::Result<Reply> {
+async fn whole(admin: &ListenAddress, request: &str, within: Duration) -> io::Result<Reply> {
     let asking = async {
-        match address {
-            ListenAddress::Tcp(address) => put(request, TcpStream::connect(address).await?).await,
-            ListenAddress::Unix(path) => put(request, UnixStream::connect(path).await?).await,
-        }
+        let (status, body) = send(admin, request).await?;
+        let mut text = String::new();
+        body.take(ANSWER_BYTES_MAX).read_to_string(&mut text).await?;
+        Ok(Reply { status, text })
     };
     tokio::time::timeout(within, asking).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
 }
 
-async fn put<T>(request: &str, mut stream: T) -> io::Result<Reply>
-where
-    T: AsyncRead + AsyncWrite + Unpin,
-{
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer).await?;
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::InvalidData)?;
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    let status = status.filter(|_| head.starts_with("HTTP/")).ok_or(io::ErrorKind::InvalidData)?;
-    Ok(Reply { status, text: body.to_owned() })
+/// The status of a page, and its body as it comes.
+pub(super) async fn follow(admin: &ListenAddress, path: &str) -> io::Result<(u16, Coming)> {
+    send(admin, &get(path)).await
 }
 
-const ANSWER_BYTES_MAX: u64 = 16 * 1024;
+/// Of version 1.0, so that the body is not cut into chunks and ends with the connection.
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.0\r\nHost: localhost\r\nAccept: text/plain\r\n\r\n")
+}
+
+async fn send(admin: &ListenAddress, request: &str) -> io::Result<(u16, Coming)> {
+    match admin {
+        ListenAddress::Tcp(address) => put(request, TcpStream::connect(address).await?).await,
+        ListenAddress::Unix(socket) => put(request, UnixStream::connect(socket).await?).await,
+    }
+}
+
+async fn put<T>(request: &str, mut stream: T) -> io::Result<(u16, Coming)>
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    stream.write_all(request.as_bytes()).await?;
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        let left = HEAD_BYTES_MAX.saturating_sub(head.len() as u64);
+        if (&mut reader).take(left).read_line(&mut head).await? == 0 {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+    }
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = status.filter(|_| head.starts_with("HTTP/")).ok_or(io::ErrorKind::InvalidData)?;
+    Ok((status, Box::new(reader)))
+}
+
+/// Why there is no answer, and what to look at.
+pub(super) fn unanswered(admin: &ListenAddress, error: &io::Error, within: Duration) -> String {
+    match (error.kind(), admin) {
+        (io::ErrorKind::ConnectionRefused, _) => {
+            "nobody listens there; is it running, and is this its admin.address?".to_owned()
+        }
+        (io::ErrorKind::NotFound, ListenAddress::Unix(_)) => {
+            "there is no such socket; is it running, and is this its admin.address?".to_owned()
+        }
+        (io::ErrorKind::TimedOut, _) => format!("no answer within {within:?}"),
+        (io::ErrorKind::InvalidData, _) => "what answers there does not speak HTTP".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+const HEAD_BYTES_MAX: u64 = 16 * 1024;
+const ANSWER_BYTES_MAX: u64 = 1024 * 1024;

@@ -1,6 +1,5 @@
 //! `wait-ready`: exits with 0 once a gateway is ready, or alive.
 
-use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -8,8 +7,34 @@ use koodrive_gateway::config::ListenAddress;
 use serde_json::Value;
 
 use super::output::complain;
-use super::probe::{Question, Reply, ask};
+use super::probe::{Reply, ask, unanswered};
 use super::{NO, Outcome, wait_for};
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Question {
+    /// `/readyz`
+    Ready,
+    /// `/livez`
+    Alive,
+}
+
+impl Question {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Ready => "/readyz",
+            Self::Alive => "/livez",
+        }
+    }
+
+    /// What is said when the answer is no.
+    fn no(self) -> &'static str {
+        match self {
+            Self::Ready => "not ready",
+            Self::Alive => "not alive",
+        }
+    }
+}
 
 pub(super) fn run(admin: &ListenAddress, question: Question, timeout: Duration) -> Outcome {
     let missing = wait_for(ask_until(admin, question, timeout))?;
@@ -23,10 +48,10 @@ pub(super) fn run(admin: &ListenAddress, question: Question, timeout: Duration) 
 async fn ask_until(admin: &ListenAddress, question: Question, timeout: Duration) -> Option<String> {
     let deadline = Instant::now() + timeout;
     loop {
-        let missing = match ask(admin, question, ASK_TIMEOUT).await {
+        let missing = match ask(admin, question.path(), ASK_TIMEOUT).await {
             Ok(Reply { status: 200, .. }) => return None,
             Ok(reply) => in_words(&reply),
-            Err(error) => unanswered(admin, &error),
+            Err(error) => unanswered(admin, &error, ASK_TIMEOUT),
         };
         if deadline <= Instant::now() {
             return Some(missing);
@@ -52,20 +77,6 @@ fn in_words(reply: &Reply) -> String {
             format!("status {}, as no gateway's admin listener answers", reply.status)
         }
         told => told.join("; "),
-    }
-}
-
-fn unanswered(admin: &ListenAddress, error: &io::Error) -> String {
-    match (error.kind(), admin) {
-        (io::ErrorKind::ConnectionRefused, _) => {
-            "nobody listens there; is it running, and is this its admin.address?".to_owned()
-        }
-        (io::ErrorKind::NotFound, ListenAddress::Unix(_)) => {
-            "there is no such socket; is it running, and is this its admin.address?".to_owned()
-        }
-        (io::ErrorKind::TimedOut, _) => format!("no answer within {ASK_TIMEOUT:?}"),
-        (io::ErrorKind::InvalidData, _) => "what answers there does not speak HTTP".to_owned(),
-        _ => error.to_string(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A closed record as one line of the access log.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
@@ -53,6 +54,13 @@ impl AccessLog {
             self.writer.write(buffer.as_bytes());
         });
     }
+}
+
+/// The line for whoever watches, whatever the log's own format.
+pub(super) fn json_line(closed: &Closed<'_>) -> Arc<str> {
+    let mut line = String::with_capacity(1024);
+    push_line(&mut line, LogFormat::Json, closed);
+    line.trim_end().into()
 }
 
 thread_local! {

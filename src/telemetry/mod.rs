@@ -14,6 +14,7 @@ mod clock_skew;
 mod collector;
 mod event;
 mod export;
+mod feed;
 mod log_line;
 mod logs;
 mod metrics;
@@ -34,6 +35,8 @@ use self::clock_skew::Skews;
 use self::collector::Collector;
 pub use self::event::{Attempt, Opened, Peer, Refused, ReloadOutcome, Stage};
 use self::export::Export;
+use self::feed::Feed;
+pub use self::feed::{CallFeed, FeedItem};
 pub use self::logs::{LogSetupError, LogWriter, install, subscriber, within};
 pub use self::metrics::Metrics;
 pub use self::otel_env::Environment;
@@ -60,6 +63,7 @@ struct Inner {
     metrics: Arc<Metrics>,
     access_log: Option<AccessLog>,
     refusals: Refusals,
+    feed: Feed,
     skews: Skews,
     peers: Peers,
 }
@@ -96,6 +100,7 @@ impl Telemetry {
             metrics,
             access_log: config.access_log.then(|| AccessLog::new(logs, config.log_format)),
             refusals: Refusals::default(),
+            feed: Feed::default(),
             skews: Skews::default(),
             peers: Peers::default(),
         })))
@@ -140,6 +145,11 @@ impl Telemetry {
         self.0.refusals.newest_first()
     }
 
+    /// The calls that end from now on; none while too many watch.
+    pub fn watch(&self) -> Option<CallFeed> {
+        self.0.feed.watch()
+    }
+
     /// Sends the spans of all closed records, at most `within`, and no span afterwards. The tasks
     /// must not have been stopped.
     pub async fn flush(&self, within: Duration) {
@@ -156,6 +166,7 @@ impl Telemetry {
         if let Some(log) = &self.0.access_log {
             log.write(closed);
         }
+        self.0.feed.tell(|| access_log::json_line(closed));
         if let Some(refused) = &facts.refused {
             self.0.refusals.add(Refusal {
                 time: facts.opened.started + closed.duration,

@@ -6,6 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use http::{Method, Response, StatusCode};
 use koodrive_gateway::admin::{IssuerRow, Overview, Pages};
 use koodrive_gateway::body::{OutboundBody, read_whole};
+use koodrive_gateway::clock::Clock;
 use koodrive_gateway::lifecycle::Readiness;
 use koodrive_gateway::telemetry::Refusal;
 use serde_json::{Value, json};
@@ -32,11 +33,13 @@ fn pages(readiness: &Readiness) -> Pages {
         tables: vec![("Tokens".to_owned(), vec![(EVIL.to_owned(), EVIL.to_owned())])],
     };
     Pages {
+        clock: Clock::system(),
         readiness: readiness.clone(),
         notes: Box::new(|| vec![EVIL.to_owned()]),
         metrics: Box::new(|| "# EOF\n".to_owned()),
         config: Box::new(|| "[listen]\n".to_owned()),
         refusals: Box::new(move || vec![row.clone()]),
+        calls: Box::new(|| None),
         overview: Box::new(move || overview.clone()),
         forget: Box::new(|_| Box::pin(async { None })),
         jaeger_ui: Some("http://127.0.0.1:16686/".to_owned()),

@@ -2,12 +2,16 @@
 
 use super::koodrive_gateway;
 
-const COMMANDS: [&str; 8] = [
+const COMMANDS: [&str; 12] = [
     "run",
     "check-config",
     "check-batch",
     "explain",
     "wait-ready",
+    "caller",
+    "forget",
+    "status",
+    "watch",
     "config-schema",
     "completions",
     "man",

@@ -9,6 +9,7 @@ mod forget;
 mod generated;
 mod printing;
 mod ready;
+mod running;
 mod usage;
 mod version;
 

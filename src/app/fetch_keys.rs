@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::stores::network_client;
+use super::network::{Outside, network_client};
 use crate::accept::{KeyFetch, KeyStores};
-use crate::client::{ClientSetupError, SystemRoots};
+use crate::client::ClientSetupError;
 use crate::clock::Clock;
 use crate::config::AcceptConfig;
 use crate::lifecycle::Tasks;
@@ -27,7 +27,7 @@ pub struct FetchedKeys {
 /// One attempt for each issuer; those with a key set file read it.
 pub async fn fetch_keys(
     config: &AcceptConfig,
-    roots: &SystemRoots,
+    outside: &Outside,
 ) -> Result<FetchedKeys, ClientSetupError> {
     let (sender, mut fetched) = mpsc::unbounded_channel();
     let report = Arc::new(move |fetch: KeyFetch| {
@@ -35,7 +35,8 @@ pub async fn fetch_keys(
         drop(sender.send(fetch));
     });
     let tasks = Tasks::default();
-    let keys = KeyStores::new(network_client(roots, 1)?, Clock::system(), tasks.clone(), report);
+    let client = network_client(outside, 1, &config.ca_file)?;
+    let keys = KeyStores::new(client, Clock::system(), tasks.clone(), report);
     keys.apply(config);
     let mut silent: Vec<String> =
         config.issuers.iter().map(|issuer| issuer.issuer.clone()).collect();

@@ -11,6 +11,7 @@
 mod admin_pages;
 mod fetch_keys;
 mod memory;
+mod network;
 mod preflight;
 mod reload;
 mod stores;
@@ -24,13 +25,14 @@ use tokio::sync::mpsc;
 
 pub use self::fetch_keys::{FetchedKeys, fetch_keys};
 pub use self::memory::{MemoryBound, memory_bounds, memory_limit};
+pub use self::network::Outside;
 pub use self::preflight::{Probe, preflight};
 pub use self::reload::ConfigSource;
 use self::reload::{Reloader, serving_on};
 use self::stores::Stores;
 use crate::admin;
 use crate::admin::Pages;
-use crate::client::ClientSetupError;
+use crate::client::{ClientSetupError, EgressError};
 use crate::clock::Clock;
 use crate::config::{Config, ListenAddress, Loaded};
 use crate::lifecycle::{
@@ -76,6 +78,8 @@ pub enum StartError {
 pub enum SetupError {
     #[error("cannot set up the connection to KooDrive or the SSO")]
     Client(#[from] ClientSetupError),
+    #[error("cannot find the way out")]
+    Egress(#[from] EgressError),
     #[error("cannot set up access tokens")]
     Token(#[from] TokenSetupError),
 }

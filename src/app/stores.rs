@@ -1,19 +1,18 @@
 //! What survives a reload, and how a pipeline is made of it.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use http::HeaderValue;
-use secrecy::ExposeSecret as _;
 
+use super::network::Network;
 use super::{AppOptions, SetupError, StartError};
 use crate::accept::{Acceptor, CallerKey, IdentityRules, KeyFetch, KeyStores, VerifiedTokens};
 use crate::authorize::Authorizer;
 use crate::body::Budget;
 use crate::call::Routes;
-use crate::client::{Client, ClientOptions, ClientSetupError, Pool, SystemRoots};
+use crate::client::ProxyVariables;
 use crate::clock::Clock;
-use crate::config::{ClientAuth, Config, ForwardConfig, TokenConfig};
+use crate::config::Config;
 use crate::forward::Forwarder;
 use crate::lifecycle::Tasks;
 use crate::limit::{LimitStores, Limiter, StoreFailed};
@@ -32,12 +31,7 @@ pub(super) struct Stores {
     pub(super) limits: LimitStores,
     verified: VerifiedTokens,
     tokens: TokenStore,
-    /// To the token endpoint; of its own, so that it and the SSO's keys cannot starve each other.
-    token_client: Mutex<(TokenConfig, Client)>,
-    upstream: Mutex<(ForwardConfig, Pool)>,
-    upstream_max: usize,
-    roots: SystemRoots,
-    tasks: Tasks,
+    network: Network,
     in_flight: Places,
     arriving: Places,
     uploads: Places,
@@ -53,12 +47,10 @@ impl Stores {
         upstream_max: usize,
     ) -> Result<Self, StartError> {
         let AppOptions { clock, logs, environment } = options;
-        let roots = SystemRoots::load();
-        let client = |max_idle| network_client(&roots, max_idle).map_err(SetupError::Client);
-        let upstream = upstream_pool(&config.forward, upstream_max, &roots, &tasks)
-            .map_err(SetupError::Client)?;
-        let to_token_endpoint = token_client(&config.token, &roots).map_err(SetupError::Client)?;
-        let telemetry = Telemetry::new(&config.telemetry, environment, client(1)?, logs, &tasks)?;
+        let variables = ProxyVariables::read(environment);
+        let network = Network::new(config, upstream_max, variables, tasks.clone())?;
+        let collector = network.collector.clone();
+        let telemetry = Telemetry::new(&config.telemetry, environment, collector, logs, &tasks)?;
         let told = telemetry.clone();
         let key_reports = Arc::new(move |fetch: KeyFetch| told.key_fetch(&fetch));
         let told = telemetry.clone();
@@ -66,15 +58,11 @@ impl Stores {
         let told = telemetry.clone();
         let store_reports = Arc::new(move |StoreFailed| told.metrics().limit_store_failed());
         Ok(Self {
-            keys: KeyStores::new(client(1)?, clock.clone(), tasks.clone(), key_reports),
+            keys: KeyStores::new(network.sso.clone(), clock.clone(), tasks.clone(), key_reports),
             verified: VerifiedTokens::new(),
             limits: LimitStores::new(&config.limit, clock.clone(), tasks.clone(), store_reports),
-            tokens: TokenStore::new(clock.clone(), tasks.clone(), exchange_reports),
-            token_client: Mutex::new((config.token.clone(), to_token_endpoint)),
-            upstream: Mutex::new((config.forward.clone(), upstream)),
-            upstream_max,
-            roots,
-            tasks,
+            tokens: TokenStore::new(clock.clone(), tasks, exchange_reports),
+            network,
             in_flight: Places::new("calls", config.listen.max_in_flight),
             arriving: Places::new(
                 "bodies that arrive",
@@ -90,18 +78,17 @@ impl Stores {
     /// The stages under `config`, over what this process already holds. On an error that is
     /// still what it was: the pipeline in force goes on with it.
     pub(super) fn pipeline(&self, config: &Config) -> Result<Pipeline, SetupError> {
-        let pool = self.upstream_pool(&config.forward)?;
-        let token_client = self.token_client(&config.token)?;
+        let network = self.network.prepare(config)?;
         let issuers = &config.accept.issuers;
-        let tokens = Tokens::new(&config.token, issuers, &self.tokens, token_client.clone())?;
+        let client = self.network.token.clone();
+        let tokens = Tokens::new(&config.token, issuers, &self.tokens, client)?;
         let caller_key = &config.telemetry.caller_key_file;
         let identities = IdentityRules {
             kept_claims: token::claims_read(&config.token, issuers)?,
             caller_key: CallerKey::new(caller_key.is_set().then(|| caller_key.secret())),
         };
-        *self.token_client.lock().unwrap_or_else(PoisonError::into_inner) =
-            (config.token.clone(), token_client);
-        self.keep_upstream(&config.forward, &pool);
+        let pool = network.pool.clone();
+        self.network.adopt(network);
         self.telemetry.follow(&config.accept, &config.token);
         self.uploads.resize(Places::three_quarters(config.forward.max_connections));
         self.keys.apply(&config.accept);
@@ -133,29 +120,6 @@ impl Stores {
         })
     }
 
-    /// The pool stays as long as nothing about the way to KooDrive changed.
-    fn upstream_pool(&self, config: &ForwardConfig) -> Result<Pool, ClientSetupError> {
-        let current = self.upstream.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.0 == *config {
-            Ok(current.1.clone())
-        } else {
-            upstream_pool(config, self.upstream_max, &self.roots, &self.tasks)
-        }
-    }
-
-    /// So does the one to the token endpoint.
-    fn token_client(&self, config: &TokenConfig) -> Result<Client, ClientSetupError> {
-        let current = self.token_client.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.0 == *config { Ok(current.1.clone()) } else { token_client(config, &self.roots) }
-    }
-
-    fn keep_upstream(&self, config: &ForwardConfig, pool: &Pool) {
-        let mut current = self.upstream.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.0 != *config {
-            *current = (config.clone(), pool.clone());
-        }
-    }
-
     /// Counts what the caches hold, and lets go of what has expired.
     pub(super) async fn tidy(&self) {
         self.verified.tidy().await;
@@ -167,82 +131,8 @@ impl Stores {
     }
 }
 
-/// To the SSO, the token endpoint and the collector: one pool each.
-pub(super) fn network_client(
-    roots: &SystemRoots,
-    pool_max_idle: usize,
-) -> Result<Client, ClientSetupError> {
-    Client::new(&ClientOptions {
-        connect_timeout: CONNECT_TIMEOUT,
-        pool_idle_timeout: POOL_IDLE_TIMEOUT,
-        pool_max_idle,
-        connections_max: pool_max_idle.max(CONNECTIONS_MAX),
-        roots,
-        extra_roots: "",
-        identity: None,
-    })
-}
-
-/// To the token endpoint: with a certificate of our own where that is how we prove ourselves.
-pub(super) fn token_client(
-    config: &TokenConfig,
-    roots: &SystemRoots,
-) -> Result<Client, ClientSetupError> {
-    let identity = (config.client_auth == ClientAuth::Tls).then(|| {
-        (config.client_certificate_file.text(), config.client_key_file.secret().expose_secret())
-    });
-    Client::new(&ClientOptions {
-        connect_timeout: CONNECT_TIMEOUT,
-        pool_idle_timeout: POOL_IDLE_TIMEOUT,
-        pool_max_idle: config.max_concurrent,
-        connections_max: config.max_concurrent,
-        roots,
-        extra_roots: config.ca_file.text(),
-        identity,
-    })
-}
-
-/// At most `connections_max`, whatever is configured: for more there are no descriptors.
-fn upstream_pool(
-    config: &ForwardConfig,
-    connections_max: usize,
-    roots: &SystemRoots,
-    tasks: &Tasks,
-) -> Result<Pool, ClientSetupError> {
-    let upstream = config.upstream.as_ref().expect("a checked configuration has an upstream");
-    let pool = Pool::new(&upstream_options(config, connections_max, roots), upstream.uri())?;
-    tasks.spawn("upstream-connections", pool.watch());
-    Ok(pool)
-}
-
-pub(super) fn upstream_options<'a>(
-    config: &'a ForwardConfig,
-    connections_max: usize,
-    roots: &'a SystemRoots,
-) -> ClientOptions<'a> {
-    let identity = config.client_certificate_file.is_set().then(|| {
-        (config.client_certificate_file.text(), config.client_key_file.secret().expose_secret())
-    });
-    let connections_max = config.max_connections.min(connections_max);
-    ClientOptions {
-        connect_timeout: config.connect_timeout,
-        pool_idle_timeout: config.pool_idle_timeout,
-        pool_max_idle: connections_max,
-        connections_max,
-        roots,
-        extra_roots: config.ca_file.text(),
-        identity,
-    }
-}
-
 impl std::fmt::Debug for Stores {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Stores").finish_non_exhaustive()
     }
 }
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Many issuers may be asked at once.
-const CONNECTIONS_MAX: usize = 64;
-/// Short: an exchange that meets a connection its peer is closing has to be sent once more.
-const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(5);

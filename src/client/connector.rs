@@ -1,5 +1,6 @@
 //! Makes connections: name, TCP, TLS, within one time. The only place that knows the way to a peer.
 
+use std::future::Ready;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,6 +18,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tower_service::Service;
 
+use super::egress::{Egress, Way};
+use super::proxy::{Proxy, ProxyFailure};
+use super::tunnel;
+
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// All connections stayed in use for as long as connecting may take.
@@ -24,28 +29,89 @@ pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[error("all connections are in use")]
 pub(super) struct NoPlace;
 
-/// Connects to `http` and `https` origins. Offers `http/1.1` alone by ALPN.
+/// Connects to `http` and `https` origins, by a proxy where one is meant to be used. Offers
+/// `http/1.1` alone by ALPN.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
-    https: HttpsConnector<HttpConnector>,
+    http: HttpConnector,
+    tls: Arc<rustls::ClientConfig>,
+    egress: Egress,
 }
 
 impl Connector {
-    pub(super) fn new(mut tls: rustls::ClientConfig, connect_timeout: Duration) -> Self {
+    pub(super) fn new(
+        mut tls: rustls::ClientConfig,
+        connect_timeout: Duration,
+        egress: Egress,
+    ) -> Self {
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         let mut http = HttpConnector::new();
         http.set_nodelay(true);
         http.enforce_http(false);
         http.set_connect_timeout(Some(connect_timeout));
-        Self { https: HttpsConnector::from((http, tls)) }
+        Self { http, tls: Arc::new(tls), egress }
+    }
+
+    pub(super) fn way_to(&self, origin: &Uri) -> Way {
+        self.egress.way_to(origin)
     }
 
     pub(super) async fn connect(&self, origin: Uri, deadline: Instant) -> Result<Stream, BoxError> {
-        let connecting = self.https.clone().call(origin);
-        let inner = tokio::time::timeout_at(deadline, connecting)
-            .await
-            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "connect timed out"))??;
-        Ok(Stream { inner, history: History::default(), deaf: false, _place: None })
+        let way = self.way_to(&origin);
+        let tcp = match &way {
+            Way::Direct => self.dial(origin.clone(), deadline).await?,
+            Way::Relay(proxy) => self.dial_proxy(proxy, deadline).await?,
+            Way::Tunnel(proxy) => {
+                let tcp = self.dial_proxy(proxy, deadline).await?;
+                let opening = tunnel::open(tcp, &origin, proxy);
+                let opened = tokio::time::timeout_at(deadline, opening).await;
+                opened.unwrap_or(Err(ProxyFailure::Silent)).map_err(|why| proxy.failed(why))?
+            }
+        };
+        let mut https = HttpsConnector::from((Dialled(Some(tcp)), Arc::clone(&self.tls)));
+        let inner = tokio::time::timeout_at(deadline, https.call(origin)).await;
+        Ok(Stream {
+            inner: inner.map_err(|_| timed_out())??,
+            history: History::default(),
+            relayed: matches!(way, Way::Relay(_)),
+            deaf: false,
+            _place: None,
+        })
+    }
+
+    async fn dial(&self, to: Uri, deadline: Instant) -> Result<TokioIo<TcpStream>, BoxError> {
+        let dialled = tokio::time::timeout_at(deadline, self.http.clone().call(to)).await;
+        Ok(dialled.map_err(|_| timed_out())??)
+    }
+
+    async fn dial_proxy(
+        &self,
+        proxy: &Proxy,
+        deadline: Instant,
+    ) -> Result<TokioIo<TcpStream>, BoxError> {
+        let dialled = self.dial(proxy.address().clone(), deadline).await;
+        Ok(dialled.map_err(|why| proxy.failed(ProxyFailure::Unreachable(why)))?)
+    }
+}
+
+fn timed_out() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "connect timed out")
+}
+
+/// Hands a connection that is there already to whoever wants one: TLS goes on top of it.
+struct Dialled(Option<TokioIo<TcpStream>>);
+
+impl Service<Uri> for Dialled {
+    type Response = TokioIo<TcpStream>;
+    type Error = io::Error;
+    type Future = Ready<io::Result<TokioIo<TcpStream>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        std::future::ready(self.0.take().ok_or_else(|| io::ErrorKind::NotConnected.into()))
     }
 }
 
@@ -127,6 +193,8 @@ impl History {
 pub(super) struct Stream {
     inner: MaybeHttpsStream<TokioIo<TcpStream>>,
     history: History,
+    /// A proxy reads the requests: they are sent in absolute form.
+    relayed: bool,
     /// The peer takes nothing more. It may still have said why.
     deaf: bool,
     _place: Option<OwnedSemaphorePermit>,
@@ -150,7 +218,7 @@ impl Stream {
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        self.inner.connected().extra(self.history())
+        self.inner.connected().proxy(self.relayed).extra(self.history())
     }
 }
 

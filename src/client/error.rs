@@ -6,6 +6,7 @@ use std::time::Duration;
 use hyper_util::client::legacy;
 
 use super::connector::{BoxError, History, NoPlace};
+use super::proxy::ProxyError;
 use crate::body::BodyError;
 
 /// Why a client cannot be built.
@@ -42,6 +43,12 @@ pub enum ClientError {
     TimedOut(Duration),
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
+}
+
+impl From<ProxyError> for ClientError {
+    fn from(error: ProxyError) -> Self {
+        Self::Connect(error.into())
+    }
 }
 
 impl ClientError {

@@ -6,7 +6,7 @@
 //! pipeline ─▶ forward ─▶ Pool ───────────▶ Http1 ──────────────▶ Connector ─▶ socket
 //!             what goes  which connection,  one call at a time,   DNS, TCP, TLS
 //!             upstream   or a new one,      polled by the task
-//!                        or none in time    that waits for it
+//!                        or none in time    that waits for it    by a proxy, if so configured
 //! ```
 //!
 //! No task stands on it: head and body of an answer are read by whoever waits for them, and
@@ -16,13 +16,17 @@
 mod connection;
 mod connector;
 mod date;
+mod egress;
 mod error;
 mod pool;
+mod proxy;
 mod roots;
+mod tunnel;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -33,6 +37,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use self::connector::{BoundedConnector, Connector};
 pub use self::date::{answer_date, clock_skew, retry_after};
+pub use self::egress::{Egress, EgressError, ProxyVariables, Way};
 pub use self::error::{ClientError, ClientSetupError};
 pub use self::pool::{AnswerTimeouts, Pool, PooledBody};
 pub use self::roots::SystemRoots;
@@ -53,11 +58,17 @@ pub struct ClientOptions<'a> {
     pub extra_roots: &'a str,
     /// PEM certificate chain and key we present; empty = none.
     pub identity: Option<(&'a str, &'a str)>,
+    /// Which destinations are reached by which proxy.
+    pub egress: &'a Egress,
 }
 
 /// A pooled client for small exchanges with any origin. Clones share the pool.
 #[derive(Clone, Debug)]
-pub struct Client {
+pub struct Client(Arc<ArcSwap<Pools>>);
+
+#[derive(Debug)]
+struct Pools {
+    egress: Egress,
     pooled: legacy::Client<BoundedConnector, OutboundBody>,
     /// Over the same connector, but each request has a connection of its own.
     fresh: legacy::Client<BoundedConnector, OutboundBody>,
@@ -77,6 +88,7 @@ impl Client {
         let connector = Connector::new(
             tls_config(options.roots, options.extra_roots, options.identity)?,
             timeout,
+            options.egress.clone(),
         );
         let connector = BoundedConnector::new(connector, timeout, options.connections_max);
         let mut builder = legacy::Client::builder(TokioExecutor::new());
@@ -86,7 +98,14 @@ impl Client {
             .retry_canceled_requests(true);
         let fresh = builder.pool_max_idle_per_host(0).build(connector.clone());
         let pooled = builder.pool_max_idle_per_host(options.pool_max_idle).build(connector);
-        Ok(Self { pooled, fresh })
+        let pools = Pools { egress: options.egress.clone(), pooled, fresh };
+        Ok(Self(Arc::new(ArcSwap::from_pointee(pools))))
+    }
+
+    /// From now on this client and all its clones connect as `other` does. What is under way ends
+    /// as it began.
+    pub fn adopt(&self, other: &Self) {
+        self.0.store(other.0.load_full());
     }
 
     /// One bounded exchange of small messages: at most `bytes_max` of answer within `timeout`. A
@@ -94,19 +113,24 @@ impl Client {
     /// a fresh one.
     pub async fn send_small(
         &self,
-        request: Request<OutboundBody>,
+        mut request: Request<OutboundBody>,
         bytes_max: usize,
         timeout: Duration,
     ) -> Result<SmallAnswer, ClientError> {
+        let pools = self.0.load_full();
+        let way = pools.egress.way_to(request.uri());
         let whole = async {
+            let destination = request.uri().clone();
+            way.address(&mut request, &destination);
             let again = copy_of(&request);
-            let sent = self.pooled.request(request).await.map_err(ClientError::from);
+            let sent = pools.pooled.request(request).await.map_err(ClientError::from);
             let answer = match (sent, again) {
                 (Err(lost), Some(again)) if lost.closed_while_idle() => {
-                    self.fresh.request(again).await?
+                    pools.fresh.request(again).await?
                 }
                 (sent, _) => sent?,
             };
+            way.check(answer.status())?;
             read_small(answer, bytes_max, timeout).await
         };
         tokio::time::timeout(timeout, whole).await.unwrap_or(Err(ClientError::TimedOut(timeout)))

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::connection::{Http1, Unanswered, muted};
 use super::connector::Connector;
+use super::egress::Way;
 use super::error::ClientError;
 use super::{ClientOptions, ClientSetupError, tls_config};
 use crate::body::{BodyError, OutboundBody};
@@ -30,6 +31,7 @@ pub struct Pool(Arc<Shared>);
 struct Shared {
     connector: Connector,
     origin: Uri,
+    way: Way,
     connect_timeout: Duration,
     idle_timeout: Duration,
     connections_max: usize,
@@ -66,11 +68,14 @@ struct Lease {
 impl Pool {
     pub fn new(options: &ClientOptions<'_>, origin: &Uri) -> Result<Self, ClientSetupError> {
         let connections_max = options.connections_max.min(Semaphore::MAX_PERMITS);
+        let connector = Connector::new(
+            tls_config(options.roots, options.extra_roots, options.identity)?,
+            options.connect_timeout,
+            options.egress.clone(),
+        );
         Ok(Self(Arc::new(Shared {
-            connector: Connector::new(
-                tls_config(options.roots, options.extra_roots, options.identity)?,
-                options.connect_timeout,
-            ),
+            way: connector.way_to(origin),
+            connector,
             origin: origin.clone(),
             connect_timeout: options.connect_timeout,
             idle_timeout: options.pool_idle_timeout,
@@ -91,6 +96,7 @@ impl Pool {
         timeouts: AnswerTimeouts,
         fresh: bool,
     ) -> Result<Response<PooledBody>, ClientError> {
+        self.0.way.address(&mut request, &self.0.origin);
         let begun = Instant::now();
         let deadline = begun + self.0.connect_timeout;
         let place = self.place(deadline).await?;
@@ -104,6 +110,7 @@ impl Pool {
         loop {
             match lease.connection.exchange(request, timeouts.head).await {
                 Ok(answer) => {
+                    self.0.way.check(answer.status())?;
                     return Ok(answer.map(|body| PooledBody::new(body, lease, timeouts.idle)));
                 }
                 Err(Unanswered::Unsent(unsent, _)) if reused => {

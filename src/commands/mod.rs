@@ -21,8 +21,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use koodrive_gateway::app::Outside;
 use koodrive_gateway::config;
-use koodrive_gateway::config::Loaded;
+use koodrive_gateway::config::{Config, Loaded};
 
 use self::failure::Failure;
 use self::output::Output;
@@ -77,6 +78,12 @@ fn dispatch(command: Command, out: &mut Output) -> Outcome {
 
 fn load(path: &Path) -> Result<Loaded, Failure> {
     Ok(config::load(path, config::environment())?)
+}
+
+/// Whom servers are known by, and the way out.
+fn outside(config: &Config) -> Result<Outside, Failure> {
+    let environment = |name: &str| std::env::var(name).ok();
+    Outside::of(&config.egress, &environment).map_err(|error| Failure::Usage(error.to_string()))
 }
 
 /// Runs what a command has to wait for.

@@ -30,6 +30,6 @@ pub use reload::{Watcher, keeping_restart_only, restart_only};
 pub use schema::schema;
 pub use sections::*;
 pub use values::{
-    ClaimValue, HttpUrl, LimitStore, ListenAddress, LiveFile, SecretFile, TextFile, file_error,
-    parse_duration,
+    ClaimValue, EgressProxy, HttpUrl, LimitStore, ListenAddress, LiveFile, SecretFile, TextFile,
+    file_error, is_loopback, parse_duration,
 };

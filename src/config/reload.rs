@@ -92,7 +92,8 @@ fn restart_only_keys() -> &'static [(&'static str, &'static str, String)] {
 
 /// The new configuration as far as it can take effect without a restart.
 ///
-/// Certificates and keys of the listener are the new ones if their paths are the old ones.
+/// Certificates and keys of the listener, and the collector's roots, are the new ones if their
+/// paths are the old ones.
 #[must_use]
 pub fn keeping_restart_only(old: &Config, new: &Config) -> Config {
     let mut kept = Config {
@@ -109,6 +110,9 @@ pub fn keeping_restart_only(old: &Config, new: &Config) -> Config {
         listen.tls_certificate_file = fresh.tls_certificate_file.clone();
         listen.tls_key_file = fresh.tls_key_file.clone();
         listen.client_ca_file = fresh.client_ca_file.clone();
+    }
+    if kept.telemetry.ca_file.path() == new.telemetry.ca_file.path() {
+        kept.telemetry.ca_file = new.telemetry.ca_file.clone();
     }
     kept
 }

@@ -11,6 +11,7 @@ mod commands;
 mod config;
 mod deploy;
 mod drain;
+mod egress;
 mod forward;
 mod gateway;
 mod limit;

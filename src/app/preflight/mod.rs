@@ -14,12 +14,12 @@ use http::{HeaderValue, Method, Request};
 
 use self::protocol::{at_path, other_protocol};
 use super::fetch_keys;
-use super::stores::{network_client, token_client, upstream_options};
+use super::network::{Outside, network_client, token_client, upstream_options};
 use crate::accept::{KeyFetch, KeyFetchOutcome, KeyStores};
 use crate::body::OutboundBody;
 use crate::call;
 use crate::client;
-use crate::client::{Client, ClientError, SmallAnswer, SystemRoots};
+use crate::client::{Client, ClientError, SmallAnswer};
 use crate::clock::{Clock, Span};
 use crate::config::{Config, ForwardConfig, HttpUrl, TokenConfig};
 use crate::telemetry::chain;
@@ -41,13 +41,9 @@ impl fmt::Display for Probe {
 
 /// Fetches the keys of every issuer, shows the client's credentials to the token endpoint, knocks
 /// at KooDrive's door, and compares all their clocks with ours.
-pub async fn preflight(config: &Config) -> Vec<Probe> {
-    let mut asking = Asking {
-        roots: SystemRoots::load(),
-        clock: Clock::system(),
-        probes: Vec::new(),
-        clocks: Vec::new(),
-    };
+pub async fn preflight(config: &Config, outside: Outside) -> Vec<Probe> {
+    let mut asking =
+        Asking { outside, clock: Clock::system(), probes: Vec::new(), clocks: Vec::new() };
     asking.keys(config).await;
     if let Some(endpoint) = &config.token.endpoint {
         asking.token_endpoint(&config.token, endpoint).await;
@@ -61,7 +57,7 @@ pub async fn preflight(config: &Config) -> Vec<Probe> {
 
 /// What was found so far.
 struct Asking {
-    roots: SystemRoots,
+    outside: Outside,
     clock: Clock,
     probes: Vec<Probe>,
     /// Whose clock, and by how many seconds it is ahead of ours.
@@ -78,7 +74,7 @@ impl Asking {
     }
 
     async fn keys(&mut self, config: &Config) {
-        let fetched = match fetch_keys(&config.accept, &self.roots).await {
+        let fetched = match fetch_keys(&config.accept, &self.outside).await {
             Ok(fetched) => fetched,
             Err(error) => return self.failed(format!("keys: {}", chain(&error))),
         };
@@ -89,7 +85,7 @@ impl Asking {
             } else {
                 let issuer = config.accept.issuers.iter().find(|i| *i.issuer == *fetch.issuer);
                 let url = issuer.and_then(|i| i.jwks_url.clone().or_else(|| i.issuer.parse().ok()));
-                let hint = match (url, network_client(&self.roots, 1)) {
+                let hint = match (url, network_client(&self.outside, 1, &config.accept.ca_file)) {
                     (Some(url), Ok(client)) if fetch.outcome == KeyFetchOutcome::Unreachable => {
                         other_protocol(&url, &client).await
                     }
@@ -107,7 +103,7 @@ impl Asking {
     }
 
     async fn token_endpoint(&mut self, config: &TokenConfig, endpoint: &HttpUrl) {
-        let client = match token_client(config, &self.roots) {
+        let client = match token_client(&self.outside, config) {
             Ok(client) => client,
             Err(error) => return self.failed(format!("token endpoint: {}", chain(&error))),
         };
@@ -139,11 +135,11 @@ impl Asking {
 
     /// Whoever comes without a token is turned away, if the path leads to KooDrive's API at all.
     async fn koodrive(&mut self, config: &ForwardConfig, upstream: &HttpUrl) {
-        let client =
-            match Client::new(&upstream_options(config, config.max_connections, &self.roots)) {
-                Ok(client) => client,
-                Err(error) => return self.failed(format!("KooDrive: {}", chain(&error))),
-            };
+        let options = upstream_options(&self.outside, config, config.max_connections);
+        let client = match Client::new(&options) {
+            Ok(client) => client,
+            Err(error) => return self.failed(format!("KooDrive: {}", chain(&error))),
+        };
         let path = format!("{}{}", upstream.base_path(), call::PREVERIFY_PATH);
         let mut request = Request::new(OutboundBody::from(Bytes::from_static(b"{}")));
         *request.method_mut() = Method::POST;

@@ -6,18 +6,22 @@ mod warnings;
 use std::path::Path;
 use std::process::ExitCode;
 
+use koodrive_gateway::app::Outside;
+use koodrive_gateway::client::{Egress, Way};
 use koodrive_gateway::config::{Config, HttpUrl, LimitStore};
 use koodrive_gateway::{app, config};
 
 use super::failure::Failure;
 use super::output::Output;
-use super::{NO, Outcome, load, wait_for};
+use super::{NO, Outcome, load, outside, wait_for};
 
 pub(super) fn run(path: &Path, online: bool, out: &mut Output) -> Outcome {
     let loaded = load(path)?;
     writeln!(out, "{}", config::effective(&loaded))?;
+    let outside = outside(&loaded.config)?;
     for destination in destinations(&loaded.config) {
-        writeln!(out, "# way to {destination}: {}", way_to(&destination))?;
+        let way = way_to(&destination, outside.egress());
+        writeln!(out, "# way to {destination}: {way}")?;
     }
     let mut warnings = warnings::of(&loaded.config);
     warnings.extend(memory(&loaded.config, app::memory_limit(), out)?);
@@ -37,12 +41,12 @@ pub(super) fn run(path: &Path, online: bool, out: &mut Output) -> Outcome {
     }
     // The rest may take a while.
     out.flush()?;
-    probe(&loaded.config, out)
+    probe(&loaded.config, outside, out)
 }
 
 /// Asks the servers, one line each, and sums up.
-fn probe(config: &Config, out: &mut Output) -> Outcome {
-    let probes = wait_for(app::preflight(config))?;
+fn probe(config: &Config, outside: Outside, out: &mut Output) -> Outcome {
+    let probes = wait_for(app::preflight(config, outside))?;
     for probe in &probes {
         writeln!(out, "# {probe}")?;
     }
@@ -84,8 +88,8 @@ fn origin(url: &HttpUrl) -> String {
 }
 
 /// How `destination` is reached.
-fn way_to(_destination: &str) -> &'static str {
-    "direct"
+fn way_to(destination: &str, egress: &Egress) -> Way {
+    destination.parse().map_or(Way::Direct, |destination| egress.way_to(&destination))
 }
 
 /// What all bounds add up to; a warning if that is more than there may be.

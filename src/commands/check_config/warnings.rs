@@ -87,10 +87,11 @@ fn plain_http(config: &Config, warnings: &mut Vec<String>) {
 /// A blank in front or behind is a slip of the editor far more often than a part of the secret.
 fn blanks(config: &Config, warnings: &mut Vec<String>) {
     let token = &config.token;
-    let secrets: [(&str, &SecretFile); 3] = [
+    let secrets: [(&str, &SecretFile); 4] = [
         ("token.client_secret_file", &token.client_secret_file),
         ("token.carrier.password_file", &token.carrier.password_file),
         ("token.app.app_secret_file", &token.app.app_secret_file),
+        ("egress.password_file", &config.egress.password_file),
     ];
     for (key, file) in secrets {
         let secret = file.secret().expose_secret();

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 
 use http::Method;
 use koodrive_gateway::accept::{KeyFetch, KeyStores};
-use koodrive_gateway::client::SystemRoots;
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::Config;
 use koodrive_gateway::rejection::{Reason, Rejection};
@@ -18,7 +17,7 @@ use serde::Serialize;
 use self::walk::{Call, Ended};
 use super::failure::Failure;
 use super::output::Output;
-use super::{NO, Outcome, load, wait_for};
+use super::{NO, Outcome, load, outside, wait_for};
 use crate::cli::{Explain, Format};
 
 pub(super) fn run(asked: &Explain, out: &mut Output) -> Outcome {
@@ -117,7 +116,7 @@ fn keys(config: &Config, online: bool, told: &mut Told) -> Result<KeyStores, Fai
         keys.apply(&config.accept);
         return Ok(keys);
     }
-    let fetched = wait_for(app::fetch_keys(&config.accept, &SystemRoots::load()))?
+    let fetched = wait_for(app::fetch_keys(&config.accept, &outside(config)?))?
         .map_err(Failure::at_run_time)?;
     told.stage("keys");
     for fetch in &fetched.fetches {

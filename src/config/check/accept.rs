@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::pem;
 use super::rules::{Rule, safe_url, unless_plain_http, written};
 use crate::config::reader::Reader;
 use crate::config::sections::{AcceptConfig, IssuerConfig, TokenMethod};
@@ -18,6 +19,7 @@ pub(super) fn check(accept: &AcceptConfig, method: TokenMethod, to: &mut Reader<
             "required; name at least one SSO: [[accept.issuers]] with `issuer` and `audiences`",
         );
     }
+    pem::roots(to, "accept.ca_file", &accept.ca_file);
     let mut known = HashSet::new();
     for (index, issuer) in accept.issuers.iter().enumerate() {
         let key = |name: &str| format!("accept.issuers[{index}].{name}");

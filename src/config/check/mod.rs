@@ -4,6 +4,7 @@
 
 mod accept;
 mod custom;
+mod egress;
 mod forward;
 mod limit;
 mod listen;
@@ -26,6 +27,8 @@ pub(super) fn check(config: &Config, to: &mut Reader<'_>) {
     limit::check(&config.limit, &config.validate, to);
     token::check(&config.token, to);
     forward::check(&config.forward, to);
+    egress::check(&config.egress, to);
+    pem::roots(to, "telemetry.ca_file", &config.telemetry.ca_file);
 }
 
 /// What of all this a JSON Schema can say.
@@ -37,6 +40,7 @@ pub(super) fn rules() -> Vec<Rule> {
         token::rules(),
         custom::rules(),
         forward::rules(),
+        egress::rules(),
     ]
     .concat()
 }

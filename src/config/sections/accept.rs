@@ -20,6 +20,8 @@ section! {
     pub struct AcceptConfig {
         /// Header that carries `Bearer <jwt>`; it never goes upstream.
         header: HeaderName as TokenHeader = AUTHORIZATION,
+        /// PEM roots besides the system's, for the SSO.
+        ca_file: TextFile = TextFile::default(),
         /// Leave to fetch keys over `http://` from hosts other than loopback.
         allow_plain_http: bool = false,
         /// One or more.

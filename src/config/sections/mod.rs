@@ -16,8 +16,9 @@ use super::document::Node;
 use super::keys::{Key, Shape};
 use super::reader::{Reader, joined};
 use super::values::{
-    Count, HeadSize, HttpUrl, KIB, Kind, List, ListenAddress, LogDirectives, MIB, OptionalBase,
-    Period, PeriodOrZero, SecretFile, Share, Size, TextFile, choice,
+    Count, EgressProxy, HeadSize, HttpUrl, Id, KIB, Kind, List, ListenAddress, LogDirectives, MIB,
+    NoProxy, OptionalBase, Password, Period, PeriodOrZero, SecretFile, Share, Size, TextFile,
+    choice,
 };
 
 use self::section::{kind, section};
@@ -39,6 +40,7 @@ section! {
         validate: ValidateConfig = ValidateConfig::default(),
         token: TokenConfig = TokenConfig::default(),
         forward: ForwardConfig = ForwardConfig::default(),
+        egress: EgressConfig = EgressConfig::default(),
         telemetry: TelemetryConfig = TelemetryConfig::default(),
         lifecycle: LifecycleConfig = LifecycleConfig::default(),
     }
@@ -101,6 +103,18 @@ section! {
     }
 }
 
+section! {
+    /// The way out, for KooDrive, SSO, token endpoint and collector.
+    pub struct EgressConfig {
+        proxy: EgressProxy = EgressProxy::Environment,
+        /// Destinations that are reached directly; empty: `NO_PROXY`.
+        no_proxy: Vec<String> as List<NoProxy> = Vec::new(),
+        /// Who the gateway is to the proxy (RFC 7617).
+        username: String as Id = String::new(),
+        password_file: SecretFile as Password = SecretFile::default(),
+    }
+}
+
 choice! {
     /// Shape of a log line.
     pub enum LogFormat {
@@ -119,6 +133,8 @@ section! {
         trust_caller_sampling: bool = true,
         /// Keys the digests of callers, so that nobody without it can tell who is meant.
         caller_key_file: SecretFile = SecretFile::default(),
+        /// PEM roots besides the system's, for the collector.
+        ca_file: TextFile = TextFile::default(),
         access_log: bool = true,
         log_format: LogFormat = LogFormat::Json,
         /// A level, or directives such as `info,koodrive_gateway::token=debug`.

@@ -116,9 +116,12 @@ impl HttpUrl {
 
     /// Whether the host is this machine, so that plain HTTP never leaves it.
     pub fn is_loopback(&self) -> bool {
-        let host = self.host().trim_start_matches('[').trim_end_matches(']');
-        host.eq_ignore_ascii_case("localhost")
-            || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+        is_loopback(self.host())
+    }
+
+    /// Whether this can be a forward proxy: `http://`, and nothing behind the port.
+    pub fn is_proxy(&self) -> bool {
+        !self.is_https() && self.uri.path() == "/" && self.uri.query().is_none()
     }
 
     /// The path without a trailing slash; empty for the root.
@@ -127,8 +130,14 @@ impl HttpUrl {
     }
 }
 
+/// Whether a host, as it stands in an address, is this machine.
+pub fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
 /// A number above 65535, written out: a pattern cannot count.
-const PORT_BEYOND_PATTERN: &str =
+pub(super) const PORT_BEYOND_PATTERN: &str =
     "0*(6553[6-9]|655[4-9][0-9]|65[6-9][0-9]{2}|6[6-9][0-9]{3}|[7-9][0-9]{4}|[1-9][0-9]{5,})";
 
 const EXPECTED_URL: &str = "expected an address such as \"https://host/path\"";

@@ -9,6 +9,7 @@
 mod address;
 mod choice;
 mod claim;
+mod egress;
 mod file;
 mod list;
 mod number;
@@ -21,11 +22,13 @@ use super::document::{Node, Written};
 use super::keys::Shape;
 use super::reader::Reader;
 
-pub use address::{HttpUrl, LimitStore, ListenAddress};
+pub use address::{HttpUrl, LimitStore, ListenAddress, is_loopback};
 pub(super) use address::{OptionalBase, OptionalUrl, SAFE_URL_PATTERN};
 pub(super) use choice::choice;
 pub use claim::ClaimValue;
 pub(super) use claim::OneOf;
+pub use egress::EgressProxy;
+pub(super) use egress::NoProxy;
 pub use file::{LiveFile, SecretFile, TextFile, file_error};
 pub(super) use file::{Password, read_text};
 pub(super) use list::{List, Map, Texts};

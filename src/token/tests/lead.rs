@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::cache::caller;
-use crate::client::{Client, ClientOptions, SystemRoots};
+use crate::client::{Client, ClientOptions, Egress, SystemRoots};
 use crate::clock::Clock;
 use crate::config::TokenConfig;
 use crate::lifecycle::Tasks;
@@ -33,6 +33,7 @@ async fn a_leader_finds_the_token_of_a_flight_that_ended_meanwhile() {
         roots: &SystemRoots::load(),
         extra_roots: "",
         identity: None,
+        egress: &Egress::direct(),
     });
     let inner = Tokens::new(&config, &[], &store, client.unwrap()).unwrap().inner;
     let Method::Network { sharing, .. } = &inner.method else { panic!("a network method") };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use koodrive_gateway::accept::{
     Acceptor, IdentityRules, KeyFetch, KeyFetchCause, KeyStores, VerifiedTokens,
 };
-use koodrive_gateway::client::{Client, ClientOptions, SystemRoots};
+use koodrive_gateway::client::{Client, ClientOptions, Egress, SystemRoots};
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::{AcceptConfig, IssuerConfig, SignatureAlgorithm};
 use koodrive_gateway::lifecycle::Tasks;
@@ -205,6 +205,7 @@ pub(super) fn client() -> Client {
         roots: &SystemRoots::load(),
         extra_roots: "",
         identity: None,
+        egress: &Egress::direct(),
     })
     .unwrap()
 }

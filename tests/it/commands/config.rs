@@ -251,6 +251,31 @@ async fn tls_and_plain_http_are_told_apart() {
 }
 
 #[tokio::test]
+async fn the_way_out_is_printed_and_a_proxy_in_the_way_is_named() {
+    let plan = World::plan().config("[forward]\nupstream = 'https://koodrive.test'");
+    let world = plan.start().await;
+    let proxy = [("HTTPS_PROXY", "http://gateway:hunter2@127.0.0.1:1")];
+    let arguments = ["check-config", "--online", "--config", config_of(&world)];
+    let said = with_environment(&arguments, &proxy, "").await;
+    let directly = format!("# way to http://{}: direct\n", world.sso.server.address());
+    let said = said.expect(
+        1,
+        &[
+            "# way to https://koodrive.test: proxy http://127.0.0.1:1\n",
+            &directly,
+            "# FAILED KooDrive https://koodrive.test",
+            "stopped at the proxy http://127.0.0.1:1: it cannot be reached",
+        ],
+    );
+    assert!(!said.stdout.contains("hunter2") && !said.stderr.contains("hunter2"), "{said:?}");
+
+    let proxy = [("HTTPS_PROXY", "socks5://hunter2:1")];
+    let said = with_environment(&arguments, &proxy, "").await.expect(2, &[]);
+    said.complains("HTTPS_PROXY: expected a proxy such as \"http://proxy.example:3128\"");
+    assert!(!said.stderr.contains("hunter2"), "{said:?}");
+}
+
+#[tokio::test]
 async fn the_schema_is_the_shipped_one() {
     let said = koodrive_gateway(&["config-schema"]).await.expect(0, &[]);
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/gateway.schema.json");

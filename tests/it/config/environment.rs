@@ -26,6 +26,8 @@ const COMPANIONS: &[(&str, &[(&str, &str)])] = &[
         "limit.store_key_file",
         &[("limit.store", "rediss://cache"), ("limit.store_certificate_file", "one.pem")],
     ),
+    ("egress.username", &[("egress.password_file", "secret")]),
+    ("egress.password_file", &[("egress.username", "gateway")]),
     ("token.client_id", &[("token.client_secret_file", "secret")]),
     ("token.client_secret_file", &[("token.client_id", "gateway")]),
 ];
@@ -41,6 +43,8 @@ const VALUES: &[(&str, &str)] = &[
     ("limit.store_ca_file", "one.pem"),
     ("limit.store_certificate_file", "one.pem"),
     ("limit.store_key_file", "one.key"),
+    ("accept.ca_file", "one.pem"),
+    ("telemetry.ca_file", "one.pem"),
     ("forward.client_certificate_file", "one.pem"),
     ("listen.tls_key_file", "one.key"),
     ("forward.client_key_file", "one.key"),
@@ -207,6 +211,7 @@ fn sample(key: &str, shape: &Shape, before: &toml::Value) -> String {
 fn by_expectation(expected: &str) -> &'static str {
     let samples = [
         ("expected a duration", "17m"),
+        ("expected a proxy", "http://proxy.example:3128"),
         ("expected a size", "17MiB"),
         ("expected an address", "https://other.example.com"),
         ("expected an IP address", "127.0.0.1:7777"),

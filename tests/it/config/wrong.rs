@@ -267,6 +267,21 @@ log_format = \"xml\""),
             "[token]\nprivate_key_algorithm = \"PS256\"\nprivate_key_file = \"one.key\"",
         ),
     ),
+    // egress
+    ("a proxy over TLS", Add("[egress]\nproxy = \"https://proxy.example\"")),
+    ("a proxy with its password", Add("[egress]\nproxy = \"http://me:hunter2@proxy.example\"")),
+    ("a proxy with a path", Add("[egress]\nproxy = \"http://proxy.example/x\"")),
+    ("a network that is too long", Add("[egress]\nno_proxy = [\"10.0.0.0/33\"]")),
+    ("a destination with a port", Add("[egress]\nno_proxy = [\"example.com:443\"]")),
+    ("a user of a proxy without a password", Add("[egress]\nusername = \"me\"")),
+    (
+        "a user of a proxy with a colon",
+        Add("[egress]\nusername = \"me:you\"\npassword_file = \"secret\""),
+    ),
+    (
+        "a user of no proxy",
+        Add("[egress]\nproxy = \"none\"\nusername = \"me\"\npassword_file = \"secret\""),
+    ),
     // environment
     ("an unknown variable", Env("LIMIT__CALLS_PER_MINUT", "5")),
     ("a variable in lower case", Env("limit__mode", "off")),

@@ -12,6 +12,7 @@ pub mod gateway;
 pub mod koodrive;
 pub mod logs;
 pub mod own_log;
+pub mod proxy;
 pub mod raw;
 pub mod recording;
 pub mod schema;

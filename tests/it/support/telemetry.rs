@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, Version};
 use http_body_util::{BodyExt as _, Full};
 use koodrive_gateway::accept::CallerId;
 use koodrive_gateway::call::{CallPlan, PREVERIFY_PATH};
-use koodrive_gateway::client::{Client, ClientOptions, SystemRoots};
+use koodrive_gateway::client::{Client, ClientOptions, Egress, SystemRoots};
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::TelemetryConfig;
 use koodrive_gateway::lifecycle::Tasks;
@@ -65,6 +65,7 @@ pub(crate) fn client() -> Client {
         roots: &SystemRoots::load(),
         extra_roots: "",
         identity: None,
+        egress: &Egress::direct(),
     })
     .expect("the defaults make a client")
 }

@@ -46,7 +46,7 @@ impl Authority {
         self.issuer.pem()
     }
 
-    /// A certificate for `localhost` and the loopback addresses.
+    /// A certificate for `localhost`, its address, and `koodrive.test`.
     pub fn server_pem(&self) -> Result<PemPair, rcgen::Error> {
         let (params, key) = server_params()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
@@ -92,7 +92,7 @@ impl Authority {
 }
 
 fn server_params() -> Result<(CertificateParams, KeyPair), rcgen::Error> {
-    let mut params = CertificateParams::new(vec!["localhost".to_owned()])?;
+    let mut params = CertificateParams::new(["localhost", "koodrive.test"].map(str::to_owned))?;
     params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
     params.distinguished_name.push(DnType::CommonName, "localhost");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

@@ -60,6 +60,7 @@ pub struct Plan {
     descriptors: Option<u64>,
     wait_ready: bool,
     koodrive_tls: Option<TlsServer>,
+    neighbours_tls: Option<TlsServer>,
     callers_http2: bool,
     sso: SsoOptions,
 }
@@ -215,6 +216,12 @@ impl Plan {
         Self { koodrive_tls: Some(options), ..self }
     }
 
+    /// SSO and collector behind TLS.
+    #[must_use]
+    pub fn neighbours_tls(self, options: TlsServer) -> Self {
+        Self { neighbours_tls: Some(options), ..self }
+    }
+
     /// Callers speak HTTP/2 to the gateway.
     #[must_use]
     pub fn http2(self) -> Self {
@@ -236,11 +243,14 @@ impl Plan {
         let free = || Listen::loopback(&clock);
         let bind = |listen: Listen| listen.bind().expect("there is a free port");
         let audience = self.sso.audience.clone();
-        let sso = Sso::start(bind(free()), self.sso, &sessions);
+        let tls = self.neighbours_tls.map(|options| authority.server_config(options));
+        let neighbour = tls.transpose().expect("certificates can be made");
+        let neighbour = || Listen { tls: neighbour.clone(), ..free() };
+        let sso = Sso::start(bind(neighbour()), self.sso, &sessions);
         let tls = self.koodrive_tls.map(|options| authority.server_config(options));
         let tls = tls.transpose().expect("certificates can be made");
         let koodrive = KooDrive::start(bind(Listen { tls, ..free() }), &sessions);
-        let collector = Collector::start(bind(free()), &sessions.canaries);
+        let collector = Collector::start(bind(neighbour()), &sessions.canaries);
 
         let mut files = self.files;
         files.push(("client-secret".to_owned(), sso.client_secret().to_owned() + "\n"));

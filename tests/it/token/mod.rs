@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use koodrive_gateway::accept::{Accepted, CallerId, Identity, Met, SsoToken};
-use koodrive_gateway::client::{Client, ClientOptions, SystemRoots};
+use koodrive_gateway::client::{Client, ClientOptions, Egress, SystemRoots};
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::{Config, TokenConfig};
 use koodrive_gateway::lifecycle::Tasks;
@@ -109,6 +109,7 @@ fn client() -> Client {
         roots: &SystemRoots::load(),
         extra_roots: "",
         identity: None,
+        egress: &Egress::direct(),
     })
     .unwrap()
 }

@@ -1,0 +1,225 @@
+//! The clients to everybody the gateway asks, and how a changed configuration reaches them.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use secrecy::ExposeSecret as _;
+
+use super::SetupError;
+use crate::client::{
+    Client, ClientOptions, ClientSetupError, Egress, EgressError, Pool, ProxyVariables, SystemRoots,
+};
+use crate::config::{ClientAuth, Config, EgressConfig, ForwardConfig, TextFile, TokenConfig};
+use crate::lifecycle::Tasks;
+use crate::telemetry::Environment;
+
+/// One client for each neighbour, so that they cannot starve each other. They outlive
+/// configurations; the pool to KooDrive is made anew when the way to it changes.
+pub(super) struct Network {
+    pub(super) sso: Client,
+    pub(super) token: Client,
+    pub(super) collector: Client,
+    in_force: Mutex<(Terms, Pool)>,
+    /// Connections to KooDrive for which there are descriptors.
+    upstream_max: usize,
+    roots: SystemRoots,
+    variables: ProxyVariables,
+    tasks: Tasks,
+}
+
+/// What all clients have in common: whom they believe, and the way out.
+#[derive(Clone, Debug)]
+pub struct Outside {
+    pub(super) roots: SystemRoots,
+    pub(super) egress: Egress,
+}
+
+impl Outside {
+    /// # Errors
+    /// A variable that is needed names no usable proxy.
+    pub fn of(config: &EgressConfig, environment: Environment<'_>) -> Result<Self, EgressError> {
+        let egress = Egress::new(config, &ProxyVariables::read(environment))?;
+        Ok(Self { roots: SystemRoots::load(), egress })
+    }
+
+    /// How servers are reached.
+    pub fn egress(&self) -> &Egress {
+        &self.egress
+    }
+}
+
+/// What of a configuration decides how to connect.
+#[derive(Clone, PartialEq)]
+struct Terms {
+    neighbours: Neighbours,
+    egress: EgressConfig,
+    forward: ForwardConfig,
+}
+
+#[derive(Clone, PartialEq)]
+struct Neighbours {
+    sso_roots: TextFile,
+    token: TokenConfig,
+    collector_roots: TextFile,
+}
+
+/// Clients that connect as a configuration says, before it is in force.
+pub(super) struct Prepared {
+    terms: Terms,
+    /// To SSO, token endpoint and collector, if anything about them changed.
+    clients: Option<[Client; 3]>,
+    pub(super) pool: Pool,
+}
+
+impl Network {
+    pub(super) fn new(
+        config: &Config,
+        upstream_max: usize,
+        variables: ProxyVariables,
+        tasks: Tasks,
+    ) -> Result<Self, SetupError> {
+        let terms = Terms::of(config);
+        let egress = Egress::new(&terms.egress, &variables)?;
+        let outside = Outside { roots: SystemRoots::load(), egress };
+        let [sso, token, collector] = terms.neighbours.clients(&outside)?;
+        let pool = upstream_pool(&outside, &terms.forward, upstream_max, &tasks)?;
+        let (roots, in_force) = (outside.roots, Mutex::new((terms, pool)));
+        Ok(Self { sso, token, collector, in_force, upstream_max, roots, variables, tasks })
+    }
+
+    /// Everything that can fail. What has not changed stays.
+    pub(super) fn prepare(&self, config: &Config) -> Result<Prepared, SetupError> {
+        let terms = Terms::of(config);
+        let in_force = self.in_force();
+        let (before, pool) = &*in_force;
+        let egress = Egress::new(&terms.egress, &self.variables)?;
+        let outside = Outside { roots: self.roots.clone(), egress };
+        let same_way = before.egress == terms.egress;
+        let clients = (!same_way || before.neighbours != terms.neighbours)
+            .then(|| terms.neighbours.clients(&outside))
+            .transpose()?;
+        let pool = if same_way && before.forward == terms.forward {
+            pool.clone()
+        } else {
+            upstream_pool(&outside, &terms.forward, self.upstream_max, &self.tasks)?
+        };
+        Ok(Prepared { terms, clients, pool })
+    }
+
+    pub(super) fn adopt(&self, prepared: Prepared) {
+        let Prepared { terms, clients, pool } = prepared;
+        if let Some([sso, token, collector]) = &clients {
+            self.sso.adopt(sso);
+            self.token.adopt(token);
+            self.collector.adopt(collector);
+        }
+        *self.in_force() = (terms, pool);
+    }
+
+    fn in_force(&self) -> MutexGuard<'_, (Terms, Pool)> {
+        self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Terms {
+    fn of(config: &Config) -> Self {
+        Self {
+            neighbours: Neighbours {
+                sso_roots: config.accept.ca_file.clone(),
+                token: config.token.clone(),
+                collector_roots: config.telemetry.ca_file.clone(),
+            },
+            egress: config.egress.clone(),
+            forward: config.forward.clone(),
+        }
+    }
+}
+
+impl Neighbours {
+    /// To SSO, token endpoint and collector.
+    fn clients(&self, outside: &Outside) -> Result<[Client; 3], ClientSetupError> {
+        Ok([
+            network_client(outside, 1, &self.sso_roots)?,
+            token_client(outside, &self.token)?,
+            network_client(outside, 1, &self.collector_roots)?,
+        ])
+    }
+}
+
+/// To the SSO or the collector.
+pub(super) fn network_client(
+    outside: &Outside,
+    pool_max_idle: usize,
+    roots: &TextFile,
+) -> Result<Client, ClientSetupError> {
+    Client::new(&ClientOptions {
+        connect_timeout: CONNECT_TIMEOUT,
+        pool_idle_timeout: POOL_IDLE_TIMEOUT,
+        pool_max_idle,
+        connections_max: pool_max_idle.max(CONNECTIONS_MAX),
+        roots: &outside.roots,
+        extra_roots: roots.text(),
+        identity: None,
+        egress: &outside.egress,
+    })
+}
+
+/// To the token endpoint: with a certificate of our own where that is how we prove ourselves.
+pub(super) fn token_client(
+    outside: &Outside,
+    config: &TokenConfig,
+) -> Result<Client, ClientSetupError> {
+    let identity = (config.client_auth == ClientAuth::Tls).then(|| {
+        (config.client_certificate_file.text(), config.client_key_file.secret().expose_secret())
+    });
+    Client::new(&ClientOptions {
+        connect_timeout: CONNECT_TIMEOUT,
+        pool_idle_timeout: POOL_IDLE_TIMEOUT,
+        pool_max_idle: config.max_concurrent,
+        connections_max: config.max_concurrent,
+        roots: &outside.roots,
+        extra_roots: config.ca_file.text(),
+        identity,
+        egress: &outside.egress,
+    })
+}
+
+/// At most `connections_max`, whatever is configured: for more there are no descriptors.
+fn upstream_pool(
+    outside: &Outside,
+    config: &ForwardConfig,
+    connections_max: usize,
+    tasks: &Tasks,
+) -> Result<Pool, ClientSetupError> {
+    let upstream = config.upstream.as_ref().expect("a checked configuration has an upstream");
+    let pool = Pool::new(&upstream_options(outside, config, connections_max), upstream.uri())?;
+    tasks.spawn("upstream-connections", pool.watch());
+    Ok(pool)
+}
+
+pub(super) fn upstream_options<'a>(
+    outside: &'a Outside,
+    config: &'a ForwardConfig,
+    connections_max: usize,
+) -> ClientOptions<'a> {
+    let identity = config.client_certificate_file.is_set().then(|| {
+        (config.client_certificate_file.text(), config.client_key_file.secret().expose_secret())
+    });
+    let connections_max = config.max_connections.min(connections_max);
+    ClientOptions {
+        connect_timeout: config.connect_timeout,
+        pool_idle_timeout: config.pool_idle_timeout,
+        pool_max_idle: connections_max,
+        connections_max,
+        roots: &outside.roots,
+        extra_roots: config.ca_file.text(),
+        identity,
+        egress: &outside.egress,
+    }
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Many issuers may be asked at once.
+const CONNECTIONS_MAX: usize = 64;
+/// Short: an exchange that meets a connection its peer is closing has to be sent once more.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(5);

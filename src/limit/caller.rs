@@ -26,6 +26,8 @@ pub struct CallerLimits {
     limiter: Limiter,
     caller: CallerId,
     decisions: Decisions,
+    /// What was exceeded, but only observed, and not told yet.
+    observed: Option<LimitExceeded>,
     /// What the shared buckets said last; `None` when the local ones decided.
     shared: Option<SharedStanding>,
 }
@@ -38,7 +40,7 @@ struct SharedStanding {
 
 impl CallerLimits {
     pub(super) fn new(limiter: Limiter, caller: CallerId) -> Self {
-        Self { limiter, caller, decisions: Decisions::default(), shared: None }
+        Self { limiter, caller, decisions: Decisions::default(), observed: None, shared: None }
     }
 
     /// Asks the rules that need no body: calls of this caller, then of all. A rule that refuses has
@@ -77,6 +79,12 @@ impl CallerLimits {
         self.decisions
     }
 
+    /// What the last question would have been refused with, if limits did not only observe. Told
+    /// once.
+    pub fn take_observed(&mut self) -> Option<LimitExceeded> {
+        self.observed.take()
+    }
+
     /// Notes what each of `rules` said, asked in this order until one was exceeded. Where limits
     /// only observe, an exceeded one refuses nothing, and nothing is held for the call.
     fn decide<T: Default>(
@@ -98,7 +106,13 @@ impl CallerLimits {
                 break;
             }
         }
-        if enforce { asked } else { Ok(asked.unwrap_or_default()) }
+        if enforce {
+            return asked;
+        }
+        Ok(asked.unwrap_or_else(|exceeded| {
+            self.observed = Some(exceeded);
+            T::default()
+        }))
     }
 
     /// What is left for this caller; `None` when there are no limits.

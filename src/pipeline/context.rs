@@ -6,14 +6,14 @@ use http::{Response, request};
 
 use super::{Arrival, Pipeline, ResponseBody, language_of};
 use crate::forward::AnswerBody;
-use crate::limit::{CallerLimits, RATE_LIMIT, RATE_LIMIT_POLICY};
+use crate::limit::{CallerLimits, Decisions, LimitExceeded, RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::places::Place;
 use crate::rejection::Rejection;
 use crate::telemetry;
 use crate::telemetry::{Opened, Refused, RequestRecord, Stage};
 use crate::trace_context::{SpanContext, TraceId};
 use crate::trace_id::{IllegalTraceId, X_TRACEID, XTraceId};
-use crate::validate::Language;
+use crate::validate::{Language, Malformed};
 
 /// What every stage of one request may look at. Decisions are made of its values; the record is
 /// write-only. The body is none of it: it is handed from stage to stage, and so used once.
@@ -115,6 +115,40 @@ impl RequestContext {
         rejection.to_response(self.language, &self.x_trace_id).map(AnswerBody::from)
     }
 
+    /// Refuses, unless the guard whose verdict this is only observes: then what it would have said
+    /// is told to operators, and the call goes on.
+    pub(super) fn refuse_unless(
+        &mut self,
+        observes: bool,
+        rejection: Rejection,
+    ) -> Result<(), Rejection> {
+        if observes {
+            self.observe(&rejection);
+            return Ok(());
+        }
+        Err(rejection)
+    }
+
+    /// What the limits have said so far, and what they would refuse now.
+    pub(super) fn limits_said(&mut self, decisions: Decisions, observed: Option<LimitExceeded>) {
+        self.record.limits(decisions);
+        if let Some(exceeded) = observed {
+            self.observe(&exceeded.into());
+        }
+    }
+
+    fn observe(&mut self, rejection: &Rejection) {
+        let reason = rejection.reason();
+        self.record.observed(reason);
+        let reason = reason.as_str();
+        if let Rejection::Batch(malformed) = rejection {
+            let (findings, more) = listed(malformed);
+            tracing::info!(reason, findings, more, "batch would be refused");
+        } else {
+            tracing::info!(reason, detail = telemetry::chain(rejection), "call would be refused");
+        }
+    }
+
     /// Adds what every answer carries; the record and what is held go with the body.
     pub(super) fn close(self, mut response: Response<AnswerBody>) -> Response<ResponseBody> {
         let headers = response.headers_mut();
@@ -129,6 +163,26 @@ impl RequestContext {
         Response::from_parts(head, ResponseBody::new(body, self.held))
     }
 }
+
+/// Pointer and rule of each fault of a batch, as many as a log line holds, and how many more there
+/// are.
+fn listed(malformed: &Malformed) -> (String, usize) {
+    let mut text = String::new();
+    let mut listed = 0;
+    for finding in &malformed.findings {
+        let separator = if text.is_empty() { "" } else { ", " };
+        let told = format!("{separator}{} {}", finding.pointer, finding.rule());
+        if LISTED_BYTES_MAX < text.len() + told.len() {
+            break;
+        }
+        text.push_str(&told);
+        listed += 1;
+    }
+    (text, malformed.findings.len() - listed + malformed.more)
+}
+
+/// Below the length at which log fields are cut.
+const LISTED_BYTES_MAX: usize = 1000;
 
 /// The stage that said no; none for what is refused before the stages.
 fn stage_of(rejection: &Rejection) -> Option<Stage> {

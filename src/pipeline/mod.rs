@@ -197,10 +197,8 @@ impl Pipeline {
             (Some(_), false) => Verdict::Denied,
         };
         context.record.authorized(decision.rule, verdict);
-        match (decision.denied, verdict) {
-            (Some(denied), Verdict::Denied) => return Err(denied.into()),
-            (Some(denied), _) => tracing::info!(%denied, "call would be denied"),
-            (None, _) => {}
+        if let Some(denied) = decision.denied {
+            context.refuse_unless(self.authorizer.observes(), denied.into())?;
         }
         context.record.end(Stage::Authorize);
         Ok(())
@@ -217,7 +215,7 @@ impl Pipeline {
     ) -> Result<CallBody, Rejection> {
         context.record.begin(Stage::Limit);
         let admitted = limits.admit_call().await;
-        context.record.limits(limits.decisions());
+        context.limits_said(limits.decisions(), limits.take_observed());
         admitted?;
         context.record.end(Stage::Limit);
 
@@ -225,42 +223,41 @@ impl Pipeline {
             return Ok(CallBody::from(body));
         }
         context.record.begin(Stage::Validate);
-        let (batch, users) = self.check_batch(&context.parts, body).await?;
+        let (batch, users) = self.check_batch(context, body).await?;
         context.record.end(Stage::Validate);
         if let Some(users) = users {
-            context.record.batch_users(users);
             context.record.begin(Stage::Limit);
             let charged = limits.admit_users(users).await;
-            context.record.limits(limits.decisions());
+            context.limits_said(limits.decisions(), limits.take_observed());
             charged?;
             context.record.end(Stage::Limit);
         }
         Ok(batch)
     }
 
-    /// Reads the batch whole and checks it; the same bytes go on. How many users it has is unknown
-    /// of a batch that would be refused, if rules were enforced.
+    /// Reads the batch whole and checks it; the same bytes go on. Also how many users are to be
+    /// charged: where faults are only observed, those of a malformed batch too, if they could be
+    /// counted.
     async fn check_batch(
         &self,
-        parts: &request::Parts,
+        context: &mut RequestContext,
         mut body: InboundBody,
     ) -> Result<(CallBody, Option<u32>), Rejection> {
-        let enforce = self.validate_mode == GuardMode::Enforce;
-        if let Err(refused) = self.rules.check_content(&parts.headers) {
-            if enforce {
-                return Err(refused.into());
-            }
-            tracing::info!(error = %refused, "batch would be refused");
+        let observes = self.validate_mode == GuardMode::Observe;
+        if let Err(refused) = self.rules.check_content(&context.parts.headers) {
+            context.refuse_unless(observes, refused.into())?;
         }
         body.bound_whole();
         let whole = body::read_budgeted(&mut body, self.rules.max_body(), &self.budget).await?;
         let users = match self.rules.check(&whole.bytes) {
-            Ok(facts) => Some(facts.users),
-            Err(malformed) if enforce => return Err(Rejection::Batch(malformed)),
+            Ok(facts) => {
+                context.record.batch_users(facts.users);
+                Some(facts.users)
+            }
             Err(malformed) => {
-                let findings = malformed.findings.len() + malformed.more;
-                tracing::info!(findings, "batch would be refused");
-                None
+                let users = malformed.users;
+                context.refuse_unless(observes, Rejection::Batch(malformed))?;
+                users
             }
         };
         Ok((CallBody::Whole(whole), users))

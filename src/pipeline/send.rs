@@ -264,7 +264,8 @@ fn place_at_koodrive(context: &mut RequestContext) -> Result<Option<Place>, Reje
     let Some(limits) = context.limits.as_mut() else { return Ok(None) };
     context.record.begin(Stage::Limit);
     let place = limits.take_place();
-    context.record.limits(limits.decisions());
+    let (decisions, observed) = (limits.decisions(), limits.take_observed());
+    context.limits_said(decisions, observed);
     let place = place?;
     context.record.end(Stage::Limit);
     Ok(place)

@@ -12,7 +12,7 @@ use super::log_line::Line;
 use super::logs::LogWriter;
 use super::record::Closed;
 use super::{call_word, origin_word};
-use crate::rejection::Reason;
+use crate::rejection::{Origin, Reason};
 use crate::token::TokenSource;
 
 /// Writes access lines; the buffer is kept per thread, the writer never waits.
@@ -44,7 +44,8 @@ impl AccessLog {
     ) {
         BUFFER.with_borrow_mut(|buffer| {
             buffer.clear();
-            let mut line = Line::start(buffer, self.format, time, "info", "call not readable");
+            let level = level(Some(reason.origin()));
+            let mut line = Line::start(buffer, self.format, time, level, "call not readable");
             line.text("call", Some(call_word(None)));
             line.number("status", u64::from(reason.status().as_u16()));
             line.text("origin", Some(reason.origin().as_str()));
@@ -71,7 +72,7 @@ thread_local! {
 fn push_line(buffer: &mut String, format: LogFormat, closed: &Closed<'_>) {
     let facts = closed.facts;
     let ended = facts.opened.started + closed.duration;
-    let mut line = Line::start(buffer, format, ended, "info", "call");
+    let mut line = Line::start(buffer, format, ended, level(closed.origin), "call");
     line.text("traceid", facts.x_trace_id());
     line.plain("trace_id", facts.opened.span.trace_id);
     line.text("method", Some(facts.opened.method.as_str()));
@@ -90,8 +91,18 @@ fn push_line(buffer: &mut String, format: LogFormat, closed: &Closed<'_>) {
     }
     line.text("token_source", facts.token_source.map(TokenSource::as_str));
     line.number("attempts", facts.attempts.len() as u64);
+    line.text("observed", facts.observed.first().map(|reason| reason.as_str()));
+    line.text("detail", facts.refused.as_ref().map(|refused| refused.detail.as_str()));
     line.text("traceid_replaced", facts.opened.x_trace_id_replaced.as_deref());
     line.finish();
+}
+
+/// What the caller cannot mend is for operators to see.
+fn level(origin: Option<Origin>) -> &'static str {
+    match origin {
+        None | Some(Origin::Caller) => "info",
+        Some(_) => "warn",
+    }
 }
 
 const STAGE_KEYS: [&str; Stage::ALL.len()] =

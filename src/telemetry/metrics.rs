@@ -40,6 +40,7 @@ pub struct Metrics {
     /// Of no call first, then of each.
     durations: [HistogramWithExemplars<TraceLabel>; 1 + CallPlan::ALL.len()],
     rejections: [Counter; Reason::ALL.len()],
+    observed: [Counter; Reason::ALL.len()],
     token_lookups: [Counter; TokenSource::ALL.len()],
     token_exchanges: Family<ExchangeLabels, Counter>,
     token_exchange_duration: Histogram,
@@ -66,6 +67,7 @@ impl Metrics {
         let to = &mut registry;
         let durations = Family::<Call, _, _>::new_with_constructor(duration_with_exemplars);
         let rejections = Family::<Refusal, Counter>::default();
+        let observed = Family::<Refusal, Counter>::default();
         let lookups = Family::<Source, Counter>::default();
         let decisions = Family::<PolicyDecision, Counter>::default();
         let reloads = Family::<Reload, Counter>::default();
@@ -79,6 +81,7 @@ impl Metrics {
             rejections: each(Reason::ALL, |reason| {
                 rejections.get_or_create_owned(&Refusal { reason })
             }),
+            observed: each(Reason::ALL, |reason| observed.get_or_create_owned(&Refusal { reason })),
             token_lookups: each(TokenSource::ALL, |source| {
                 lookups.get_or_create_owned(&Source { source })
             }),
@@ -135,6 +138,7 @@ impl Metrics {
         );
         timed(to, "clock_skew", "How far a peer's Date is ahead of ours", &metrics.clock_skew);
         to.register("rejections", "Requests refused by the gateway", rejections);
+        to.register("observed", "What guards that observe would have refused", observed);
         to.register("token_lookups", "Where access tokens came from", lookups);
         to.register("limit_decisions", "What each limit said", decisions);
         to.register("batch_users", "Users per well-formed batch", metrics.batch_users.clone());
@@ -206,6 +210,9 @@ impl Metrics {
         self.observe_duration(facts.call, closed.duration, exemplar, time);
         if let Some(refused) = &facts.refused {
             self.count_rejection(refused.reason);
+        }
+        for reason in &facts.observed {
+            self.observed[*reason as usize].inc();
         }
         if let Some(source) = facts.token_source {
             self.token_lookups[source as usize].inc();

@@ -11,7 +11,7 @@ use crate::authorize;
 use crate::authorize::RuleName;
 use crate::call::CallPlan;
 use crate::limit::Decisions;
-use crate::rejection::Origin;
+use crate::rejection::{Origin, Reason};
 use crate::token::TokenSource;
 use crate::trace_context::SpanContext;
 
@@ -41,6 +41,7 @@ impl RequestRecord {
             attempts: Vec::new(),
             decisions: Decisions::default(),
             batch_users: None,
+            observed: Vec::new(),
             refused: None,
             bytes_in: Arc::default(),
         };
@@ -111,6 +112,11 @@ impl RequestRecord {
         self.facts().batch_users = Some(users);
     }
 
+    /// What a guard would have refused the call with, did it not only observe.
+    pub fn observed(&mut self, reason: Reason) {
+        self.facts().observed.push(reason);
+    }
+
     /// The gateway's own refusal; what the upstream answers is none.
     pub fn rejected(&mut self, refused: Refused) {
         self.facts().refused = Some(refused);
@@ -169,6 +175,8 @@ pub(super) struct Facts {
     pub(super) attempts: Vec<Attempt>,
     pub(super) decisions: Decisions,
     pub(super) batch_users: Option<u32>,
+    /// What guards that observe would have refused it with, in their order.
+    pub(super) observed: Vec<Reason>,
     pub(super) refused: Option<Refused>,
     pub(super) bytes_in: Arc<AtomicU64>,
 }

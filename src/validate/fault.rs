@@ -43,6 +43,32 @@ pub(super) enum Fault {
     NumberTooLarge,
 }
 
+impl Fault {
+    /// The rule that is broken, in one word: for logs, where sentences would be too long.
+    pub(super) fn rule(&self) -> &'static str {
+        match self {
+            Self::Syntax(_) => "syntax",
+            Self::WrongKind { .. } => "wrong_type",
+            Self::NotInteger { .. } => "not_integer",
+            Self::TooSmall { .. } => "too_small",
+            Self::TooLarge { .. } => "too_large",
+            Self::Missing { .. } => "missing",
+            Self::NoUsers => "no_users",
+            Self::TooManyUsers { .. } => "max_users",
+            Self::NameTooLong { .. } => "max_dept_name_chars",
+            Self::CapacityNotAllocated => "capacity_not_allocated",
+            Self::CapacityZero => "require_capacity_when_allocated",
+            Self::CapacityAbove { .. } => "max_capacity",
+            Self::UnknownMember { .. } => "unknown_fields",
+            Self::LookalikeMember { .. } => "lookalike",
+            Self::DuplicateMember { .. } => "duplicate",
+            Self::LoneSurrogate { .. } => "lone_surrogate",
+            Self::TooDeep { .. } => "max_depth",
+            Self::NumberTooLarge => "number_too_large",
+        }
+    }
+}
+
 /// The JSON types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {

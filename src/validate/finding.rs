@@ -27,6 +27,11 @@ impl Finding {
         text::of(&self.fault, language)
     }
 
+    /// The rule that is broken, in one word.
+    pub fn rule(&self) -> &'static str {
+        self.fault.rule()
+    }
+
     /// What callers see of it.
     pub fn view(&self, language: Language) -> FindingView<'_> {
         let Self { pointer, line, column, .. } = self;

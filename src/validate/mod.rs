@@ -114,6 +114,8 @@ pub struct Malformed {
     pub findings: Vec<Finding>,
     /// Faults beyond those.
     pub more: usize,
+    /// Elements of `users`, where it could be read to its end and has some.
+    pub users: Option<u32>,
 }
 
 #[cfg(test)]

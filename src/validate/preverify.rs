@@ -29,16 +29,24 @@ pub(super) fn check(body: &[u8], rules: &BatchRules) -> Result<BatchFacts, Malfo
             let mut findings = Findings::new(1);
             findings.push(at, Fault::Syntax(syntax), String::new);
             let (findings, more) = findings.place(body);
-            return Err(Malformed { kind: MalformedKind::NotJson, findings, more });
+            let users = counted(users);
+            return Err(Malformed { kind: MalformedKind::NotJson, findings, more, users });
         }
     }
     match scanner.findings.place(body) {
         (findings, 0) if findings.is_empty() => {
-            let users = users.and_then(|users| u32::try_from(users).ok());
-            Ok(BatchFacts { users: users.unwrap_or(u32::MAX) })
+            Ok(BatchFacts { users: counted(users).unwrap_or(u32::MAX) })
         }
-        (findings, more) => Err(Malformed { kind: MalformedKind::Malformed, findings, more }),
+        (findings, more) => {
+            let users = counted(users);
+            Err(Malformed { kind: MalformedKind::Malformed, findings, more, users })
+        }
     }
+}
+
+/// How many users that is; none of what is no array, or an empty one.
+fn counted(users: Option<usize>) -> Option<u32> {
+    users.and_then(|users| u32::try_from(users).ok()).filter(|users| *users != 0)
 }
 
 fn check_body(

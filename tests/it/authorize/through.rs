@@ -57,6 +57,8 @@ async fn observing_denies_nothing() {
     let world = World::plan().config(&rules).start().await;
     let alice = world.caller("alice");
     assert_eq!(preverify(&alice, GOOD_BATCH).send().await.status, 200);
+    let series = "koodrive_gateway_observed_total{reason=\"call_denied\"}";
+    crate::gateway::metric_becomes(&world, series, 1.0).await;
     let page = world.admin().get("/metrics").await.text();
     let series = "koodrive_gateway_authorize_decisions_total{rule=\"2\",verdict=\"observed\"} 1";
     assert!(page.contains(series), "{page}");

@@ -7,7 +7,7 @@ use crate::gateway::{SOON, WHO_AM_I, metric_becomes, preverify, trace_of};
 use crate::support::raw::RawConnection;
 use crate::support::world::{GOOD_BATCH, World};
 
-const FIELDS: [&str; 25] = [
+const FIELDS: [&str; 27] = [
     "time",
     "level",
     "msg",
@@ -32,6 +32,8 @@ const FIELDS: [&str; 25] = [
     "forward_ms",
     "token_source",
     "attempts",
+    "observed",
+    "detail",
     "traceid_replaced",
 ];
 
@@ -112,6 +114,11 @@ async fn a_refused_call_says_why_and_how_far_it_came() {
         assert_eq!((&line["origin"], &line["call"]), (&origin.into(), &call.into()), "{text}");
         assert_eq!((ran(&line).len(), &line["attempts"]), (stages, &0.into()), "{text}");
         assert_eq!(line["bytes_out"], reply.body.len());
+        assert_eq!(line["level"], if origin == "caller" { "info" } else { "warn" }, "{text}");
+        let page = world.admin().get("/refusals").await.text();
+        let detail = line["detail"].as_str().expect("the cause");
+        let (first, _) = detail.split_once(['"', '<', '&', '\'']).unwrap_or((detail, ""));
+        assert!(first.len() > 5 && page.contains(first), "{detail}\n{page}");
         assert_eq!(line["caller"].is_null(), stages < 2, "{text}");
     }
 }

@@ -111,10 +111,10 @@ async fn the_access_log_has_exactly_the_fields_of_the_contract() {
     let time = r#"{"time":"0000-00-00T00:00:00.000Z","level":"info","msg":"call""#;
     let ids = format!(r#""traceid":"{X_TRACE_ID}","trace_id":"0123456789abcdef0123456789abcdef""#);
     let first = format!(
-        r#"{time},{ids},"method":"POST","path":"{PREVERIFY}","call":"preverify","status":200,"origin":"none","reason":null,"caller":"839ff2bd280a2a8b01f607b65ed64b9a","issuer":"https://sso.example","bytes_in":124,"bytes_out":5,"duration_ms":#,"accept_ms":#,"authorize_ms":null,"limit_ms":#,"validate_ms":#,"token_ms":#,"forward_ms":#,"token_source":"cached","attempts":1,"traceid_replaced":null}}"#
+        r#"{time},{ids},"method":"POST","path":"{PREVERIFY}","call":"preverify","status":200,"origin":"none","reason":null,"caller":"839ff2bd280a2a8b01f607b65ed64b9a","issuer":"https://sso.example","bytes_in":124,"bytes_out":5,"duration_ms":#,"accept_ms":#,"authorize_ms":null,"limit_ms":#,"validate_ms":#,"token_ms":#,"forward_ms":#,"token_source":"cached","attempts":1,"observed":null,"detail":null,"traceid_replaced":null}}"#
     );
     let second = format!(
-        r#"{time},{ids},"method":"POST","path":"/koodrive/é\"\\\n\u001b","call":"other","status":401,"origin":"caller","reason":"token_missing","caller":null,"issuer":null,"bytes_in":0,"bytes_out":0,"duration_ms":#,"accept_ms":#,"authorize_ms":null,"limit_ms":null,"validate_ms":null,"token_ms":null,"forward_ms":null,"token_source":null,"attempts":0,"traceid_replaced":null}}"#
+        r#"{time},{ids},"method":"POST","path":"/koodrive/é\"\\\n\u001b","call":"other","status":401,"origin":"caller","reason":"token_missing","caller":null,"issuer":null,"bytes_in":0,"bytes_out":0,"duration_ms":#,"accept_ms":#,"authorize_ms":null,"limit_ms":null,"validate_ms":null,"token_ms":null,"forward_ms":null,"token_source":null,"attempts":0,"observed":null,"detail":"calls_per_minute","traceid_replaced":null}}"#
     );
     assert_eq!(lines, [first, second]);
     for line in text.lines() {
@@ -127,7 +127,7 @@ async fn the_text_form_says_the_same_without_what_is_not_known() {
     let text = two_lines(LogFormat::Text).await;
     let last = masked(text.lines().next_back().unwrap());
     let expected = format!(
-        r#"0000-00-00T00:00:00.000Z info call traceid={X_TRACE_ID} trace_id=0123456789abcdef0123456789abcdef method=POST path="/koodrive/é\"\\\n\u001b" call=other status=401 origin=caller reason=token_missing bytes_in=0 bytes_out=0 duration_ms=# accept_ms=# attempts=0"#
+        r#"0000-00-00T00:00:00.000Z info call traceid={X_TRACE_ID} trace_id=0123456789abcdef0123456789abcdef method=POST path="/koodrive/é\"\\\n\u001b" call=other status=401 origin=caller reason=token_missing bytes_in=0 bytes_out=0 duration_ms=# accept_ms=# attempts=0 detail=calls_per_minute"#
     );
     assert_eq!(last, expected);
 }
@@ -205,6 +205,7 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("koodrive_gateway_requests", "counter", "call,origin,status"),
     ("koodrive_gateway_request_duration_seconds", "histogram", "call"),
     ("koodrive_gateway_rejections", "counter", "reason"),
+    ("koodrive_gateway_observed", "counter", "reason"),
     ("koodrive_gateway_token_lookups", "counter", "source"),
     ("koodrive_gateway_token_exchanges", "counter", "outcome"),
     ("koodrive_gateway_token_exchange_duration_seconds", "histogram", ""),

@@ -9,6 +9,8 @@ pub(super) enum Fault {
     Syntax(Syntax),
     /// A value of another JSON type than the field's.
     WrongKind { field: Field, found: Kind },
+    /// OrgID's `deptId` where KooDrive's `id` of a department belongs.
+    OrgIdDepartment,
     /// A number where an integer is wanted, but not written as one.
     NotInteger { field: Field, form: NumberForm },
     /// An integer below the field's range.
@@ -49,6 +51,7 @@ impl Fault {
         match self {
             Self::Syntax(_) => "syntax",
             Self::WrongKind { .. } => "wrong_type",
+            Self::OrgIdDepartment => "org_id_department",
             Self::NotInteger { .. } => "not_integer",
             Self::TooSmall { .. } => "too_small",
             Self::TooLarge { .. } => "too_large",

@@ -103,10 +103,24 @@ fn check_root(
 
 fn check_department(scanner: &mut Scanner<'_>, trail: &Trail<'_>) -> Result<(), Stop> {
     let at = scanner.cursor.at;
+    if is_org_id_department(&scanner.cursor.bytes[at..]) {
+        scanner.report(at, Fault::OrgIdDepartment, trail);
+        return scanner.value(trail, USERS_DEPTH).map(drop);
+    }
     if let Some((_, 0)) = integer(scanner, Field::CurDeptId, trail, USERS_DEPTH)? {
         scanner.report(at, Fault::TooSmall { field: Field::CurDeptId }, trail);
     }
     Ok(())
+}
+
+/// Whether a value is written as OrgID names departments: a string of 32 hexadecimal digits.
+fn is_org_id_department(value: &[u8]) -> bool {
+    match value {
+        [b'"', digits @ ..] => {
+            digits.get(32) == Some(&b'"') && digits[..32].iter().all(u8::is_ascii_hexdigit)
+        }
+        _ => false,
+    }
 }
 
 /// Returns how many elements there are.

@@ -44,6 +44,7 @@ pub(super) fn of(fault: &Fault, language: Language) -> String {
             [if in_name { name } else { value }.of(language), "", "", ""]
         }
         Fault::Syntax(_)
+        | Fault::OrgIdDepartment
         | Fault::NoUsers
         | Fault::CapacityNotAllocated
         | Fault::CapacityZero
@@ -58,6 +59,7 @@ fn template(fault: &Fault) -> Words {
     match fault {
         Fault::Syntax(syntax) => self::syntax(*syntax),
         Fault::WrongKind { .. } => Words("{} must be {}, found {}: {}", "{}必须是{}，实际为{}：{}"),
+        Fault::OrgIdDepartment => ORG_ID_DEPARTMENT,
         Fault::NotInteger { .. } => Words(
             "{} must be an integer, found {}: write plain digits",
             "{}必须是整数，实际为{}：请只写数字",
@@ -93,6 +95,13 @@ fn template(fault: &Fault) -> Words {
     }
 }
 
+const ORG_ID_DEPARTMENT: Words = Words(
+    "curDeptId must be KooDrive's numeric id of the department, found a string of 32 hexadecimal \
+     digits, which is how OrgID writes its deptId: give the department's `id` from KooDrive's \
+     department list, as plain digits",
+    "curDeptId 必须是该部门在 KooDrive 中的数字 ID，实际为 32 位十六进制字符串，即 OrgID 的 deptId：\
+     请填写 KooDrive 部门列表中该部门的 `id`，只写数字",
+);
 const DEPARTMENT_TOO_SMALL: Words = Words(
     "{} must be from 1 to 9223372036854775807, found a smaller integer: give the id of an existing \
      department",

@@ -34,12 +34,24 @@ fn good_batches_pass() {
     }
 }
 
+const ORG_ID: &str = "/curDeptId: curDeptId must be KooDrive's numeric id of the department, \
+    found a string of 32 hexadecimal digits, which is how OrgID writes its deptId: give the \
+    department's `id` from KooDrive's department list, as plain digits";
+
 #[test]
 fn cur_dept_id_is_an_exact_integer() {
     let integer = "/curDeptId: curDeptId must be an integer, found";
+    let [org_id, org_id_digits, too_long, too_short, no_hex] =
+        ["0aF4".repeat(8), "1234".repeat(8), "0aF4".repeat(9), "0aF4".repeat(7), "0aG4".repeat(8)]
+            .map(|id| format!("▲\"{id}\""));
     let range = "/curDeptId: curDeptId must be from 1 to 9223372036854775807, found";
     for (value, wanted) in [
         ("▲\"10\"", format!("{integer} a string: write the digits without quotes")),
+        (&org_id, ORG_ID.to_owned()),
+        (&org_id_digits, ORG_ID.to_owned()),
+        (&too_long, format!("{integer} a string: write the digits without quotes")),
+        (&too_short, format!("{integer} a string: write the digits without quotes")),
+        (&no_hex, format!("{integer} a string: write the digits without quotes")),
         ("▲null", format!("{integer} null: write plain digits")),
         ("▲true", format!("{integer} a boolean: write plain digits")),
         ("▲[1]", format!("{integer} an array: write plain digits")),

@@ -34,6 +34,11 @@ fn findings_are_told_in_chinese() {
             "personalCapacity 必须是整数，实际为字符串：请去掉引号",
         ),
         (&user("\"personalCapacity\":1"), "缺少必填的 isAllocateCapacity：请添加，类型为布尔值"),
+        (
+            &format!("{{\"curDeptId\":\"{}\",\"users\":[{USER}]}}", "0aF4".repeat(8)),
+            "curDeptId 必须是该部门在 KooDrive 中的数字 ID，实际为 32 位十六进制字符串，\
+             即 OrgID 的 deptId：请填写 KooDrive 部门列表中该部门的 `id`，只写数字",
+        ),
         (&users("1"), "users 的每个元素必须是对象，实际为数字：请用 { } 括起每个用户"),
         (
             &unknown("{\"a\":1,\"a\":1}"),

@@ -11,10 +11,11 @@ use crate::support::raw::RawConnection;
 use crate::support::world::{GOOD_BATCH, World};
 
 /// Name without prefix, type, labels.
-const CONTRACT: [(&str, &str, &[&str]); 22] = [
+const CONTRACT: [(&str, &str, &[&str]); 23] = [
     ("requests", "counter", &["call", "status", "origin"]),
     ("request_duration_seconds", "histogram", &["call"]),
     ("rejections", "counter", &["reason"]),
+    ("observed", "counter", &["reason"]),
     ("token_lookups", "counter", &["source"]),
     ("token_exchanges", "counter", &["outcome"]),
     ("token_exchange_duration_seconds", "histogram", &[]),

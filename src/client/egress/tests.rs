@@ -108,11 +108,13 @@ fn loopback_never_goes_through_a_proxy() {
     }
 }
 
+type Environment = &'static [(&'static str, &'static str)];
+
 #[test]
 fn the_environment_decides_where_nothing_is_configured() {
     const HTTPS: &str = "https://koodrive.example.com";
     const HTTP: &str = "http://collector.example.com:4318";
-    let cases: &[(&str, &[(&str, &str)], &str, &str)] = &[
+    let cases: &[(&str, Environment, &str, &str)] = &[
         ("", &[], "direct", "direct"),
         ("", &[("HTTPS_PROXY", "http://s:1")], "proxy http://s:1", "direct"),
         ("", &[("HTTP_PROXY", "http://p:1")], "direct", "proxy http://p:1"),

@@ -10,7 +10,7 @@ use http::header::PROXY_AUTHORIZATION;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -195,12 +195,13 @@ async fn pass_on(mut request: Request<Incoming>, upstream: TcpStream) -> io::Res
         (answer, connection)
     };
     let (head, body) = answer.into_parts();
-    let body = async {
-        // The body comes as long as somebody polls the connection.
-        let mut driving = JoinSet::new();
-        driving.spawn(connection);
-        body.collect().await
-    };
-    let body = body.await.map_err(io::Error::other)?;
+    // The body comes as long as somebody polls the connection.
+    let mut driving = JoinSet::new();
+    driving.spawn(connection);
+    #[expect(clippy::disallowed_methods, reason = "the body is limited")]
+    let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(io::Error::other)?;
     Ok(Response::from_parts(head, body.map_err(|never| match never {}).boxed_unsync()))
 }
+
+/// Far more than the simulators answer.
+const ANSWER_BYTES_MAX: usize = 1 << 20;

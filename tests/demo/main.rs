@@ -29,7 +29,7 @@ async fn main() -> ExitCode {
     let show = Show::to_stdout();
     let done = match (&options.token, options.only.is_empty()) {
         (Some(subject), _) => print_token(&options, subject).await,
-        (None, true) => everything(&options, show).await,
+        (None, true) => Box::pin(everything(&options, show)).await,
         (None, false) => simulators(&options).await,
     };
     done.unwrap_or_else(|failed| {

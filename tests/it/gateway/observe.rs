@@ -89,7 +89,7 @@ async fn users_of_a_malformed_batch_are_charged_if_they_can_be_counted() {
     let batch = batch_of(600);
     // What breaks off within its users has no number of them.
     for _ in 0..2 {
-        let broken = preverify(&alice, &batch[..batch.len() - 3]).send().await;
+        let broken = preverify(&alice, batch.get(..batch.len() - 3).unwrap()).send().await;
         assert_eq!(observed(&world, &broken.trace_id()).await, "batch_not_json");
     }
     let malformed = batch.replace("\"curDeptId\":1", "\"curDeptId\":0");

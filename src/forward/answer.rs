@@ -1,7 +1,7 @@
-//! What KooDrive's answer says about the token it was asked with.
+//! What KooDrive's answer says about the token it was asked with, and about its own load.
 //!
 //! A pure judgement over status and envelope: it slides the token's life, ends it, or does
-//! neither. The answer itself goes to the caller whatever comes of it.
+//! neither; and it may ask for a pause. The answer itself goes to the caller whatever comes of it.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -28,11 +28,20 @@ pub enum TokenVerdict {
     Unread,
 }
 
-/// By what KooDrive refuses a token.
+/// What an answer means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Judgement {
+    pub(super) token: TokenVerdict,
+    /// KooDrive gets more calls than it wants.
+    pub(super) throttled: bool,
+}
+
+/// By what KooDrive refuses a token, or throttles.
 #[derive(Clone, Debug)]
 pub(super) struct AnswerRules {
     refused_statuses: Vec<u16>,
     refused_codes: HashSet<String>,
+    throttled_codes: HashSet<String>,
 }
 
 impl AnswerRules {
@@ -40,40 +49,53 @@ impl AnswerRules {
         Self {
             refused_statuses: config.refused_statuses.clone(),
             refused_codes: config.refused_codes.iter().cloned().collect(),
+            throttled_codes: config.throttled_codes.iter().cloned().collect(),
         }
     }
 
-    /// Whether the body can change the verdict: JSON, of a status that leaves anything open.
+    /// Whether the body can change the judgement: JSON, of a status that leaves anything open.
     pub(super) fn may_carry_envelope(&self, status: StatusCode, headers: &HeaderMap) -> bool {
-        !self.refused_codes.is_empty()
+        let any_code = !(self.refused_codes.is_empty() && self.throttled_codes.is_empty());
+        any_code
             && !self.refused_statuses.contains(&status.as_u16())
             && is_json(headers.get(CONTENT_TYPE))
     }
 
     /// Judges a complete answer that carries no envelope.
-    pub(super) fn by_status(&self, status: StatusCode) -> TokenVerdict {
-        if self.refused_statuses.contains(&status.as_u16()) {
+    pub(super) fn by_status(&self, status: StatusCode) -> Judgement {
+        let throttled = status == StatusCode::TOO_MANY_REQUESTS;
+        let token = if self.refused_statuses.contains(&status.as_u16()) {
             TokenVerdict::TokenRefused
-        } else if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        } else if throttled || status.is_server_error() {
             TokenVerdict::Unread
         } else {
             TokenVerdict::Accepted
-        }
+        };
+        Judgement { token, throttled }
+    }
+
+    /// Judges an answer whose envelope, if it has one, could not be read.
+    pub(super) fn unread(&self, status: StatusCode) -> Judgement {
+        Judgement { token: TokenVerdict::Unread, ..self.by_status(status) }
     }
 
     /// Judges an answer that may carry an envelope by its whole body, plain, at most
     /// [`ENVELOPE_BYTES_MAX`]. What cannot be read to its end says nothing.
-    pub(super) fn by_envelope(&self, status: StatusCode, body: &[u8]) -> TokenVerdict {
+    pub(super) fn by_envelope(&self, status: StatusCode, body: &[u8]) -> Judgement {
+        let by_status = self.by_status(status);
         if body.is_empty() {
-            return self.by_status(status);
+            return by_status;
         }
         match serde_json::from_slice::<Envelope>(body) {
-            Ok(envelope) if envelope.codes.iter().any(|code| self.refused_codes.contains(code)) => {
-                TokenVerdict::TokenRefused
+            Ok(envelope) if envelope.has_one_of(&self.refused_codes) => {
+                Judgement { token: TokenVerdict::TokenRefused, ..by_status }
             }
-            Err(error) if !error.is_data() => TokenVerdict::Unread,
+            Ok(envelope) if envelope.has_one_of(&self.throttled_codes) => {
+                Judgement { throttled: true, ..self.unread(status) }
+            }
+            Err(error) if !error.is_data() => self.unread(status),
             // Ok, or no object: it carries no code at the top.
-            _ => self.by_status(status),
+            _ => by_status,
         }
     }
 }
@@ -98,6 +120,12 @@ fn is_json(content_type: Option<&HeaderValue>) -> bool {
 #[derive(Debug, Default)]
 struct Envelope {
     codes: Vec<String>,
+}
+
+impl Envelope {
+    fn has_one_of(&self, codes: &HashSet<String>) -> bool {
+        self.codes.iter().any(|code| codes.contains(code))
+    }
 }
 
 impl<'de> Deserialize<'de> for Envelope {
@@ -140,6 +168,7 @@ mod tests {
         AnswerRules {
             refused_statuses: vec![401],
             refused_codes: ["APIGW.0301", "APIGW.0307", "13000999"].map(str::to_owned).into(),
+            throttled_codes: ["APIGW.0308", "13000429"].map(str::to_owned).into(),
         }
     }
 
@@ -170,14 +199,36 @@ mod tests {
             (503, "", Unread),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
-            let verdict = rules().by_envelope(status, body.as_bytes());
+            let verdict = rules().by_envelope(status, body.as_bytes()).token;
             assert_eq!(verdict, expected, "{status} {body}");
         }
         for (status, expected) in
             [(200, Accepted), (302, Accepted), (401, TokenRefused), (429, Unread), (500, Unread)]
         {
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(rules().by_status(status), expected, "{status}");
+            assert_eq!(rules().by_status(status).token, expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn throttling_is_a_status_or_a_code_and_says_nothing_of_the_token() {
+        use TokenVerdict::{Accepted, TokenRefused, Unread};
+        for (status, body, token, throttled) in [
+            (200, r#"{"error_code":"APIGW.0308","error_msg":"x"}"#, Unread, true),
+            (200, r#"{"code":13000429}"#, Unread, true),
+            (503, r#"{"code":"APIGW.0308"}"#, Unread, true),
+            (200, r#"{"data":{"code":"APIGW.0308"}}"#, Accepted, false),
+            (200, r#"{"code":"APIGW.0308""#, Unread, false),
+            (429, "", Unread, true),
+            (429, "{", Unread, true),
+            (429, r#"{"code":1}"#, Unread, true),
+            (429, r#"{"code":"APIGW.0307"}"#, TokenRefused, true),
+            (503, "", Unread, false),
+            (200, r#"{"code":0}"#, Accepted, false),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let judgement = rules().by_envelope(status, body.as_bytes());
+            assert_eq!(judgement, Judgement { token, throttled }, "{status} {body}");
         }
     }
 

@@ -8,7 +8,7 @@ use http::response;
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
 
-use super::answer::{AnswerRules, ENVELOPE_BYTES_MAX, TokenVerdict, is_too_large};
+use super::answer::{AnswerRules, ENVELOPE_BYTES_MAX, Judgement, is_too_large};
 use super::body::AnswerBody;
 use super::inflate::Coding;
 use crate::body::BodyError;
@@ -23,13 +23,13 @@ pub(super) async fn judge(
     rules: &AnswerRules,
     head: &response::Parts,
     mut body: PooledBody,
-) -> Result<(TokenVerdict, AnswerBody), BodyError> {
+) -> Result<(Judgement, AnswerBody), BodyError> {
     if body.is_end_stream() || !rules.may_carry_envelope(head.status, &head.headers) {
         return Ok((rules.by_status(head.status), AnswerBody::Streaming(body)));
     }
     let readable = Coding::of(&head.headers).filter(|_| !is_too_large(&head.headers));
     let Some(coding) = readable else {
-        return Ok((TokenVerdict::Unread, AnswerBody::Streaming(body)));
+        return Ok((rules.unread(head.status), AnswerBody::Streaming(body)));
     };
     let mut begun = Begun { frames: VecDeque::new(), bytes: 0, complete: false };
     if body.size_hint().exact().is_some() {
@@ -40,9 +40,11 @@ pub(super) async fn judge(
     }
     let whole = begun.complete.then(|| begun.contiguous());
     let plain = whole.and_then(|whole| coding.plain(whole, ENVELOPE_BYTES_MAX));
-    let verdict =
-        plain.map_or(TokenVerdict::Unread, |plain| rules.by_envelope(head.status, &plain));
-    Ok((verdict, AnswerBody::Begun(begun.frames, body)))
+    let judgement = match plain {
+        Some(plain) => rules.by_envelope(head.status, &plain),
+        None => rules.unread(head.status),
+    };
+    Ok((judgement, AnswerBody::Begun(begun.frames, body)))
 }
 
 /// What was read so far.

@@ -21,13 +21,13 @@ use http::{
 use http_body::Body as _;
 use tokio::time::Instant;
 
-use self::answer::AnswerRules;
 pub use self::answer::TokenVerdict;
+use self::answer::{AnswerRules, Judgement};
 pub use self::body::AnswerBody;
 use self::budget::RetryBudget;
 use self::sign::{SignedHeaders, Unsigned};
 use crate::body::{BodyError, OutboundBody};
-use crate::client::{AnswerTimeouts, ClientError, Pool};
+use crate::client::{AnswerTimeouts, ClientError, Pool, retry_after};
 use crate::config::{ForwardConfig, Forwarded, Propagate};
 use crate::listener::CallerAddress;
 use crate::places::{Holder, Place, Places};
@@ -69,6 +69,18 @@ pub struct Answer {
     pub head: response::Parts,
     pub body: AnswerBody,
     pub verdict: TokenVerdict,
+    pub load: Load,
+}
+
+/// What an answer says about KooDrive's load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Load {
+    /// It served the call, or refused it for other reasons than its load.
+    Served,
+    /// It gets more calls than it wants, and may say for how long none should come.
+    Throttled { retry_after: Option<Duration> },
+    /// Nothing is known: KooDrive failed, or did not take the token.
+    Unknown,
 }
 
 /// Why there is no answer.
@@ -148,8 +160,9 @@ impl Forwarder {
         head.version = Version::HTTP_11;
         headers::for_caller(&mut head.headers);
         let judged = envelope::judge(&self.rules, &head, body).await;
-        let (verdict, body) = judged.map_err(broken_off)?;
-        Ok(Answer { head, body, verdict })
+        let (judgement, body) = judged.map_err(broken_off)?;
+        let load = load_of(&head, judgement);
+        Ok(Answer { head, body, verdict: judgement.token, load })
     }
 
     fn request(
@@ -317,6 +330,16 @@ pub const LANGUAGE: HeaderName = HeaderName::from_static("language");
 /// What an answer to preverify may have to be taken off KooDrive's hands at once; the findings on a
 /// full batch have less.
 const AHEAD_BYTES_MAX: usize = 256 * 1024;
+
+fn load_of(head: &response::Parts, judgement: Judgement) -> Load {
+    if judgement.throttled {
+        Load::Throttled { retry_after: retry_after(&head.headers) }
+    } else if head.status.is_server_error() || judgement.token == TokenVerdict::TokenRefused {
+        Load::Unknown
+    } else {
+        Load::Served
+    }
+}
 
 /// An answer that ended before its time, while its head is still held.
 fn broken_off(error: BodyError) -> ForwardError {

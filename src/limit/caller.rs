@@ -7,6 +7,7 @@ use http::HeaderValue;
 
 use super::bucket::Quota;
 use super::shared::{Answer, Ask};
+use super::throttle::Sent;
 use super::{
     Decision, Decisions, LimitExceeded, Limiter, Policy, SECOND, Standing, Stores, shared,
 };
@@ -21,7 +22,7 @@ const RULES: [Policy; 3] = [Policy::Calls, Policy::Total, Policy::Users];
 type Tokens = [u32; RULES.len()];
 
 /// One caller before the limits, for the time of one call.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct CallerLimits {
     limiter: Limiter,
     caller: CallerId,
@@ -30,6 +31,8 @@ pub struct CallerLimits {
     observed: Option<LimitExceeded>,
     /// What the shared buckets said last; `None` when the local ones decided.
     shared: Option<SharedStanding>,
+    /// Once the call may go out, as far as KooDrive's throttling is obeyed.
+    sent: Option<Sent>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -40,12 +43,25 @@ struct SharedStanding {
 
 impl CallerLimits {
     pub(super) fn new(limiter: Limiter, caller: CallerId) -> Self {
-        Self { limiter, caller, decisions: Decisions::default(), observed: None, shared: None }
+        Self {
+            limiter,
+            caller,
+            decisions: Decisions::default(),
+            observed: None,
+            shared: None,
+            sent: None,
+        }
     }
 
-    /// Asks the rules that need no body: calls of this caller, then of all. A rule that refuses has
-    /// already charged those before it.
+    /// Asks the rules that need no body: whether KooDrive throttles, which costs the caller nothing;
+    /// then calls of this caller, and of all. A rule that refuses has already charged those before
+    /// it.
     pub async fn admit_call(&mut self) -> Result<(), LimitExceeded> {
+        if self.limiter.obey_throttling {
+            let stores = &self.limiter.stores;
+            let looked = stores.throttle.look(stores.clock.monotonic());
+            self.decide(&[Policy::Upstream], looked.map_err(paused))?;
+        }
         let asked = match self.limiter.mode {
             GuardMode::Off => Ok(()),
             GuardMode::Enforce | GuardMode::Observe => self.charge([1, 1, 0]).await,
@@ -53,11 +69,17 @@ impl CallerLimits {
         self.decide(&[Policy::Calls, Policy::Total], asked)
     }
 
-    /// Takes a place among the calls at KooDrive; to be dropped when its answer has ended. `None`
-    /// when there are no limits, or when they only observe and all places are taken.
+    /// Takes a place among the calls at KooDrive, unless it throttles by now; to be dropped when its
+    /// answer has ended. After a pause, the first call here is the probe: all its body has arrived,
+    /// so that no slow caller makes the others wait. `None` when there are no limits, or when they only observe and all places are taken.
     pub fn take_place(&mut self) -> Result<Option<Place>, LimitExceeded> {
         if self.limiter.mode == GuardMode::Off {
             return Ok(None);
+        }
+        if self.limiter.obey_throttling {
+            let stores = &self.limiter.stores;
+            let entered = stores.throttle.enter(stores.clock.monotonic());
+            self.sent = self.decide(&[Policy::Upstream], entered.map(Some).map_err(paused))?;
         }
         let holder = Holder::Caller(self.caller.to_bytes());
         let exceeded = LimitExceeded { policy: Policy::Concurrent, retry_after: SECOND };
@@ -72,6 +94,21 @@ impl CallerLimits {
             GuardMode::Enforce | GuardMode::Observe => self.charge([0, 0, users]).await,
         };
         self.decide(&[Policy::Users], asked)
+    }
+
+    /// KooDrive throttled this call: calls are refused for as long as it asks, or for a while.
+    pub fn throttled(&self, retry_after: Option<Duration>) {
+        let Some(sent) = &self.sent else { return };
+        if let Some(pause) = sent.throttled(retry_after, self.limiter.stores.clock.monotonic()) {
+            tracing::warn!(seconds = pause.as_secs(), "KooDrive throttles; preverify pauses");
+        }
+    }
+
+    /// KooDrive served this call.
+    pub fn served(&self) {
+        if self.sent.as_ref().is_some_and(Sent::served) {
+            tracing::info!("KooDrive throttles no more");
+        }
     }
 
     /// What the rules have said so far.
@@ -166,6 +203,10 @@ impl CallerLimits {
     }
 }
 
+fn paused(retry_after: Duration) -> LimitExceeded {
+    LimitExceeded { policy: Policy::Upstream, retry_after }
+}
+
 impl Stores {
     /// Charges the buckets of this process until one refuses.
     fn charge(&self, caller: CallerId, tokens: Tokens) -> Result<(), LimitExceeded> {
@@ -189,7 +230,7 @@ impl Stores {
             let rule = format!("{}:{per_token}:{}", policy.as_str(), quota.burst());
             let key = match policy {
                 Policy::Calls | Policy::Users => shared::key(&format!("{rule}:{caller}")),
-                Policy::Total | Policy::Concurrent => shared::key(&rule),
+                Policy::Total | Policy::Concurrent | Policy::Upstream => shared::key(&rule),
             };
             Ask { key, quota, tokens: tokens[at] }
         })

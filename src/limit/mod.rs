@@ -1,11 +1,13 @@
 //! Limits preverify calls: per caller, per caller by batch length, and for the whole process.
 //!
-//! Rates live in this process, or in a store that replicas share; concurrency is always local.
+//! Rates live in this process, or in a store that replicas share; concurrency, and the pauses while
+//! KooDrive throttles, are always local.
 //! Knows callers only as digests. Knows nothing of statuses or headers of the call itself.
 
 mod bucket;
 mod caller;
 mod shared;
+mod throttle;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use self::bucket::{Buckets, Quota};
 pub use self::caller::CallerLimits;
 use self::shared::{Access, Shared};
 pub use self::shared::{StoreFailed, StoreReport};
+use self::throttle::Throttle;
 use crate::accept::CallerId;
 use crate::clock::Clock;
 use crate::config::{GuardMode, LimitConfig};
@@ -33,6 +36,8 @@ const SECOND: Duration = Duration::from_secs(1);
 words! {
     /// The rules, in the order in which they are asked.
     pub enum Policy {
+        /// KooDrive's own: whether it throttles. Asked again before a call goes out.
+        Upstream = "upstream",
         /// Calls of one caller.
         Calls = "calls",
         /// Calls of the whole process.
@@ -103,6 +108,7 @@ struct Stores {
     users: Arc<Buckets<CallerId>>,
     total: Arc<Buckets<()>>,
     concurrent: Places,
+    throttle: Throttle,
     shared: Option<Arc<Shared>>,
     clock: Clock,
 }
@@ -131,6 +137,7 @@ impl LimitStores {
         }
         new.concurrent = old.concurrent.clone();
         new.concurrent.resize(config.concurrent.get() as usize);
+        new.throttle = old.throttle.clone();
         let access = Access::from_config(config);
         new.shared = match &old.shared {
             Some(shared) if *shared.access() == access => Some(Arc::clone(shared)),
@@ -168,6 +175,7 @@ impl Stores {
             users: Arc::new(Buckets::new(users, callers_max, clock.clone())),
             total: Arc::new(Buckets::new(total, 1, clock.clone())),
             concurrent: Places::new("preverify calls", config.concurrent.get() as usize),
+            throttle: Throttle::default(),
             shared: None,
             clock: clock.clone(),
         }
@@ -178,6 +186,8 @@ impl Stores {
 #[derive(Clone, Debug)]
 pub struct Limiter {
     mode: GuardMode,
+    /// Whether KooDrive is left alone while it throttles.
+    obey_throttling: bool,
     stores: Arc<Stores>,
     policy: HeaderValue,
 }
@@ -195,7 +205,8 @@ impl Limiter {
         ]
         .join(", ");
         let policy = HeaderValue::try_from(policy).expect("names and numbers are ASCII");
-        Self { mode: config.mode, stores, policy }
+        let obey_throttling = config.obey_throttling && config.mode != GuardMode::Off;
+        Self { mode: config.mode, obey_throttling, stores, policy }
     }
 
     /// The limits as this caller meets them.

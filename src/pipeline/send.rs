@@ -13,7 +13,7 @@ use crate::body;
 use crate::body::{InboundBody, OutboundBody, WholeBody};
 use crate::call::{CallPlan, Route};
 use crate::clock::Moment;
-use crate::forward::{Answer, AnswerBody, ForwardError, OutboundCall, TokenVerdict};
+use crate::forward::{Answer, AnswerBody, ForwardError, Load, OutboundCall, TokenVerdict};
 use crate::places::{Holder, Place};
 use crate::rejection::Rejection;
 use crate::telemetry::{Attempt, Stage};
@@ -117,6 +117,7 @@ impl Pipeline {
                     _ => return Err(error.into()),
                 },
                 Ok(answer) => {
+                    tell_load(context, &answer);
                     let refusal = self.judge(&answer, &issued.credential, accepted, sent_at);
                     match (&copy, resent.after_refusal()) {
                         (Some(copy), Some(next)) if refusal == Some(Refusal::Renew) => {
@@ -269,6 +270,16 @@ fn place_at_koodrive(context: &mut RequestContext) -> Result<Option<Place>, Reje
     let place = place?;
     context.record.end(Stage::Limit);
     Ok(place)
+}
+
+/// Tells the limits what KooDrive's answer to a preverify call says of its load.
+fn tell_load(context: &RequestContext, answer: &Answer) {
+    let Some(limits) = &context.limits else { return };
+    match answer.load {
+        Load::Served => limits.served(),
+        Load::Throttled { retry_after } => limits.throttled(retry_after),
+        Load::Unknown => {}
+    }
 }
 
 /// Sending these twice is the same as sending them once (RFC 9110 section 9.2.2). That section has

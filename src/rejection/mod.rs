@@ -76,6 +76,7 @@ impl Rejection {
                 Reason::CallDenied
             }
             Self::Limit(exceeded) => match exceeded.policy {
+                Policy::Upstream => Reason::LimitUpstream,
                 Policy::Calls => Reason::LimitCalls,
                 Policy::Users => Reason::LimitUsers,
                 Policy::Total => Reason::LimitTotal,

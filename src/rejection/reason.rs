@@ -152,6 +152,10 @@ reasons! {
         "Too many calls at once",
         "too many preverify calls at the same time",
         "同时进行的预校验调用过多";
+    LimitUpstream = "limit_upstream", 429_005, Upstream,
+        "KooDrive throttles",
+        "KooDrive is throttling preverify calls",
+        "KooDrive 正在对预校验调用限流";
     /// Answered before there is a request, so without a body: metrics and log alone know it.
     HeadersTooLarge = "headers_too_large", 431_001, Caller,
         "Request headers too large",

@@ -284,6 +284,7 @@ fn error_type(span: &mut Span<'_>, reason: Option<&str>, status: u16) {
 
 fn limit_key(policy: Policy) -> &'static str {
     match policy {
+        Policy::Upstream => "gateway.limit.upstream",
         Policy::Calls => "gateway.limit.calls",
         Policy::Total => "gateway.limit.total",
         Policy::Concurrent => "gateway.limit.concurrent",

@@ -54,6 +54,8 @@ section! {
         refused_statuses: Vec<u16> as List<Status> = vec![401],
         /// Envelope codes by which KooDrive refuses a token.
         refused_codes: Vec<String> as List<Code> = ["APIGW.0301", "APIGW.0303", "APIGW.0305", "APIGW.0307"] .map(str::to_owned) .to_vec(),
+        /// Envelope codes by which KooDrive throttles.
+        throttled_codes: Vec<String> as List<Code> = vec!["APIGW.0308".to_owned()],
         allow_plain_http: bool = false,
     }
 }

@@ -13,6 +13,7 @@ mod reload;
 mod shared_exchange;
 mod slips;
 mod spans;
+mod throttling;
 mod tokens;
 mod trace_ids;
 

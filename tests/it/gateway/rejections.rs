@@ -301,6 +301,12 @@ async fn calls_over_a_limit() {
     };
     let (held, ()) = join(alice.preverify(GOOD_BATCH), others).await;
     assert_eq!((held.status, world.koodrive.received.total()), (200, 1));
+
+    world.koodrive.switch.next(1, Behaviour::status(429).retry_after(60));
+    assert_eq!(alice.preverify(GOOD_BATCH).await.reason(), None, "KooDrive's own 429");
+    let row = (429_005, "limit_upstream", "upstream");
+    refused(row, async || preverify(&alice, GOOD_BATCH)).await;
+    assert_eq!(world.koodrive.received.total(), 2);
 }
 
 #[tokio::test]

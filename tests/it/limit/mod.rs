@@ -114,7 +114,8 @@ async fn observing_counts_and_refuses_nothing() {
     let mut limits = limiter.for_caller(caller("alice"));
     limits.admit_call().await.unwrap();
     let decisions: Vec<_> = limits.decisions().iter().collect();
-    assert_eq!(decisions, [(Policy::Calls, Decision::Observed)]);
+    let expected = [(Policy::Upstream, Decision::Allowed), (Policy::Calls, Decision::Observed)];
+    assert_eq!(decisions, expected);
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ silent.
 Runs as a process of its own (`Moods`), so that what it is busy with slows nobody else. Command lines
 on its standard input: a peer's name and a mood.
 
-toxiproxy was tried for it: while one side of a connection does not read, a change of its toxics waits
-for that connection, for ever, and attackers who do not read are what it would stand behind.
+toxiproxy was tried for it: its interface stopped answering when its toxics were changed while
+connections through it were not read, and attackers who do not read are what it would stand before.
 """
 
 import asyncio

@@ -13,20 +13,10 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::config::ForwardConfig;
+use crate::token::TokenVerdict;
 
 /// Largest answer whose envelope is read, in bytes.
 pub(super) const ENVELOPE_BYTES_MAX: usize = 64 * 1024;
-
-/// What an answer means for the token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenVerdict {
-    /// KooDrive took the token: its idle life begins anew.
-    Accepted,
-    /// KooDrive does not take this token any more.
-    TokenRefused,
-    /// Nothing is known: the answer was not read, or KooDrive failed or is throttling.
-    Unread,
-}
 
 /// What an answer means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +55,7 @@ impl AnswerRules {
     pub(super) fn by_status(&self, status: StatusCode) -> Judgement {
         let throttled = status == StatusCode::TOO_MANY_REQUESTS;
         let token = if self.refused_statuses.contains(&status.as_u16()) {
-            TokenVerdict::TokenRefused
+            TokenVerdict::Refused
         } else if throttled || status.is_server_error() {
             TokenVerdict::Unread
         } else {
@@ -88,7 +78,7 @@ impl AnswerRules {
         }
         match serde_json::from_slice::<Envelope>(body) {
             Ok(envelope) if envelope.has_one_of(&self.refused_codes) => {
-                Judgement { token: TokenVerdict::TokenRefused, ..by_status }
+                Judgement { token: TokenVerdict::Refused, ..by_status }
             }
             Ok(envelope) if envelope.has_one_of(&self.throttled_codes) => {
                 Judgement { throttled: true, ..self.unread(status) }
@@ -174,15 +164,15 @@ mod tests {
 
     #[test]
     fn an_answer_is_accepted_refused_or_unread() {
-        use TokenVerdict::{Accepted, TokenRefused, Unread};
+        use TokenVerdict::{Accepted, Refused, Unread};
         for (status, body, expected) in [
             (200, "", Accepted),
             (200, r#"{"code":0,"msg":"Successful"}"#, Accepted),
-            (200, r#"{"code":"APIGW.0307"}"#, TokenRefused),
-            (200, r#"{"error_code":"APIGW.0301","error_msg":"x"}"#, TokenRefused),
-            (200, r#"{"code":13000999}"#, TokenRefused),
-            (200, r#"{"code":"13000999"}"#, TokenRefused),
-            (200, r#"{"code":0,"code":"APIGW.0307"}"#, TokenRefused),
+            (200, r#"{"code":"APIGW.0307"}"#, Refused),
+            (200, r#"{"error_code":"APIGW.0301","error_msg":"x"}"#, Refused),
+            (200, r#"{"code":13000999}"#, Refused),
+            (200, r#"{"code":"13000999"}"#, Refused),
+            (200, r#"{"code":0,"code":"APIGW.0307"}"#, Refused),
             (200, r#"{"data":{"code":"APIGW.0307"}}"#, Accepted),
             (200, r#"[{"code":"APIGW.0307"}]"#, Accepted),
             (200, r#""APIGW.0307""#, Accepted),
@@ -190,12 +180,12 @@ mod tests {
             (200, "no JSON at all", Unread),
             (200, r#"{"code":["APIGW.0307"]}"#, Accepted),
             (400, r#"{"code":13000102}"#, Accepted),
-            (400, r#"{"\u0063ode":"APIGW.0307"}"#, TokenRefused),
+            (400, r#"{"\u0063ode":"APIGW.0307"}"#, Refused),
             (403, r#"{"error_code":"APIGW.0302"}"#, Accepted),
             (429, r#"{"error_code":"APIGW.0308"}"#, Unread),
-            (429, r#"{"error_code":"APIGW.0307"}"#, TokenRefused),
+            (429, r#"{"error_code":"APIGW.0307"}"#, Refused),
             (500, r#"{"code":13000201}"#, Unread),
-            (500, r#"{"error_code":"APIGW.0307"}"#, TokenRefused),
+            (500, r#"{"error_code":"APIGW.0307"}"#, Refused),
             (503, "", Unread),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
@@ -203,7 +193,7 @@ mod tests {
             assert_eq!(verdict, expected, "{status} {body}");
         }
         for (status, expected) in
-            [(200, Accepted), (302, Accepted), (401, TokenRefused), (429, Unread), (500, Unread)]
+            [(200, Accepted), (302, Accepted), (401, Refused), (429, Unread), (500, Unread)]
         {
             let status = StatusCode::from_u16(status).unwrap();
             assert_eq!(rules().by_status(status).token, expected, "{status}");
@@ -212,7 +202,7 @@ mod tests {
 
     #[test]
     fn throttling_is_a_status_or_a_code_and_says_nothing_of_the_token() {
-        use TokenVerdict::{Accepted, TokenRefused, Unread};
+        use TokenVerdict::{Accepted, Refused, Unread};
         for (status, body, token, throttled) in [
             (200, r#"{"error_code":"APIGW.0308","error_msg":"x"}"#, Unread, true),
             (200, r#"{"code":13000429}"#, Unread, true),
@@ -222,7 +212,7 @@ mod tests {
             (429, "", Unread, true),
             (429, "{", Unread, true),
             (429, r#"{"code":1}"#, Unread, true),
-            (429, r#"{"code":"APIGW.0307"}"#, TokenRefused, true),
+            (429, r#"{"code":"APIGW.0307"}"#, Refused, true),
             (503, "", Unread, false),
             (200, r#"{"code":0}"#, Accepted, false),
         ] {

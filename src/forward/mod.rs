@@ -21,7 +21,6 @@ use http::{
 use http_body::Body as _;
 use tokio::time::Instant;
 
-pub use self::answer::TokenVerdict;
 use self::answer::{AnswerRules, Judgement};
 pub use self::body::AnswerBody;
 use self::budget::RetryBudget;
@@ -31,7 +30,7 @@ use crate::client::{AnswerTimeouts, ClientError, Pool, retry_after};
 use crate::config::{ForwardConfig, Forwarded, Propagate};
 use crate::listener::CallerAddress;
 use crate::places::{Holder, Place, Places};
-use crate::token::Credential;
+use crate::token::{Credential, TokenVerdict};
 use crate::trace_context;
 use crate::trace_context::{SpanContext, TRACEPARENT, TRACESTATE};
 use crate::trace_id::{X_TRACEID, XTraceId};
@@ -334,7 +333,7 @@ const AHEAD_BYTES_MAX: usize = 256 * 1024;
 fn load_of(head: &response::Parts, judgement: Judgement) -> Load {
     if judgement.throttled {
         Load::Throttled { retry_after: retry_after(&head.headers) }
-    } else if head.status.is_server_error() || judgement.token == TokenVerdict::TokenRefused {
+    } else if head.status.is_server_error() || judgement.token == TokenVerdict::Refused {
         Load::Unknown
     } else {
         Load::Served

@@ -13,11 +13,11 @@ use crate::body;
 use crate::body::{InboundBody, OutboundBody, WholeBody};
 use crate::call::{CallPlan, Route};
 use crate::clock::Moment;
-use crate::forward::{Answer, AnswerBody, ForwardError, Load, OutboundCall, TokenVerdict};
+use crate::forward::{Answer, AnswerBody, ForwardError, Load, OutboundCall};
 use crate::places::{Holder, Place};
 use crate::rejection::Rejection;
 use crate::telemetry::{Attempt, Stage};
-use crate::token::{Credential, Issued, Refusal, TokenError, TokenSource};
+use crate::token::{Credential, Issued, Refusal, TokenError, TokenSource, TokenVerdict};
 
 /// A request body on its way out.
 pub(super) enum CallBody {
@@ -229,6 +229,7 @@ impl Pipeline {
             started: sent_at.wall,
             ended: self.clock.now(),
             status: sent.as_ref().ok().map(|answer| answer.head.status.as_u16()),
+            verdict: sent.as_ref().ok().map(|answer| answer.verdict),
             error: sent.as_ref().err().map(error_word),
             replay: resent != Resent::Not,
             server: Arc::clone(&self.upstream),
@@ -254,7 +255,7 @@ impl Pipeline {
                 None
             }
             TokenVerdict::Unread => None,
-            TokenVerdict::TokenRefused => Some(self.tokens.refused(token, accepted)),
+            TokenVerdict::Refused => Some(self.tokens.refused(token, accepted)),
         }
     }
 }

@@ -11,6 +11,7 @@ use http::{HeaderValue, Method, Version};
 
 use crate::config::HttpUrl;
 use crate::rejection::Reason;
+use crate::token::TokenVerdict;
 use crate::trace_context::SpanContext;
 use crate::words::words;
 
@@ -74,6 +75,8 @@ pub struct Attempt {
     pub started: SystemTime,
     pub ended: SystemTime,
     pub status: Option<u16>,
+    /// What the answer says of the token.
+    pub verdict: Option<TokenVerdict>,
     /// Why there is no answer; a word, never a message.
     pub error: Option<&'static str>,
     /// Sent again after a lost connection or a refused token.

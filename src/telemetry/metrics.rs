@@ -25,7 +25,7 @@ use crate::authorize::RuleName;
 use crate::call::CallPlan;
 use crate::limit::{Decision, Policy};
 use crate::rejection::{Origin, Reason};
-use crate::token::{ExchangeOutcome, ExchangeReport, TokenSource};
+use crate::token::{ExchangeOutcome, ExchangeReport, TokenSource, TokenVerdict};
 use crate::trace_context::TraceId;
 
 type FloatGauge = Gauge<f64, AtomicU64>;
@@ -42,6 +42,7 @@ pub struct Metrics {
     rejections: [Counter; Reason::ALL.len()],
     observed: [Counter; Reason::ALL.len()],
     token_lookups: [Counter; TokenSource::ALL.len()],
+    token_verdicts: [Counter; TokenVerdict::ALL.len()],
     token_exchanges: Family<ExchangeLabels, Counter>,
     token_exchange_duration: Histogram,
     token_entries: Gauge,
@@ -69,6 +70,7 @@ impl Metrics {
         let rejections = Family::<Refusal, Counter>::default();
         let observed = Family::<Refusal, Counter>::default();
         let lookups = Family::<Source, Counter>::default();
+        let verdicts = Family::<Judged, Counter>::default();
         let decisions = Family::<PolicyDecision, Counter>::default();
         let reloads = Family::<Reload, Counter>::default();
         let metrics = Self {
@@ -84,6 +86,9 @@ impl Metrics {
             observed: each(Reason::ALL, |reason| observed.get_or_create_owned(&Refusal { reason })),
             token_lookups: each(TokenSource::ALL, |source| {
                 lookups.get_or_create_owned(&Source { source })
+            }),
+            token_verdicts: each(TokenVerdict::ALL, |verdict| {
+                verdicts.get_or_create_owned(&Judged { verdict })
             }),
             token_exchanges: counted(to, "token_exchanges", "Requests to the token endpoint"),
             token_exchange_duration: Histogram::new(SECONDS),
@@ -140,6 +145,7 @@ impl Metrics {
         to.register("rejections", "Requests refused by the gateway", rejections);
         to.register("observed", "What guards that observe would have refused", observed);
         to.register("token_lookups", "Where access tokens came from", lookups);
+        to.register("token_verdicts", "What answers of KooDrive said of their tokens", verdicts);
         to.register("limit_decisions", "What each limit said", decisions);
         to.register("batch_users", "Users per well-formed batch", metrics.batch_users.clone());
         to.register("config_reloads", "Changes of the configuration", reloads);
@@ -231,6 +237,9 @@ impl Metrics {
             let took = attempt.ended.duration_since(attempt.started).unwrap_or_default();
             self.upstream_duration.observe(took.as_secs_f64());
             self.upstream_replays.inc_by(u64::from(attempt.replay));
+            if let Some(verdict) = attempt.verdict {
+                self.token_verdicts[verdict as usize].inc();
+            }
         }
     }
 
@@ -334,6 +343,7 @@ label_sets! {
     Call { call: &'static str }
     Refusal { reason: Reason }
     Source { source: TokenSource }
+    Judged { verdict: TokenVerdict }
     ExchangeLabels { outcome: ExchangeOutcome }
     FetchLabels { issuer: Arc<str>, outcome: KeyFetchOutcome }
     Issuer { issuer: Arc<str> }
@@ -357,6 +367,7 @@ label_values! {
     authorize::Verdict,
     Reason,
     TokenSource,
+    TokenVerdict,
     ExchangeOutcome,
     KeyFetchOutcome,
     Policy,

@@ -240,6 +240,9 @@ fn of_attempt(
         if attempt.replay {
             span.flag("gateway.replay", true);
         }
+        if let Some(verdict) = attempt.verdict {
+            span.text("gateway.token_verdict", verdict.as_str());
+        }
         if let Some(error) = attempt.error {
             fail(span, error);
         }

@@ -39,7 +39,7 @@ pub use self::app_signature::{AppIdentity, AppSetupError};
 pub use self::error::{Crowded, Denial, Outage, Said, TokenError, Unusable};
 pub use self::exchange::{ExchangeSetupError, KeyError, TemplateError};
 pub use self::explain::{Explanation, explain};
-pub use self::report::{ExchangeOutcome, ExchangeReport};
+pub use self::report::{ExchangeOutcome, ExchangeReport, TokenVerdict};
 pub use self::store::TokenStore;
 pub use self::trial::{Trial, TrialVerdict, try_client};
 

@@ -48,3 +48,15 @@ impl ExchangeOutcome {
         }
     }
 }
+
+words! {
+    /// What an answer of KooDrive says of the token it was asked with.
+    pub enum TokenVerdict {
+        /// KooDrive took the token: its idle life begins anew.
+        Accepted = "accepted",
+        /// KooDrive does not take this token any more.
+        Refused = "refused",
+        /// Nothing is known: the answer was not read, or KooDrive failed or is throttling.
+        Unread = "unread",
+    }
+}

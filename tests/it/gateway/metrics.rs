@@ -11,12 +11,13 @@ use crate::support::raw::RawConnection;
 use crate::support::world::{GOOD_BATCH, World};
 
 /// Name without prefix, type, labels.
-const CONTRACT: [(&str, &str, &[&str]); 23] = [
+const CONTRACT: [(&str, &str, &[&str]); 24] = [
     ("requests", "counter", &["call", "status", "origin"]),
     ("request_duration_seconds", "histogram", &["call"]),
     ("rejections", "counter", &["reason"]),
     ("observed", "counter", &["reason"]),
     ("token_lookups", "counter", &["source"]),
+    ("token_verdicts", "counter", &["verdict"]),
     ("token_exchanges", "counter", &["outcome"]),
     ("token_exchange_duration_seconds", "histogram", &[]),
     ("token_entries", "gauge", &[]),
@@ -142,6 +143,7 @@ async fn a_preverify_call_moves_what_it_should() {
             ("limit_decisions_total{policy=\"users\",decision=\"allowed\"}", 1.0),
             ("batch_users_count", 1.0),
             ("upstream_duration_seconds_count", 1.0),
+            ("token_verdicts_total{verdict=\"accepted\"}", 1.0),
         ],
     )
     .await;
@@ -163,6 +165,7 @@ async fn a_passthrough_call_moves_neither_limits_nor_batches() {
         ("token_exchanges_total{outcome=\"issued\"}", 1.0),
         ("token_exchange_duration_seconds_count", 1.0),
         ("upstream_duration_seconds_count", 1.0),
+        ("token_verdicts_total{verdict=\"accepted\"}", 1.0),
     ];
     grew(&world, &BTreeMap::new(), &[&one[..], &rest].concat()).await;
     let before = series(&world).await;
@@ -176,6 +179,7 @@ async fn a_passthrough_call_moves_neither_limits_nor_batches() {
             ("request_duration_seconds_count{call=\"other\"}", 1.0),
             ("token_lookups_total{source=\"cached\"}", 1.0),
             ("upstream_duration_seconds_count", 1.0),
+            ("token_verdicts_total{verdict=\"accepted\"}", 1.0),
         ],
     )
     .await;
@@ -283,6 +287,8 @@ async fn a_replay_is_counted_as_such() {
             ("token_exchanges_total{outcome=\"issued\"}", 1.0),
             ("token_exchange_duration_seconds_count", 1.0),
             ("upstream_duration_seconds_count", 2.0),
+            ("token_verdicts_total{verdict=\"accepted\"}", 1.0),
+            ("token_verdicts_total{verdict=\"refused\"}", 1.0),
             ("upstream_replays_total", 1.0),
         ],
     )

@@ -12,7 +12,7 @@ use http_body::Frame;
 use http_body_util::StreamBody;
 use serde_json::json;
 
-use crate::gateway::{WHO_AM_I, metric_becomes};
+use crate::gateway::{SOON, WHO_AM_I, metric_becomes};
 use crate::support::caller::{Call, Caller};
 use crate::support::faults::Behaviour;
 use crate::support::koodrive::Refusal;
@@ -230,7 +230,35 @@ async fn an_answer_that_was_not_read_neither_prolongs_a_token_nor_ends_it() {
             assert_eq!(world.sso.granted(), expected, "{behaviour:?} after {minute} min");
             world.clock.advance(6 * MINUTE);
         }
+        verdicts_become(&world, [0.0, 0.0, 5.0]).await;
     }
+}
+
+/// Answers so far by what they said of their token: accepted, refused, unread.
+async fn verdicts_become(world: &World, expected: [f64; 3]) {
+    for (verdict, expected) in ["accepted", "refused", "unread"].into_iter().zip(expected) {
+        let name = format!("koodrive_gateway_token_verdicts_total{{verdict=\"{verdict}\"}}");
+        metric_becomes(world, &name, expected).await;
+    }
+}
+
+#[tokio::test]
+async fn what_an_answer_says_of_its_token_is_counted_and_stands_on_its_attempt() {
+    let world = World::start().await;
+    let alice = world.caller("alice");
+    assert_eq!(alice.get(WHO_AM_I).await.status, 200);
+    world.koodrive.sessions.revoke_user("alice");
+    let replayed = alice.get(WHO_AM_I).await;
+    assert_eq!(replayed.status, 200);
+    world.koodrive.switch.next(1, Behaviour::status(503));
+    assert_eq!(alice.get(WHO_AM_I).await.status, 503);
+    verdicts_become(&world, [2.0, 1.0, 1.0]).await;
+    let trace_id = replayed.trace_id();
+    let spans = world.collector.trace_of(&trace_id, SOON).await.expect("its trace");
+    let mut attempts: Vec<_> = spans.iter().filter(|span| span.name == "forward.attempt").collect();
+    attempts.sort_by_key(|span| span.started);
+    let said: Vec<_> = attempts.iter().map(|span| span.text("gateway.token_verdict")).collect();
+    assert_eq!(said, [Some("refused"), Some("accepted")]);
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use koodrive_gateway::rejection::Reason;
 use koodrive_gateway::telemetry::{
     Attempt, LogWriter, Opened, Peer, RecordedBody, Refused, RequestRecord, Stage, Telemetry,
 };
-use koodrive_gateway::token::TokenSource;
+use koodrive_gateway::token::{TokenSource, TokenVerdict};
 use koodrive_gateway::trace_context::SpanContext;
 
 use crate::support::canary::Canaries;
@@ -97,6 +97,7 @@ pub(crate) fn attempt(record: &mut RequestRecord, status: Option<u16>, replay: b
         started,
         ended: started + Duration::from_millis(20),
         status,
+        verdict: status.map(|_| TokenVerdict::Accepted),
         error: status.is_none().then_some("connection_lost"),
         replay,
         server: Arc::new(Peer::of(&url)),

@@ -207,6 +207,7 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("koodrive_gateway_rejections", "counter", "reason"),
     ("koodrive_gateway_observed", "counter", "reason"),
     ("koodrive_gateway_token_lookups", "counter", "source"),
+    ("koodrive_gateway_token_verdicts", "counter", "verdict"),
     ("koodrive_gateway_token_exchanges", "counter", "outcome"),
     ("koodrive_gateway_token_exchange_duration_seconds", "histogram", ""),
     ("koodrive_gateway_token_entries", "gauge", ""),

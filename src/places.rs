@@ -1,17 +1,17 @@
 //! Places: a bounded number of things at once, shared so that nobody takes them from the others.
 //!
 //! A place stands for a thing (a call, an upload, an exchange) and comes back when it is dropped.
-//! Three quarters of the places are for whoever comes first. The last quarter is for holders of
-//! less than a quarter: one holder alone reaches three quarters, and the others still get in.
+//! Three quarters of the places are for whoever comes first. Of the last quarter one gets a place
+//! who holds less than a quarter of what is still free: one holder alone reaches three quarters, a
+//! dozen together leave some, and the others still get in.
 //! Knows nothing of what the places are for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::oneshot;
 
 /// Who holds places.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,7 +49,6 @@ pub struct Places(Arc<Shared>);
 struct Shared {
     name: &'static str,
     state: Mutex<State>,
-    freed: Notify,
 }
 
 struct State {
@@ -57,6 +56,13 @@ struct State {
     taken: usize,
     /// Only holders of at least one place.
     held: HashMap<Holder, usize>,
+    /// First come, first served; nobody here may have what is free.
+    waiting: VecDeque<Waiter>,
+}
+
+struct Waiter {
+    holder: Holder,
+    turn: oneshot::Sender<Place>,
 }
 
 /// A taken place; dropping it gives it back.
@@ -68,8 +74,8 @@ pub struct Place {
 impl Places {
     /// `name` completes the sentence "all places for … are taken".
     pub fn new(name: &'static str, total: usize) -> Self {
-        let state = State { total, taken: 0, held: HashMap::new() };
-        Self(Arc::new(Shared { name, state: Mutex::new(state), freed: Notify::new() }))
+        let state = State { total, taken: 0, held: HashMap::new(), waiting: VecDeque::new() };
+        Self(Arc::new(Shared { name, state: Mutex::new(state) }))
     }
 
     /// Three quarters of `total`, at least one: for things that last as long as a caller likes,
@@ -81,28 +87,44 @@ impl Places {
     /// Changes the number of places. Whoever holds one beyond it keeps it.
     pub fn resize(&self, total: usize) {
         self.lock().total = total;
-        self.0.freed.notify_waiters();
+        self.hand_on();
     }
 
     /// Takes a place, or says that none is left for this holder.
     pub fn try_take(&self, holder: Holder) -> Result<Place, PlacesTaken> {
         if self.lock().take(holder) {
-            Ok(Place { places: self.clone(), holder })
+            Ok(self.place_of(holder))
         } else {
             Err(PlacesTaken { name: self.0.name })
         }
     }
 
-    /// Waits for a place. Whoever waits bounds the wait.
+    /// Waits for a place; of those who may have one, whoever came first gets it. Whoever waits
+    /// bounds the wait.
     pub async fn take(&self, holder: Holder) -> Place {
-        loop {
-            let mut freed = pin!(self.0.freed.notified());
-            // From here on nothing that is freed goes unnoticed.
-            freed.as_mut().enable();
-            if let Ok(place) = self.try_take(holder) {
-                return place;
+        let turn = {
+            let mut state = self.lock();
+            if state.take(holder) {
+                return self.place_of(holder);
             }
-            freed.await;
+            let (turn, place) = oneshot::channel();
+            state.forget_who_left();
+            state.waiting.push_back(Waiter { holder, turn });
+            place
+        };
+        turn.await.expect("who waits is not dropped before the places are")
+    }
+
+    fn place_of(&self, holder: Holder) -> Place {
+        Place { places: self.clone(), holder }
+    }
+
+    /// Gives what is free to those who wait for it.
+    fn hand_on(&self) {
+        loop {
+            let Some(Waiter { holder, turn }) = self.lock().next() else { return };
+            // Who has left this moment gives it back, and so hands it on.
+            drop(turn.send(self.place_of(holder)));
         }
     }
 
@@ -113,16 +135,33 @@ impl Places {
 }
 
 impl State {
-    fn take(&mut self, holder: Holder) -> bool {
+    fn may_take(&self, holder: Holder) -> bool {
         let free = self.total.saturating_sub(self.taken);
         let quarter = self.total / 4;
         let held = self.held.get(&holder).copied().unwrap_or(0);
-        if free == 0 || free <= quarter && quarter <= held {
-            return false;
+        quarter < free || 4 * held < free
+    }
+
+    fn take(&mut self, holder: Holder) -> bool {
+        let may = self.may_take(holder);
+        if may {
+            self.taken += 1;
+            *self.held.entry(holder).or_default() += 1;
         }
-        self.taken += 1;
-        self.held.insert(holder, held + 1);
-        true
+        may
+    }
+
+    /// Takes a place for the first who waits and may have it.
+    fn next(&mut self) -> Option<Waiter> {
+        self.forget_who_left();
+        let at = self.waiting.iter().position(|waiter| self.may_take(waiter.holder))?;
+        let waiter = self.waiting.remove(at)?;
+        self.take(waiter.holder);
+        Some(waiter)
+    }
+
+    fn forget_who_left(&mut self) {
+        self.waiting.retain(|waiter| !waiter.turn.is_closed());
     }
 
     fn give_back(&mut self, holder: Holder) {
@@ -149,6 +188,8 @@ impl Place {
             *state.held.entry(self.holder).or_default() += 1;
         }
         drop(state);
+        // Whose it was holds less now, and may wait for another.
+        self.places.hand_on();
         if !taken {
             return Err(PlacesTaken { name: self.places.0.name });
         }
@@ -159,8 +200,13 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.lock().give_back(self.holder);
-        self.places.0.freed.notify_waiters();
+        let mut state = self.places.lock();
+        state.give_back(self.holder);
+        let nobody_waits = state.waiting.is_empty();
+        drop(state);
+        if !nobody_waits {
+            self.places.hand_on();
+        }
     }
 }
 
@@ -183,6 +229,8 @@ impl fmt::Debug for Place {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use futures_util::FutureExt as _;
     use proptest::prelude::*;
 
@@ -209,15 +257,25 @@ mod tests {
     }
 
     #[test]
-    fn who_holds_a_quarter_gets_none_of_the_last() {
-        let places = Places::new("tests", 8);
+    fn of_the_last_quarter_one_gets_less_than_a_quarter_of_what_is_free() {
+        let places = Places::new("tests", 64);
         let _hoard = take_all(&places, caller(0));
-        let _second = places.try_take(caller(1)).unwrap();
-        let _third = places.try_take(caller(1)).unwrap();
+        let second = take_all(&places, caller(1));
+        assert_eq!(second.len(), 4, "of 16");
+        assert_eq!(take_all(&places, caller(2)).len(), 3, "of 12");
         assert_eq!(
             places.try_take(caller(1)).unwrap_err().to_string(),
             "all places for tests are taken"
         );
+    }
+
+    #[test]
+    fn a_dozen_together_leave_some_for_whoever_holds_nothing() {
+        let places = Places::new("tests", 192);
+        let hoards: Vec<_> = (0..12).map(|n| take_all(&places, caller(n))).collect();
+        let held: usize = hoards.iter().map(Vec::len).sum();
+        assert!(held < 192, "{held}");
+        places.try_take(caller(200)).expect("one is left");
     }
 
     #[test]
@@ -233,6 +291,32 @@ mod tests {
         drop(second);
         let state = places.lock();
         assert_eq!((state.taken, state.held.len()), (0, 0));
+    }
+
+    #[test]
+    fn of_those_who_wait_the_first_who_may_have_it_is_next_and_who_left_is_passed_over() {
+        let places = Places::new("tests", 4);
+        let mut hoard = take_all(&places, caller(0));
+        let other = places.try_take(caller(1)).unwrap();
+        let mut greedy = pin!(places.take(caller(0)));
+        let mut left = Box::pin(places.take(caller(2)));
+        let mut second = pin!(places.take(caller(2)));
+        let mut third = pin!(places.take(caller(3)));
+        assert!(greedy.as_mut().now_or_never().is_none());
+        assert!(left.as_mut().now_or_never().is_none());
+        assert!(second.as_mut().now_or_never().is_none());
+        assert!(third.as_mut().now_or_never().is_none());
+        drop(left);
+        drop(other);
+        assert!(greedy.as_mut().now_or_never().is_none(), "the last quarter is for the others");
+        let _second = second.now_or_never().expect("the first who may have it");
+        assert!(third.as_mut().now_or_never().is_none());
+        hoard.pop();
+        let _third = third.now_or_never().expect("it holds nothing");
+        assert!(greedy.as_mut().now_or_never().is_none(), "two of four are still its own");
+        hoard.clear();
+        let _greedy = greedy.now_or_never().expect("it came first, but holds nothing only now");
+        assert_eq!(places.lock().taken, 3);
     }
 
     #[test]
@@ -258,8 +342,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is taken and dropped: never more than the total, and a holder of less than a
-        /// quarter is refused only when nothing is free.
+        /// Whatever is taken and dropped: never more than the total, and nobody is refused who
+        /// holds less than a quarter of what is free.
         #[test]
         fn shares_hold_in_any_order(
             total in 1..40_usize,
@@ -272,7 +356,9 @@ mod tests {
                     let own = held.iter().filter(|(holder, _)| *holder == who).count();
                     match places.try_take(caller(who)) {
                         Ok(place) => held.push((who, place)),
-                        Err(_) => prop_assert!(held.len() == total || total / 4 <= own),
+                        Err(_) => {
+                            prop_assert!(total - held.len() <= 4 * own);
+                        }
                     }
                 } else if let Some(at) = held.iter().position(|(holder, _)| *holder == who) {
                     held.swap_remove(at);

@@ -23,7 +23,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::error::{Crowded, RETRY_AFTER_MIN, TokenError};
+use crate::accept::CallerId;
 use crate::clock::Clock;
+use crate::places::{Holder, Place, Places};
 
 /// The gate's numbers. A gate whose numbers did not change survives a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +41,7 @@ pub(super) struct GateNumbers {
 pub(super) struct Gate {
     clock: Clock,
     numbers: GateNumbers,
-    places: Arc<Semaphore>,
+    places: Places,
     background: Arc<Semaphore>,
     /// Queueing for a place, for telling newcomers how long it takes.
     waiting: AtomicUsize,
@@ -67,7 +69,7 @@ enum Breaker {
 pub(super) struct Pass {
     gate: Arc<Gate>,
     probe: bool,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Gate {
@@ -76,7 +78,7 @@ impl Gate {
         Self {
             clock,
             numbers,
-            places: Arc::new(Semaphore::new(places)),
+            places: Places::new("exchanges", places),
             background: Arc::new(Semaphore::new((places / BACKGROUND_SHARE).max(1))),
             waiting: AtomicUsize::new(0),
             turns: Mutex::default(),
@@ -88,11 +90,16 @@ impl Gate {
         &self.numbers
     }
 
-    /// Waits its turn, first come first served, at most `timeout`.
-    pub(super) async fn enter(self: &Arc<Self>, timeout: Duration) -> Result<Pass, TokenError> {
+    /// Waits its turn on behalf of `caller`, at most `timeout`: first come first served, but the
+    /// last quarter of the places is for callers who hold few.
+    pub(super) async fn enter(
+        self: &Arc<Self>,
+        caller: CallerId,
+        timeout: Duration,
+    ) -> Result<Pass, TokenError> {
         let deadline = Instant::now() + timeout;
         self.check()?;
-        let place = self.place(deadline).await?;
+        let place = self.place(caller, deadline).await?;
         self.check()?; // the endpoint may have gone down while we waited
         let now = self.clock.monotonic();
         let turn = self.turn(now, deadline.saturating_duration_since(Instant::now()))?;
@@ -110,13 +117,11 @@ impl Gate {
         Arc::clone(&self.background).try_acquire_owned().ok()
     }
 
-    async fn place(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, TokenError> {
+    async fn place(&self, caller: CallerId, deadline: Instant) -> Result<Place, TokenError> {
         let waiting = Waiting::begin(&self.waiting);
-        let place = Arc::clone(&self.places).acquire_owned();
-        match tokio::time::timeout_at(deadline, place).await {
-            Ok(place) => Ok(place.expect("the semaphore is never closed")),
-            Err(_) => Err(self.busy(waiting.count)),
-        }
+        let place = self.places.take(Holder::Caller(caller.to_bytes()));
+        let place = tokio::time::timeout_at(deadline, place).await;
+        place.map_err(|_| self.busy(waiting.count))
     }
 
     /// When the next exchange may go out: at most `max_per_second` in any second.
@@ -237,14 +242,29 @@ const BACKGROUND_SHARE: usize = 4;
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
     use proptest::prelude::*;
 
     use super::*;
 
     fn gate(max_per_second: u32) -> Gate {
+        numbered(1, max_per_second)
+    }
+
+    fn numbered(max_concurrent: usize, max_per_second: u32) -> Gate {
         let max_per_second = NonZeroU32::new(max_per_second).unwrap();
-        let numbers = GateNumbers { endpoint: String::new(), max_concurrent: 1, max_per_second };
+        let numbers = GateNumbers { endpoint: String::new(), max_concurrent, max_per_second };
         Gate::new(Clock::system(), numbers)
+    }
+
+    #[tokio::test]
+    async fn one_caller_alone_does_not_keep_the_others_from_the_endpoint() {
+        let gate = Arc::new(numbered(4, 100));
+        let [greedy, other] = ["greedy", "other"].map(|subject| CallerId::of("issuer", subject));
+        let enter = |caller| gate.enter(caller, SECOND).now_or_never().and_then(Result::ok);
+        let held: Vec<_> = std::iter::from_fn(|| enter(greedy)).collect();
+        assert_eq!(held.len(), 3);
+        assert!(enter(other).is_some());
     }
 
     proptest! {

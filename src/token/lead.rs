@@ -172,7 +172,7 @@ impl Inner {
             return Outcome { result: Ok(Arc::clone(token)), work: Work::Found };
         }
         let work = if previous.is_some() { Work::Renewal } else { Work::First };
-        let result = match self.gate.enter(self.timeout).await {
+        let result = match self.gate.enter(leader.claimant.caller, self.timeout).await {
             Ok(pass) => self.exchange(pass, leader, caller, parent, previous, errand).await,
             Err(error) => Err(error),
         };

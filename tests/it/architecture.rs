@@ -98,6 +98,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "token",
         &[
+            "places",
             "accept",
             "client",
             "lifecycle",

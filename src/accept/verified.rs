@@ -15,8 +15,9 @@ use super::identity::{CallerId, CertificateDigest, Identity, SsoToken};
 use super::keys::Fingerprint;
 use crate::digest;
 
-/// Bytes of an entry besides its token, measured. At 128 MiB that makes about 130 000 short tokens
-/// or 70 000 of 1.2 KiB.
+/// Bytes of an entry besides its token, measured. At 32 MiB that makes about 30 000 short tokens
+/// or 17 000 of 1.2 KiB; whose token has no place is verified once more, which costs as much as a
+/// signature.
 const ENTRY_BYTES: usize = 640;
 
 /// Real time after which an entry that nobody asked for is dropped. Verifying once more is
@@ -72,7 +73,7 @@ impl Verified {
 
 impl VerifiedTokens {
     /// Estimated bytes of all entries.
-    pub const BYTES_MAX: usize = 128 * 1024 * 1024;
+    pub const BYTES_MAX: usize = 32 * 1024 * 1024;
 
     pub fn new() -> Self {
         let cache = Cache::builder()

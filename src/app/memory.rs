@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::accept::VerifiedTokens;
 use crate::config::{Config, LimitStore};
-use crate::telemetry::LogWriter;
+use crate::telemetry::{LogWriter, Telemetry};
+use crate::token::TokenStore;
 
 /// What one part may take at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,28 +17,28 @@ pub struct MemoryBound {
 }
 
 /// Every part that callers or peers can fill, the largest first, and the program itself. Parts
-/// bounded by number are counted with what one of them takes, measured under load.
+/// bounded by number are counted with what one of them takes at its worst, as `tests/tools/memory`
+/// measures it.
 pub fn memory_bounds(config: &Config) -> Vec<MemoryBound> {
     let bound = |part, count: usize, each| MemoryBound { part, bytes: count.saturating_mul(each) };
+    let Config { listen, forward, token, limit, .. } = config;
     let mut bounds = vec![
         bound("the program itself", 1, PROGRAM),
-        bound(
-            "callers' connections (listen.max_connections)",
-            config.listen.max_connections,
-            CONNECTION,
-        ),
-        bound("bodies (listen.max_buffered)", config.listen.max_buffered, 1),
+        bound("callers' connections (listen.max_connections)", listen.max_connections, CONNECTION),
+        bound("calls (listen.max_in_flight)", listen.max_in_flight, CALL),
+        bound("bodies (listen.max_buffered)", listen.max_buffered, 1),
         bound(
             "connections to KooDrive (forward.max_connections)",
-            config.forward.max_connections,
+            forward.max_connections,
             UPSTREAM_CONNECTION,
         ),
         bound("verified SSO tokens", VerifiedTokens::BYTES_MAX, 1),
-        bound("KooDrive tokens (token.max_entries)", config.token.max_entries, TOKEN),
+        bound("KooDrive tokens (token.max_entries)", token.max_entries, TokenStore::ENTRY_BYTES),
         bound("log lines", LogWriter::BYTES_MAX, 1),
+        bound("spans", Telemetry::SPAN_BYTES_MAX, 1),
     ];
-    if config.limit.store == LimitStore::Local {
-        let callers = config.limit.max_tracked_callers;
+    if limit.store == LimitStore::Local {
+        let callers = limit.max_tracked_callers;
         bounds.push(bound("callers' limits (limit.max_tracked_callers)", callers, TRACKED_CALLER));
     }
     bounds.sort_by_key(|bound| std::cmp::Reverse(bound.bytes));
@@ -75,17 +76,16 @@ fn limit_in(root: &Path, membership: &str) -> Option<usize> {
     limits.into_iter().min().filter(|limit| *limit < usize::MAX / 4)
 }
 
-const MIB: usize = 1024 * 1024;
 /// At rest.
-const PROGRAM: usize = 12 * MIB;
-/// One that comes and goes for long.
-const CONNECTION: usize = 33 * 1024;
-/// With what an answer's reader has not taken yet.
-const UPSTREAM_CONNECTION: usize = 64 * 1024;
-/// A JWT of 1.5 KiB and its place.
-const TOKEN: usize = 2 * 1024;
-/// Its buckets and their places in the tables.
-const TRACKED_CALLER: usize = 256;
+const PROGRAM: usize = 14 * 1024 * 1024;
+/// Between two calls, or with a head of which a little is missing.
+const CONNECTION: usize = 48 * 1024;
+/// Its head, its answer that nobody reads, and what its caller sent behind it.
+const CALL: usize = 176 * 1024;
+/// With what the reader of its answer has not taken yet.
+const UPSTREAM_CONNECTION: usize = 224 * 1024;
+/// Two buckets, at the worst moment of the growth of their tables.
+const TRACKED_CALLER: usize = 192;
 
 #[cfg(test)]
 mod tests {

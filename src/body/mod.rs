@@ -102,7 +102,8 @@ impl Budget {
         Arc::new(Self { free: AtomicUsize::new(bytes_max) })
     }
 
-    fn take(self: &Arc<Self>, bytes: usize) -> Option<Reservation> {
+    /// So many bytes of it, if it has them.
+    pub fn take(self: &Arc<Self>, bytes: usize) -> Option<Reservation> {
         self.free
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(bytes))
             .ok()?;
@@ -118,6 +119,13 @@ pub struct Reservation {
 }
 
 impl Reservation {
+    /// Gives back all but `bytes`.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        let more = self.bytes.saturating_sub(bytes);
+        self.bytes -= more;
+        self.budget.free.fetch_add(more, Ordering::Relaxed);
+    }
+
     fn grow(&mut self, bytes: usize) -> bool {
         match self.budget.take(bytes) {
             Some(mut more) => {

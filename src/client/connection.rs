@@ -46,8 +46,11 @@ pub(super) enum Unanswered {
 impl Http1 {
     pub(super) async fn handshake(stream: Stream, now: Instant) -> Result<Self, hyper::Error> {
         let history = stream.history();
-        let (requests, driver) =
-            http1::Builder::new().max_headers(HEADER_LINES_MAX).handshake(stream).await?;
+        let (requests, driver) = http1::Builder::new()
+            .max_headers(HEADER_LINES_MAX)
+            .max_buf_size(BUFFER_BYTES)
+            .handshake(stream)
+            .await?;
         let wakes = Arc::new(Wakes::default());
         Ok(Self {
             requests,
@@ -204,5 +207,8 @@ impl Deadline {
 
 /// More than any server sends; hyper's own bound is 100.
 const HEADER_LINES_MAX: usize = 256;
+/// What of an answer is read before its reader asks for it, head included, and what of a request
+/// waits to be written. hyper's own bound is 408 KiB, which many slow readers make much.
+const BUFFER_BYTES: usize = 64 * 1024;
 /// After so long the peer's name may mean another address, and its load may have moved.
 const AGE_MAX: Duration = Duration::from_mins(5);

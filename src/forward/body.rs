@@ -21,25 +21,34 @@ pub enum AnswerBody {
     Begun(VecDeque<Frame<Bytes>>, PooledBody),
 }
 
+/// How far an answer was read before its caller asked for it.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadAhead {
+    pub ended: bool,
+    /// What waits here.
+    pub bytes: usize,
+}
+
 impl AnswerBody {
-    /// Reads on until the answer has ended, or until more than `bytes_max` of it wait here; whether
-    /// it has ended.
-    pub(super) async fn read_ahead(&mut self, bytes_max: usize) -> Result<bool, BodyError> {
+    /// Reads on until the answer has ended, or until more than `bytes_max` of it wait here.
+    pub(super) async fn read_ahead(&mut self, bytes_max: usize) -> Result<ReadAhead, BodyError> {
         *self = match std::mem::replace(self, Self::Whole(None)) {
             Self::Streaming(body) => Self::Begun(VecDeque::new(), body),
             whole_or_begun => whole_or_begun,
         };
-        let Self::Begun(begin, body) = self else { return Ok(true) };
+        let Self::Begun(begin, body) = self else { return Ok(ReadAhead { ended: true, bytes: 0 }) };
         let mut bytes: usize = begin.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
         while bytes <= bytes_max {
             if body.is_end_stream() {
-                return Ok(true);
+                return Ok(ReadAhead { ended: true, bytes });
             }
-            let Some(frame) = body.frame().await.transpose()? else { return Ok(true) };
+            let Some(frame) = body.frame().await.transpose()? else {
+                return Ok(ReadAhead { ended: true, bytes });
+            };
             bytes += frame.data_ref().map_or(0, Bytes::len);
             begin.push_back(frame);
         }
-        Ok(false)
+        Ok(ReadAhead { ended: false, bytes })
     }
 }
 

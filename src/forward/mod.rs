@@ -22,7 +22,7 @@ use http_body::Body as _;
 use tokio::time::Instant;
 
 use self::answer::{AnswerRules, Judgement};
-pub use self::body::AnswerBody;
+pub use self::body::{AnswerBody, ReadAhead};
 use self::budget::RetryBudget;
 use self::sign::{SignedHeaders, Unsigned};
 use crate::body::{BodyError, OutboundBody};
@@ -100,6 +100,10 @@ pub enum ForwardError {
 }
 
 impl Forwarder {
+    /// What an answer to preverify may have to be taken off KooDrive's hands at once; the findings
+    /// on a full batch have less.
+    pub const AHEAD_BYTES_MAX: usize = 256 * 1024;
+
     /// `sso_header` is where SSO tokens arrive.
     pub fn new(
         config: &ForwardConfig,
@@ -129,10 +133,10 @@ impl Forwarder {
         place.map_err(|_| ForwardError::Saturated)
     }
 
-    /// Reads an answer on, though nobody has asked for it yet; whether it has ended. One that is
-    /// too large is left where it is.
-    pub async fn read_ahead(&self, body: &mut AnswerBody) -> Result<bool, ForwardError> {
-        body.read_ahead(AHEAD_BYTES_MAX).await.map_err(broken_off)
+    /// Reads an answer on, though nobody has asked for it yet. One that is too large is left where
+    /// it is.
+    pub async fn read_ahead(&self, body: &mut AnswerBody) -> Result<ReadAhead, ForwardError> {
+        body.read_ahead(Self::AHEAD_BYTES_MAX).await.map_err(broken_off)
     }
 
     /// One attempt. `span` is the attempt's own span, the parent of what KooDrive does; `fresh`
@@ -325,10 +329,6 @@ fn append_forwarded(headers: &mut HeaderMap, inbound: &request::Parts, caller: C
 
 /// KooDrive's own header for the language of messages; not `Accept-Language`.
 pub const LANGUAGE: HeaderName = HeaderName::from_static("language");
-
-/// What an answer to preverify may have to be taken off KooDrive's hands at once; the findings on a
-/// full batch have less.
-const AHEAD_BYTES_MAX: usize = 256 * 1024;
 
 fn load_of(head: &response::Parts, judgement: Judgement) -> Load {
     if judgement.throttled {

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use http::{Response, request};
 
 use super::{Arrival, Pipeline, ResponseBody, language_of};
+use crate::body::Reservation;
 use crate::forward::AnswerBody;
 use crate::limit::{CallerLimits, Decisions, LimitExceeded, RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::places::Place;
@@ -34,6 +35,8 @@ pub(super) struct RequestContext {
 #[derive(Debug, Default)]
 pub(super) struct Held {
     pub(super) in_flight: Option<Place>,
+    /// Memory for an answer that was read before the caller asked for it.
+    pub(super) ahead: Option<Reservation>,
     /// Among the preverify calls at KooDrive; only while its answer has not ended.
     pub(super) concurrent: Option<Place>,
 }

@@ -13,7 +13,7 @@ use crate::body;
 use crate::body::{InboundBody, OutboundBody, WholeBody};
 use crate::call::{CallPlan, Route};
 use crate::clock::Moment;
-use crate::forward::{Answer, AnswerBody, ForwardError, Load, OutboundCall};
+use crate::forward::{Answer, AnswerBody, ForwardError, Forwarder, Load, OutboundCall};
 use crate::places::{Holder, Place};
 use crate::rejection::Rejection;
 use crate::telemetry::{Attempt, Stage};
@@ -141,8 +141,18 @@ impl Pipeline {
         place: Option<Place>,
     ) -> Result<Response<AnswerBody>, Rejection> {
         let Answer { head, mut body, .. } = answer;
-        if place.is_some() && !self.forwarder.read_ahead(&mut body).await? {
-            context.held.concurrent = place;
+        if place.is_some() {
+            let mut memory = self.budget.take(Forwarder::AHEAD_BYTES_MAX);
+            let mut ended = false;
+            if let Some(memory) = &mut memory {
+                let read = self.forwarder.read_ahead(&mut body).await?;
+                memory.shrink_to(read.bytes);
+                ended = read.ended;
+            }
+            context.held.ahead = memory;
+            if !ended {
+                context.held.concurrent = place;
+            }
         }
         Ok(Response::from_parts(head, body))
     }

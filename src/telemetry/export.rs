@@ -52,6 +52,9 @@ struct Batch {
 }
 
 impl Export {
+    /// Spans that wait, those of a batch, and its message.
+    pub(super) const BYTES_MAX: usize = 3 * QUEUE_BYTES_MAX;
+
     pub(super) fn start(
         settings: &ExportSettings,
         collector: Collector,

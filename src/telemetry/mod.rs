@@ -76,6 +76,9 @@ pub enum TelemetrySetupError {
 }
 
 impl Telemetry {
+    /// Most bytes of spans held, while a collector is away for example.
+    pub const SPAN_BYTES_MAX: usize = Export::BYTES_MAX;
+
     /// With the collector that the configuration or the environment names, if any: `client` carries
     /// the spans, one of `tasks` sends them. Must be called within a tokio runtime.
     pub fn new(

@@ -11,7 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use http::HeaderValue;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::key::CacheKey;
 use crate::accept::CallerId;
@@ -92,6 +92,18 @@ pub(super) struct Issue<'a> {
 }
 
 impl CachedToken {
+    /// What an access token of up to 1.4 KiB takes with its place in the cache, measured.
+    pub(super) const BYTES: usize = 2 * 1024;
+    /// Of these, what is neither the token nor its session.
+    const PLACE_BYTES: usize = 640;
+
+    /// In bytes. Short tokens count alike, so that their number is bounded as well.
+    fn weight(&self) -> u32 {
+        let session = self.session.as_ref().map_or(0, |session| session.expose_secret().len());
+        let bytes = Self::PLACE_BYTES + self.header.len() + session;
+        u32::try_from(bytes.max(Self::BYTES)).unwrap_or(u32::MAX)
+    }
+
     pub(super) fn issue(token: NewToken, issue: &Issue<'_>) -> Self {
         let Lifetimes { absolute, margin, refresh_ahead, .. } = *issue.lifetimes;
         let (fixed, idle) = issue.lifetimes.of(token.expires_in);
@@ -214,14 +226,16 @@ fn ends_ms(start: Moment, after_ms: u64) -> (u64, u64) {
     (wall_ms(start).saturating_add(after_ms), ms(start.monotonic).saturating_add(after_ms))
 }
 
-/// At most `max_entries` tokens, the least recently used going first.
+/// At most `max_entries` tokens of up to [`CachedToken::BYTES`], or fewer longer ones, the least
+/// recently used going first.
 ///
 /// LRU and not moka's default, which may refuse to admit a newcomer and so make him pay for an
 /// exchange on every call. The idle bound is housekeeping: twice the idle lifetime without a
 /// look-up, and a token is long dead.
 pub(super) fn bounded(max_entries: usize, idle: Duration) -> Cache<CacheKey, Arc<CachedToken>> {
     Cache::builder()
-        .max_capacity(max_entries as u64)
+        .max_capacity((max_entries as u64).saturating_mul(CachedToken::BYTES as u64))
+        .weigher(|_, token: &Arc<CachedToken>| token.weight())
         .eviction_policy(EvictionPolicy::lru())
         .time_to_idle(idle.saturating_mul(2).min(HOUSEKEEPING_MAX))
         .build()

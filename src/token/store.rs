@@ -44,6 +44,10 @@ struct BoundedCache {
 }
 
 impl TokenStore {
+    /// Bytes for each of `token.max_entries`: an access token longer than 1.4 KiB takes the place
+    /// of several.
+    pub const ENTRY_BYTES: usize = CachedToken::BYTES;
+
     /// Exchanges run on `tasks`; `report` is told of each.
     pub fn new(
         clock: Clock,

@@ -31,7 +31,7 @@ async fn the_print_ends_with_ways_memory_and_a_verdict() {
     let said = said.expect(0, &[&ways[0], &ways[1], "\n# memory: at most "]);
     assert_eq!(said.stdout.matches(&*ways[0]).count(), 1, "keys and tokens are one destination");
     let memory = said.stdout.lines().find(|line| line.starts_with("# memory: ")).unwrap();
-    for part in ["bodies (listen.max_buffered) 64MiB", "verified SSO tokens 128MiB"] {
+    for part in ["bodies (listen.max_buffered) 64MiB", "verified SSO tokens 32MiB"] {
         assert!(memory.contains(part), "{memory}");
     }
     let sizes = memory.split([' ', ',', ':']).filter_map(|word| word.strip_suffix("MiB"));

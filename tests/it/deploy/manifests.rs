@@ -16,7 +16,7 @@ const GRACE: &str = "terminationGracePeriodSeconds:";
 const FLUSH: Duration = Duration::from_secs(5);
 
 /// The document of a `ConfigMap` with the files its volume puts beside it.
-fn config_map(folder: &str) -> Config {
+pub(super) fn config_map(folder: &str) -> Config {
     let scratch = Scratch::new().unwrap();
     let pair = Authority::new().unwrap().server_pem().unwrap();
     for folder in ["secret", "tls"] {

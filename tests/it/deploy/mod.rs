@@ -4,6 +4,7 @@
 
 mod kubernetes;
 mod manifests;
+mod memory;
 mod metrics;
 mod readme;
 

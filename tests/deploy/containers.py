@@ -167,7 +167,9 @@ def last_stages(world, target, name, private=False):
     (context / "deploy").mkdir()
     shutil.copy(ROOT / "deploy/compose-tool.sh", context / "deploy")
     text = (ROOT / "deploy/Dockerfile").read_text()
-    builders = "".join(f"FROM scratch AS {name}\nCOPY target /build/target\n" for name in ("build", "build-simulator"))
+    # Any base with coreutils will do for the stage that lays out the files.
+    built = "WORKDIR /build\nCOPY config config\nCOPY target target\n"
+    builders = "".join(f"FROM {world.bases.curl} AS {name}\nUSER root\n{built}" for name in ("build", "build-simulator"))
     (context / "Dockerfile").write_text(builders + text[text.index("FROM gcr.io/distroless"):])
     if private:
         run("chmod", "-R", "go-rwx", context)

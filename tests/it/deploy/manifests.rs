@@ -230,14 +230,35 @@ fn whatever_is_copied_into_an_image_has_a_mode_of_its_own() {
     let mut seen = 0;
     for stage in stages.filter(|stage| !builders.iter().any(|base| stage.starts_with(base))) {
         for copy in stage.lines().filter(|line| line.starts_with("COPY ")) {
-            assert!(copy.contains("--chmod="), "{copy}");
+            // The stage of the files has given them theirs.
+            assert!(copy.contains("--chmod=") || copy.contains("--from=files"), "{copy}");
             seen += 1;
         }
     }
     assert!(4 < seen, "{seen}");
+    for install in image.split("install -D ").skip(1) {
+        assert!(install.starts_with("--mode=0"), "{install}");
+    }
     // Nor does compose mount anything of it.
     let compose = text_of("deploy/compose.yaml");
     assert!(!compose.contains("volumes:"), "{compose}");
+}
+
+/// One image for every architecture that Rust and the bases know.
+#[test]
+fn neither_image_nor_program_is_tied_to_one_architecture() {
+    let mut files: Vec<_> = ["Cargo.toml", ".cargo/config.toml", "deploy/Dockerfile"]
+        .map(|name| super::repository().join(name))
+        .into();
+    for folder in ["src", "deploy/debian"] {
+        super::walk(&super::repository().join(folder), &mut files);
+    }
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for word in ["x86_64", "amd64", "aarch64", "arm64", "target_arch", "target-cpu"] {
+            assert!(!text.contains(word), "{}: {word}", file.display());
+        }
+    }
 }
 
 #[test]

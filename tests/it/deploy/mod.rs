@@ -25,14 +25,16 @@ const README: &str = "README.md";
 /// For those who operate the gateway.
 const OPERATORS: &str = "deploy/README.md";
 
+/// Every file below a folder.
+fn walk(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { walk(&path, into) } else { into.push(path) }
+    }
+}
+
 /// README.md and every file below `deploy/`, with its path.
 fn documents() -> Vec<(PathBuf, String)> {
-    fn walk(folder: &Path, into: &mut Vec<PathBuf>) {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() { walk(&path, into) } else { into.push(path) }
-        }
-    }
     let mut paths = vec![repository().join("README.md")];
     walk(&repository().join("deploy"), &mut paths);
     let read = |path: PathBuf| {

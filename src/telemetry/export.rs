@@ -43,6 +43,8 @@ struct Queue {
     traces: VecDeque<(usize, Vec<u8>)>,
     spans: usize,
     bytes: usize,
+    /// In the batch that is on its way.
+    sending: usize,
     closed: bool,
 }
 
@@ -105,9 +107,9 @@ impl Export {
     /// still be running.
     pub(super) async fn flush(&self, within: Duration) {
         self.0.hurry.cancel();
-        let ended = tokio::time::timeout(within, self.0.ended.cancelled()).await;
-        let waiting = self.0.lock().spans;
-        if ended.is_err() || waiting != 0 {
+        let _in_time = tokio::time::timeout(within, self.0.ended.cancelled()).await;
+        let waiting = self.0.lock().unsent();
+        if waiting != 0 {
             tracing::warn!(waiting, "spans not flushed");
         }
     }
@@ -149,6 +151,7 @@ impl Shared {
     }
 
     fn note(&self, sent: &Result<(), ExportError>, spans: usize, failing: &mut bool) {
+        self.lock().settled();
         match sent {
             Ok(()) if *failing => tracing::info!("spans are exported again"),
             Ok(()) => {}
@@ -193,7 +196,17 @@ impl Queue {
             bytes.extend_from_slice(&next);
         }
         self.spans -= spans;
+        self.sending = spans;
         Some(Batch { spans, bytes })
+    }
+
+    /// The batch on its way has arrived, or has been given up and counted.
+    fn settled(&mut self) {
+        self.sending = 0;
+    }
+
+    fn unsent(&self) -> usize {
+        self.spans + self.sending
     }
 
     /// From then on nothing is taken any more, for nobody would send it.
@@ -235,6 +248,19 @@ mod tests {
         }
         let taken = std::iter::from_fn(|| queue.take(10)).map(|batch| batch.bytes.len());
         assert_eq!(taken.collect::<Vec<_>>(), [6, 6, 20, 2]);
+    }
+
+    /// Else the end of a gateway would warn of nothing, or keep silent about a batch.
+    #[test]
+    fn what_is_on_its_way_is_unsent_until_it_is_settled() {
+        let mut queue = Queue::default();
+        queue.add(6, vec![0]);
+        queue.add(6, vec![0]);
+        assert_eq!(queue.unsent(), 12);
+        queue.take(10);
+        assert_eq!(queue.unsent(), 12);
+        queue.settled();
+        assert_eq!(queue.unsent(), 6);
     }
 
     #[test]

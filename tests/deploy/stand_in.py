@@ -4,7 +4,8 @@
 
 sso.example.com: discovery, keys, the token endpoint, and `demo-token?subject=` for whoever asks.
 cn.myhuaweicloud-koodrive.com: believes access tokens that the token endpoint issued, nothing else;
-`?delay=SECONDS` waits before the response. `GET /counts` on either name tells what was asked.
+`?delay=SECONDS` waits before the response. `GET /counts` on either name tells what was asked;
+`/client-secret?is=` changes the client's secret from that of the file, and without a value back.
 """
 
 import base64
@@ -23,6 +24,7 @@ ENDPOINT = "/realms/tools/protocol/openid-connect/token"
 FOLDER = pathlib.Path(sys.argv[1])
 COUNTS = {"keys": 0, "exchanges": 0, "calls": 0, "refused": 0}
 LOCK = threading.Lock()
+RENEWED = {}
 
 
 def base64url(data):
@@ -62,6 +64,10 @@ class Handler(BaseHTTPRequestHandler):
         host = self.headers.get("Host", "").split(":")[0]
         if path == "/counts":
             return self.json(200, COUNTS)
+        if path == "/client-secret":
+            RENEWED.clear()
+            RENEWED.update(query)
+            return self.json(200, RENEWED)
         if host == "sso.example.com":
             return self.sso(path, query, body)
         return self.koodrive(path, query, body)
@@ -77,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
             claims = {"iss": ISSUER, "aud": "koodrive-gateway", "sub": query["subject"], "iat": now, "exp": now + 3600}
             return self.text(200, sign("sso.key", claims))
         if path == ENDPOINT:
-            secret = (FOLDER / "client-secret").read_text().strip()
+            secret = RENEWED.get("is") or (FOLDER / "client-secret").read_text().strip()
             login = "Basic " + base64.b64encode(f"koodrive-gateway:{secret}".encode()).decode()
             if self.headers.get("Authorization") != login:
                 return self.json(401, {"error": "invalid_client"})

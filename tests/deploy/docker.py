@@ -1,5 +1,6 @@
 """A Docker daemon of our own."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -21,6 +22,9 @@ class Docker:
         (self.config / "cli-plugins").mkdir(parents=True)
         data = CACHE / "docker"
         data.mkdir(parents=True, exist_ok=True)
+        # Two daemons on one folder would spoil it: a second run waits for the first.
+        self.lock = open(CACHE / "docker.lock", "w")
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
         command = [
             "dockerd", "--data-root", data, "--exec-root", folder / "docker-exec", "--pidfile", folder / "docker.pid",
             "--host", f"unix://{self.socket}",
@@ -34,7 +38,7 @@ class Docker:
             network.inside(*map(str, command)), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
         )
         try:
-            until(lambda: self.attempt("version").returncode == 0, 60, "dockerd answers")
+            until(lambda: self.attempt("version").returncode == 0, 120, "dockerd answers")
         except Failed:
             lines = (folder / "dockerd.log").read_text().strip().splitlines()[-4:]
             raise Failed("dockerd did not start:\n  " + "\n  ".join(lines)) from None
@@ -85,6 +89,7 @@ class Docker:
             self.daemon.kill()
             self.daemon.wait()
         self.log.close()
+        self.lock.close()
         remove_control_groups(f"koodrive-gateway-{os.getpid()}")
 
 

@@ -90,6 +90,13 @@ pub(super) fn for_upstream(inbound: &HeaderMap, sso_header: &HeaderName) -> Head
     headers
 }
 
+/// Whether an answer has a coding that would be lost with its framing: nobody may send one who was
+/// not asked for it (RFC 9112 section 7.4).
+pub(super) fn has_other_coding(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    codings.any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"))
+}
+
 /// What of KooDrive's answer goes back to the caller.
 pub(super) fn for_caller(headers: &mut HeaderMap) {
     // A length beside a coding is wrong (RFC 9112 section 6.3): the body is not so long.

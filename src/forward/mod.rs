@@ -93,6 +93,8 @@ pub enum ForwardError {
     Saturated,
     #[error("KooDrive switched to another protocol, unasked")]
     Switched,
+    #[error("KooDrive's answer has a transfer coding other than chunked, unasked")]
+    Coded,
     #[error("KooDrive did not answer within {0:?}")]
     TimedOut(Duration),
     #[error("the caller's body did not arrive")]
@@ -158,6 +160,9 @@ impl Forwarder {
         let (mut head, body) = sent.map_err(|error| self.failure(error))?.into_parts();
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(ForwardError::Switched);
+        }
+        if headers::has_other_coding(&head.headers) {
+            return Err(ForwardError::Coded);
         }
         // The version of the answer is ours, not KooDrive's (RFC 9112 section 2.3).
         head.version = Version::HTTP_11;
@@ -263,7 +268,8 @@ impl ForwardError {
             | Self::Broken(_)
             | Self::TimedOut(_)
             | Self::Saturated
-            | Self::Switched => None,
+            | Self::Switched
+            | Self::Coded => None,
         }
     }
 }

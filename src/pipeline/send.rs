@@ -306,6 +306,7 @@ fn error_word(error: &ForwardError) -> &'static str {
         ForwardError::TimedOut(_) => "timed_out",
         ForwardError::Saturated => "saturated",
         ForwardError::Switched => "switched",
+        ForwardError::Coded => "coded",
         ForwardError::CallerBody(_) => "caller_body",
     }
 }

@@ -245,9 +245,10 @@ fn of_token(error: &TokenError) -> Reason {
 fn of_forward(error: &ForwardError) -> Reason {
     match error {
         ForwardError::Unreachable(_) => Reason::UpstreamUnreachable,
-        ForwardError::Broken { .. } | ForwardError::CallerBody(_) | ForwardError::Switched => {
-            Reason::UpstreamBroken
-        }
+        ForwardError::Broken { .. }
+        | ForwardError::CallerBody(_)
+        | ForwardError::Switched
+        | ForwardError::Coded => Reason::UpstreamBroken,
         ForwardError::Saturated => Reason::Overloaded,
         ForwardError::TimedOut(_) => Reason::UpstreamTimeout,
     }

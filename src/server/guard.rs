@@ -4,13 +4,16 @@
 //! hyper is lenient where a gateway must not be: it takes bare LF, several Hosts, and a
 //! Content-Length beside a Transfer-Encoding, of which it then hides one. So the guard follows the
 //! framing itself (RFC 9112 sections 2 to 7) and leaves one [`Verdict`] for each head. Where both
-//! could lose each other, in the lines between chunks, the guard ends the stream instead.
+//! could lose each other, in the lines between chunks, the guard ends the stream instead. And what
+//! hyper would refuse by itself, without a body, it does not get to see: a `Transfer-Encoding` other
+//! than one `chunked` goes on under a name that means nothing, so that the call is refused as it
+//! should be.
 
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::framing::{Fault, Framing, Verdict};
+use super::framing::{Fault, Framing, Told, Verdict};
 use crate::lifecycle::{DrainWatch, Phase};
 
 /// Verdicts on heads that hyper has not yet handed to the service, oldest first.
@@ -71,6 +74,8 @@ pub(super) struct Guarded<T> {
     awaits_head: bool,
     broken: bool,
     leaving: Leaving,
+    /// The beginning of a line that hyper may not get to see as it is; already followed.
+    held: Vec<u8>,
 }
 
 /// Whether a connection is asked to end: then a head that has not arrived is not waited for.
@@ -114,22 +119,91 @@ impl<T> Guarded<T> {
             awaits_head: true,
             broken: false,
             leaving,
+            held: Vec::new(),
         };
         (guarded, faults)
     }
 
-    /// Returns how many of the bytes may be passed on.
-    fn watch(&mut self, bytes: &[u8]) -> usize {
+    /// `bytes` have the first `known` ones behind them; returns how many of them may be passed on.
+    fn watch(&mut self, bytes: &mut [u8], known: usize) -> usize {
         let Self { framing, faults, .. } = self;
-        let believed = framing.follow(bytes, |verdict| faults.push(verdict));
-        self.broken = believed < bytes.len();
+        let mut unfit = Vec::new();
+        let new = bytes.get(known..).unwrap_or_default();
+        let believed = framing.follow(new, |followed, told| match told {
+            Told::Judged(verdict) => faults.push(verdict),
+            Told::Unfit { back } => unfit.extend((known + followed).checked_sub(back)),
+        });
+        self.broken = believed < new.len();
+        for at in unfit {
+            if let Some(first) = bytes.get_mut(at) {
+                *first = b'x';
+            }
+        }
         let awaits_head = self.framing.awaits_head();
         if awaits_head && !self.awaits_head {
             self.deadline.as_mut().reset(Instant::now() + self.header_timeout);
         }
         self.awaits_head = awaits_head;
-        believed
+        known + believed
     }
+}
+
+impl<T: AsyncRead + Unpin> Guarded<T> {
+    /// Adds what was read to `into`: nothing when the stream has ended, or when all of it is held.
+    fn poll_watched(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<Passed>> {
+        let before = into.filled().len();
+        if into.remaining() <= self.held.len() {
+            // Hardly any room is left: it goes on as it is.
+            let now: Vec<u8> = self.held.drain(..into.remaining()).collect();
+            into.put_slice(&now);
+            return Poll::Ready(Ok(Passed::Some));
+        }
+        let known = self.held.len();
+        into.put_slice(&self.held);
+        match Pin::new(&mut self.inner).poll_read(cx, into) {
+            Poll::Ready(outcome) => outcome?,
+            Poll::Pending => {
+                into.set_filled(before);
+                return self.poll_patience(cx);
+            }
+        }
+        self.held.clear();
+        if into.filled().len() == before + known {
+            return Poll::Ready(Ok(Passed::Some));
+        }
+        let passed = self.watch(&mut into.filled_mut()[before..], known);
+        if self.broken {
+            into.set_filled(before + passed);
+            return Poll::Ready(Ok(if passed == 0 { Passed::Nothing } else { Passed::Some }));
+        }
+        let held_from = into.filled().len() - self.framing.undecided().min(passed);
+        self.held.extend_from_slice(&into.filled()[held_from..]);
+        into.set_filled(held_from);
+        Poll::Ready(Ok(if held_from == before { Passed::Nothing } else { Passed::Some }))
+    }
+
+    /// Pending, unless a head has been waited for too long.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Passed>> {
+        if self.awaits_head && self.deadline.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        if self.awaits_head && self.leaving.is_asked() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        Poll::Pending
+    }
+}
+
+/// What came of a read.
+enum Passed {
+    /// Bytes, or the end.
+    Some,
+    /// No byte may be passed on yet; that would say that the caller has finished.
+    Nothing,
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
@@ -139,28 +213,15 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.broken {
-            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
-        }
-        let before = into.filled().len();
-        match Pin::new(&mut this.inner).poll_read(cx, into) {
-            Poll::Ready(outcome) => outcome?,
-            Poll::Pending if this.awaits_head && this.deadline.as_mut().poll(cx).is_ready() => {
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        loop {
+            if this.broken {
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
             }
-            Poll::Pending if this.awaits_head && this.leaving.is_asked() => {
-                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            match ready!(this.poll_watched(cx, into))? {
+                Passed::Some => return Poll::Ready(Ok(())),
+                Passed::Nothing => {}
             }
-            Poll::Pending => return Poll::Pending,
         }
-        let believed = this.watch(&into.filled()[before..]);
-        if believed == 0 && this.broken {
-            // To pass nothing on would say that the caller has finished.
-            into.set_filled(before);
-            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
-        }
-        into.set_filled(before + believed);
-        Poll::Ready(Ok(()))
     }
 }
 

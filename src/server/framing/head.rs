@@ -17,6 +17,16 @@ pub(super) struct Head {
     fragment: bool,
 }
 
+/// A line of a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    Fit,
+    /// A coding other than one `chunked`.
+    Unfit,
+    /// The empty one that ends the head.
+    Last,
+}
+
 /// What the `Transfer-Encoding` lines say together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Coding {
@@ -28,6 +38,8 @@ enum Coding {
 
 /// Of a longer line only the end is looked at. No legal field that decides the framing is longer.
 const LINE_KEPT_MAX: usize = 1024;
+
+const CODING: &[u8] = b"transfer-encoding";
 
 impl Head {
     /// `bare_lf`: whether an empty line before the head ended in LF alone.
@@ -55,23 +67,24 @@ impl Head {
         }
     }
 
-    /// Takes the line that just ended; `false` when it was the empty one that ends the head.
-    pub(super) fn end_line(&mut self) -> bool {
+    /// Takes the line that just ended.
+    pub(super) fn end_line(&mut self) -> Line {
         let mut kept = std::mem::take(&mut self.line);
         let crlf = kept.pop_if(|last| *last == b'\r').is_some();
         self.bare_lf |= !crlf;
-        let empty = kept.is_empty();
-        if 0 < self.lines {
-            self.note_field(&kept);
-        }
+        let line = match (kept.is_empty(), self.lines) {
+            (true, _) => Line::Last,
+            (false, 0) => Line::Fit,
+            (false, _) => self.note_field(&kept),
+        };
         self.lines += 1;
         self.cut = false;
         kept.clear();
         self.line = kept;
-        !empty
+        line
     }
 
-    fn note_field(&mut self, line: &[u8]) {
+    fn note_field(&mut self, line: &[u8]) -> Line {
         let mut halves = line.splitn(2, |b| *b == b':');
         let name = halves.next().unwrap_or_default().trim_ascii();
         let value = halves.next().unwrap_or_default().trim_ascii();
@@ -80,11 +93,25 @@ impl Head {
         } else if name.eq_ignore_ascii_case(b"content-length") {
             self.lengths += 1;
             self.length = if self.cut { None } else { digits(value) };
-        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+        } else if name.eq_ignore_ascii_case(CODING) {
             let chunked = !self.cut && value.eq_ignore_ascii_case(b"chunked");
             let only = self.coding == Coding::None;
-            self.coding = if chunked && only { Coding::Chunked } else { Coding::Other };
+            if !(chunked && only) {
+                self.coding = Coding::Other;
+                return Line::Unfit;
+            }
+            self.coding = Coding::Chunked;
         }
+        Line::Fit
+    }
+
+    /// How many bytes of the line that has not ended yet may be those of a coding.
+    pub(super) fn may_be_coding(&self) -> usize {
+        let (name, value) = self.line.split_at(self.line.len().min(CODING.len()));
+        let alike =
+            CODING.get(..name.len()).is_some_and(|coding| name.eq_ignore_ascii_case(coding));
+        let named = value.first().is_none_or(|after| *after == b':');
+        if 0 < self.lines && alike && named && !self.cut { self.line.len() } else { 0 }
     }
 
     pub(super) fn verdict(&self) -> Verdict {

@@ -5,7 +5,7 @@
 
 mod head;
 
-use self::head::Head;
+use self::head::{Head, Line};
 
 /// What is ambiguous about a request head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,18 @@ pub(super) struct Framing {
     state: State,
     head: Head,
     heads: u64,
+    /// Bytes of the current line of a head, its end included.
+    line_bytes: usize,
+}
+
+/// What is told of a head while it is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// The head has ended.
+    Judged(Verdict),
+    /// A line has ended that the parser behind would refuse by itself: its first byte is so many
+    /// bytes before the end of those followed so far.
+    Unfit { back: usize },
 }
 
 /// In the states with `cr` a CR was seen last, and only LF may follow.
@@ -99,12 +111,13 @@ impl Framing {
         self.state == State::Head || self.heads == 0
     }
 
-    /// Follows further bytes; tells each head's verdict as the head ends. Returns how many bytes
-    /// may be believed: fewer than given when the framing of a body breaks.
-    pub(super) fn follow(&mut self, bytes: &[u8], mut tell: impl FnMut(Verdict)) -> usize {
+    /// Follows further bytes; tells each head's verdict as the head ends, with how many of the
+    /// bytes were followed by then. Returns how many of them may be believed: fewer than given when
+    /// the framing of a body breaks.
+    pub(super) fn follow(&mut self, bytes: &[u8], mut tell: impl FnMut(usize, Told)) -> usize {
         let mut rest = bytes;
         while !rest.is_empty() && self.state != State::Lost {
-            rest = self.step(rest, &mut tell);
+            rest = self.step(rest, &mut |left, told| tell(bytes.len() - left, told));
             if self.state == State::Broken {
                 // The offending byte itself is not passed on either.
                 return (bytes.len() - rest.len()).saturating_sub(1);
@@ -113,8 +126,13 @@ impl Framing {
         bytes.len()
     }
 
+    /// How many of the last bytes may be the beginning of a line that is told as unfit when it ends.
+    pub(super) fn undecided(&self) -> usize {
+        if self.state == State::Head { self.head.may_be_coding() } else { 0 }
+    }
+
     /// Takes one byte, or as many as are alike; returns what is left.
-    fn step<'a>(&mut self, bytes: &'a [u8], tell: &mut impl FnMut(Verdict)) -> &'a [u8] {
+    fn step<'a>(&mut self, bytes: &'a [u8], tell: &mut impl FnMut(usize, Told)) -> &'a [u8] {
         let Some((first, rest)) = bytes.split_first() else { return bytes };
         self.state = match self.state {
             State::Head => return self.follow_head(bytes, tell),
@@ -164,19 +182,27 @@ impl Framing {
         bytes.get(taken..).unwrap_or_default()
     }
 
-    fn follow_head<'a>(&mut self, bytes: &'a [u8], tell: &mut impl FnMut(Verdict)) -> &'a [u8] {
+    /// `tell` is given how many of the bytes are left.
+    fn follow_head<'a>(&mut self, bytes: &'a [u8], tell: &mut impl FnMut(usize, Told)) -> &'a [u8] {
         let Some(end) = bytes.iter().position(|b| *b == b'\n') else {
             self.head.keep(bytes);
+            self.line_bytes += bytes.len();
             return &[];
         };
         let (line, rest) = bytes.split_at(end);
         self.head.keep(line);
+        let back = std::mem::take(&mut self.line_bytes) + end + 1;
         let rest = rest.get(1..).unwrap_or_default();
-        if self.head.end_line() {
-            return rest;
+        match self.head.end_line() {
+            Line::Fit => return rest,
+            Line::Unfit => {
+                tell(rest.len(), Told::Unfit { back });
+                return rest;
+            }
+            Line::Last => {}
         }
         let verdict = self.head.verdict();
-        tell(verdict);
+        tell(rest.len(), Told::Judged(verdict));
         self.heads += 1;
         self.state = match (verdict, self.head.length()) {
             (Some(_), _) => State::Lost,
@@ -197,6 +223,8 @@ impl SizeLine {
             b'\n' if self.cr => return State::ChunkData(self.size),
             _ if self.cr || byte == b'\n' => return State::Broken,
             b'\r' => self.cr = true,
+            // Neither a token nor a quoted string has them (RFC 9110 sections 5.6.2 and 5.6.4).
+            _ if self.behind && byte.is_ascii_control() && byte != b'\t' => return State::Broken,
             _ if self.behind => {}
             b';' | b' ' | b'\t' => self.behind = true,
             digit => match char::from(digit).to_digit(16) {

@@ -96,6 +96,14 @@ async fn answers_that_are_none_become_a_rejection() {
             "another protocol",
             "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
         ),
+        (
+            "a coding besides chunked",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        ),
+        (
+            "a coding on a line of its own",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        ),
     ] {
         let reply = answered(bytes).await.unwrap_or_else(|cause| panic!("{name}: {cause}"));
         assert_eq!(

@@ -59,16 +59,15 @@ impl IssuerKeys {
         };
         if fetch.outcome != KeyFetchOutcome::Fetched {
             self.keep_stale();
-            let failure = format!("{} in the key set file", fetch.outcome.as_str());
+            let (outcome, path) = (fetch.outcome.as_str(), file.path().display());
+            let failure = match fetch.outcome {
+                KeyFetchOutcome::NoUsableKeys => {
+                    format!("{outcome} in the key set file {path}: {}", fetch.skipped)
+                }
+                _ => format!("{outcome}: the key set file {path}"),
+            };
             fetch.failure = Some(FetchFailure(failure.into()));
             self.state().failure.clone_from(&fetch.failure);
-            tracing::warn!(
-                issuer = %self.issuer,
-                file = %file.path().display(),
-                outcome = fetch.outcome.as_str(),
-                skipped = %fetch.skipped,
-                "key set file not usable"
-            );
         }
         fetch
     }
@@ -157,7 +156,7 @@ impl IssuerKeys {
         fetch.failure = Some(failure_of(error));
         self.state().failure.clone_from(&fetch.failure);
         let error = error as &dyn std::error::Error;
-        tracing::warn!(issuer = %self.issuer, error, failures, "keys not fetched");
+        tracing::debug!(issuer = %self.issuer, error, failures, "keys not fetched");
     }
 }
 

@@ -25,7 +25,7 @@ use crate::body::OutboundBody;
 use crate::clock::{Clock, push_rfc3339};
 use crate::lifecycle::Readiness;
 use crate::rejection::Reason;
-use crate::telemetry::{CallFeed, Refusal};
+use crate::telemetry::{CallFeed, Neighbour, Refusal};
 
 pub use self::forget::Forget;
 pub use self::listen::serve;
@@ -60,6 +60,8 @@ pub struct Overview {
     pub version: String,
     pub uptime: Duration,
     pub issuers: Vec<IssuerRow>,
+    /// In the order in which a call meets them, their clocks last.
+    pub neighbours: Vec<Neighbour>,
     /// What is held of access tokens, limits, connections: a name and its value, by table.
     pub tables: Vec<(String, Vec<(String, String)>)>,
 }

@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 use http::header::ACCEPT;
 use http::{HeaderMap, StatusCode};
 
-use super::{Overview, Page, Pages, TEXT};
+use super::{IssuerRow, Overview, Page, Pages, TEXT};
 use crate::clock::Span;
-use crate::telemetry::Refusal;
+use crate::telemetry::{Neighbour, NeighbourKind, NeighbourState, Refusal};
 
 /// Whether the visitor wants text: who names it, and no HTML.
 pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
@@ -23,8 +23,9 @@ pub(super) fn render(pages: &Pages, now: SystemTime) -> Page {
     let overview = (pages.overview)();
     let mut text = String::new();
     write_page(&mut text, pages, &overview, now).expect("a String takes everything");
-    let is_well =
-        pages.readiness.reasons().is_empty() && overview.issuers.iter().all(|row| row.usable);
+    let is_well = pages.readiness.reasons().is_empty()
+        && overview.issuers.iter().all(|row| row.usable)
+        && overview.neighbours.iter().all(|row| row.state != NeighbourState::Failing);
     let status = if is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Page { status, ..Page::ok(TEXT, text) }
 }
@@ -43,13 +44,8 @@ fn write_page(
         writeln!(text, "  {}", printable(line))?;
     }
     writeln!(text, "neighbours")?;
-    for row in &overview.issuers {
-        let verdict = if row.usable { "ok     " } else { "FAILING" };
-        write!(text, "  {verdict}  SSO {}: ", printable(&row.issuer))?;
-        match row.age {
-            Some(age) => writeln!(text, "keys fetched {} ago", Span(age))?,
-            None => writeln!(text, "keys never fetched")?,
-        }
+    for neighbour in &overview.neighbours {
+        write_neighbour(text, neighbour, overview, now)?;
     }
     writeln!(text, "traffic")?;
     for ((status, origin), calls) in traffic(&(pages.metrics)()) {
@@ -63,6 +59,53 @@ fn write_page(
         }
     }
     write_refusals(text, &(pages.refusals)(), now)
+}
+
+/// Two lines where there is something to mend.
+fn write_neighbour(
+    text: &mut String,
+    neighbour: &Neighbour,
+    overview: &Overview,
+    now: SystemTime,
+) -> fmt::Result {
+    let ago = |time: SystemTime| Span(now.duration_since(time).unwrap_or(Duration::ZERO));
+    let verdict = match neighbour.state {
+        NeighbourState::Unknown => "-",
+        NeighbourState::Good => "ok",
+        NeighbourState::Failing => "FAILING",
+    };
+    let kind = neighbour.kind.as_str();
+    let which = neighbour.issuer.as_deref().or(neighbour.address.as_deref()).unwrap_or_default();
+    write!(text, "  {verdict:<7}  {kind} {}", printable(which))?;
+    let mut separator = ":";
+    let mut say = |text: &mut String, what: fmt::Arguments<'_>| {
+        write!(text, "{separator} {what}")?;
+        separator = ",";
+        Ok(())
+    };
+    if let Some(since) = neighbour.since {
+        say(text, format_args!("for {}", ago(since)))?;
+    }
+    let never = if neighbour.since.is_some() { "never good" } else { "not asked yet" };
+    match neighbour.last_good {
+        Some(last) => say(text, format_args!("last good {} ago", ago(last)))?,
+        None => say(text, format_args!("{never}"))?,
+    }
+    if let (Some(p50), Some(p95)) = (neighbour.p50, neighbour.p95) {
+        say(text, format_args!("p50 {}, p95 {}", Span(p50), Span(p95)))?;
+    }
+    if neighbour.kind == NeighbourKind::Sso {
+        let is_it = |row: &&IssuerRow| Some(&*row.issuer) == neighbour.issuer.as_deref();
+        match overview.issuers.iter().find(is_it).map(|row| (row.usable, row.age)) {
+            Some((true, Some(age))) => say(text, format_args!("keys {} old", Span(age)))?,
+            _ => say(text, format_args!("NO USABLE KEYS"))?,
+        }
+    }
+    text.push('\n');
+    if let Some(cause) = &neighbour.cause {
+        writeln!(text, "           {}", printable(cause))?;
+    }
+    Ok(())
 }
 
 /// By reason, the most frequent first; what was last said of each.

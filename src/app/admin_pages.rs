@@ -105,6 +105,7 @@ fn overview(stores: &Stores, pipeline: &CurrentPipeline, drain: &DrainWatch) -> 
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime: stores.clock.monotonic(),
         issuers,
+        neighbours: stores.telemetry.neighbours(),
         tables,
     }
 }

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::forward::Forwarder;
 use crate::lifecycle::Tasks;
-use crate::limit::{LimitStores, Limiter, StoreFailed};
+use crate::limit::{LimitStores, Limiter, StoreNews};
 use crate::pipeline::Pipeline;
 use crate::places::Places;
 use crate::telemetry::{Peer, Telemetry};
@@ -50,13 +50,14 @@ impl Stores {
         let variables = ProxyVariables::read(environment);
         let network = Network::new(config, upstream_max, variables, tasks.clone())?;
         let collector = network.collector.clone();
-        let telemetry = Telemetry::new(&config.telemetry, environment, collector, logs, &tasks)?;
+        let telemetry =
+            Telemetry::new(&config.telemetry, environment, collector, clock.clone(), logs, &tasks)?;
         let told = telemetry.clone();
         let key_reports = Arc::new(move |fetch: KeyFetch| told.key_fetch(&fetch));
         let told = telemetry.clone();
         let exchange_reports = Arc::new(move |report: ExchangeReport| told.exchange(&report));
         let told = telemetry.clone();
-        let store_reports = Arc::new(move |StoreFailed| told.metrics().limit_store_failed());
+        let store_reports = Arc::new(move |news: StoreNews| told.limit_store(news));
         Ok(Self {
             keys: KeyStores::new(network.sso.clone(), clock.clone(), tasks.clone(), key_reports),
             verified: VerifiedTokens::new(),
@@ -89,7 +90,7 @@ impl Stores {
         };
         let pool = network.pool.clone();
         self.network.adopt(network);
-        self.telemetry.follow(&config.accept, &config.token);
+        self.telemetry.follow(&config.accept, &config.limit, &config.token, &config.forward);
         self.uploads.resize(Places::three_quarters(config.forward.max_connections));
         self.keys.apply(&config.accept);
         let upstream = config.forward.upstream.as_ref();
@@ -122,6 +123,7 @@ impl Stores {
 
     /// Counts what the caches hold, and lets go of what has expired.
     pub(super) async fn tidy(&self) {
+        self.telemetry.tidy();
         self.verified.tidy().await;
         self.tokens.tidy().await;
     }

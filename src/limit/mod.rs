@@ -18,7 +18,7 @@ use http::{HeaderName, HeaderValue};
 use self::bucket::{Buckets, Quota};
 pub use self::caller::CallerLimits;
 use self::shared::{Access, Shared};
-pub use self::shared::{StoreFailed, StoreReport};
+pub use self::shared::{StoreNews, StoreReport};
 use self::throttle::Throttle;
 use crate::accept::CallerId;
 use crate::clock::Clock;

@@ -234,7 +234,7 @@ impl Pipeline {
             .forwarder
             .attempt(&call, body, &issued.credential, span, sent_at.wall, fresh)
             .await;
-        context.record.attempt(Attempt {
+        let attempt = Attempt {
             span,
             started: sent_at.wall,
             ended: self.clock.now(),
@@ -243,7 +243,15 @@ impl Pipeline {
             error: sent.as_ref().err().map(error_word),
             replay: resent != Resent::Not,
             server: Arc::clone(&self.upstream),
-        });
+        };
+        match &sent {
+            Ok(_) => self.telemetry.upstream(&attempt, None),
+            Err(error) if is_koodrives_fault(error) => {
+                self.telemetry.upstream(&attempt, Some(error));
+            }
+            Err(_) => {}
+        }
+        context.record.attempt(attempt);
         sent
     }
 
@@ -297,6 +305,18 @@ fn tell_load(context: &RequestContext, answer: &Answer) {
 /// OPTIONS and TRACE too: of the first KooDrive says nothing, the second goes nowhere.
 fn is_idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::PUT | Method::DELETE)
+}
+
+/// Not the caller's, not a bound of ours, nor that it had closed a connection nobody used.
+fn is_koodrives_fault(error: &ForwardError) -> bool {
+    match error {
+        ForwardError::Saturated | ForwardError::CallerBody(_) => false,
+        ForwardError::Broken(_) => !error.closed_while_idle(),
+        ForwardError::Unreachable(_)
+        | ForwardError::TimedOut(_)
+        | ForwardError::Switched
+        | ForwardError::Coded => true,
+    }
 }
 
 fn error_word(error: &ForwardError) -> &'static str {

@@ -36,12 +36,22 @@ words! {
     }
 }
 
-words! {
-    /// Whose clock it is.
-    pub(super) enum SkewedPeer {
-        Sso = "sso",
-        TokenEndpoint = "token_endpoint",
-        Upstream = "upstream",
+/// Whose clock it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum SkewedPeer {
+    Sso,
+    TokenEndpoint,
+    Upstream,
+}
+
+impl SkewedPeer {
+    /// As it stands in labels.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Sso => "sso",
+            Self::TokenEndpoint => "token_endpoint",
+            Self::Upstream => "upstream",
+        }
     }
 }
 

@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::chain;
 use super::collector::{Collector, ExportError};
 use super::metrics::Metrics;
+use super::neighbours::{NeighbourKind, Neighbours};
 use super::otel_env::ExportSettings;
 use super::otlp::Spans;
 use crate::lifecycle::Tasks;
@@ -24,6 +26,7 @@ pub(super) struct Export(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     metrics: Arc<Metrics>,
+    neighbours: Arc<Neighbours>,
     queue: Mutex<Queue>,
     spans_max: usize,
     batch_max: usize,
@@ -61,10 +64,12 @@ impl Export {
         settings: &ExportSettings,
         collector: Collector,
         metrics: Arc<Metrics>,
+        neighbours: Arc<Neighbours>,
         tasks: &Tasks,
     ) -> Self {
         let shared = Arc::new(Shared {
             metrics,
+            neighbours,
             queue: Mutex::default(),
             spans_max: settings.queue_max,
             batch_max: settings.batch_max,
@@ -119,12 +124,12 @@ impl Shared {
     /// The task. It ends after [`Export::flush`], or with all tasks.
     async fn send_all(self: Arc<Self>, collector: Collector) {
         let _ended = self.ended.clone().drop_guard();
-        let mut failing = false;
         loop {
             let hurried = self.gather().await;
             while let Some(batch) = self.next_batch() {
+                let started = Instant::now();
                 let sent = collector.send(&batch.bytes, &self.hurry).await;
-                self.note(&sent, batch.spans, &mut failing);
+                self.note(&sent, batch.spans, started.elapsed());
             }
             if hurried && self.lock().close_if_empty() {
                 return;
@@ -150,20 +155,16 @@ impl Shared {
         self.lock().take(self.batch_max)
     }
 
-    fn note(&self, sent: &Result<(), ExportError>, spans: usize, failing: &mut bool) {
+    fn note(&self, sent: &Result<(), ExportError>, spans: usize, took: Duration) {
         self.lock().settled();
+        let collector = NeighbourKind::Collector;
         match sent {
-            Ok(()) if *failing => tracing::info!("spans are exported again"),
-            Ok(()) => {}
+            Ok(()) => self.neighbours.good(collector, None, self.neighbours.now(), Some(took)),
             Err(error) => {
                 self.metrics.spans_dropped(spans as u64);
-                // Once per outage: the metric goes on counting.
-                if !*failing {
-                    tracing::warn!(error = chain(error), spans, "spans not exported");
-                }
+                self.neighbours.failed(collector, None, || chain(error));
             }
         }
-        *failing = sent.is_err();
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {

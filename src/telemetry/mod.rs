@@ -18,6 +18,7 @@ mod feed;
 mod log_line;
 mod logs;
 mod metrics;
+mod neighbours;
 mod otel_env;
 mod otlp;
 mod record;
@@ -39,6 +40,8 @@ use self::feed::Feed;
 pub use self::feed::{CallFeed, FeedItem};
 pub use self::logs::{LogSetupError, LogWriter, install, subscriber, within};
 pub use self::metrics::Metrics;
+use self::neighbours::Neighbours;
+pub use self::neighbours::{Neighbour, NeighbourKind, NeighbourState};
 pub use self::otel_env::Environment;
 use self::otel_env::{ExportSettings, Sampler};
 use self::record::Closed;
@@ -47,6 +50,7 @@ pub use self::refusals::Refusal;
 use self::refusals::Refusals;
 use crate::call::CallPlan;
 use crate::client::Client;
+use crate::clock::Clock;
 use crate::config::TelemetryConfig;
 use crate::lifecycle::Tasks;
 use crate::rejection::{Origin, Reason};
@@ -65,6 +69,7 @@ struct Inner {
     refusals: Refusals,
     feed: Feed,
     skews: Skews,
+    neighbours: Arc<Neighbours>,
     peers: Peers,
 }
 
@@ -85,16 +90,21 @@ impl Telemetry {
         config: &TelemetryConfig,
         environment: Environment<'_>,
         client: Client,
+        clock: Clock,
         logs: LogWriter,
         tasks: &Tasks,
     ) -> Result<Self, TelemetrySetupError> {
         let metrics = Arc::new(Metrics::new());
-        let export = match otel_env::endpoint(config, environment)? {
+        let endpoint = otel_env::endpoint(config, environment)?;
+        let address = endpoint.as_ref().map(otel_env::base_of);
+        let neighbours = Arc::new(Neighbours::new(clock, address));
+        let export = match endpoint {
             None => None,
             Some(endpoint) => {
                 let settings = ExportSettings::read(environment)?;
                 let collector = Collector::new(&settings, endpoint, client, metrics.clone());
-                Some(Export::start(&settings, collector, metrics.clone(), tasks))
+                let told = Arc::clone(&neighbours);
+                Some(Export::start(&settings, collector, metrics.clone(), told, tasks))
             }
         };
         Ok(Self(Arc::new(Inner {
@@ -105,6 +115,7 @@ impl Telemetry {
             refusals: Refusals::default(),
             feed: Feed::default(),
             skews: Skews::default(),
+            neighbours,
             peers: Peers::default(),
         })))
     }

@@ -9,6 +9,7 @@
 //! The protocol is always HTTP with protobuf.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -84,6 +85,13 @@ pub(super) fn endpoint(
         return Ok(Some(url.uri().clone()));
     }
     Ok(parsed("OTEL_EXPORTER_OTLP_ENDPOINT")?.as_ref().map(under))
+}
+
+/// Scheme, host and port.
+pub(super) fn base_of(endpoint: &Uri) -> Arc<str> {
+    let scheme = endpoint.scheme_str().unwrap_or("http");
+    let authority = endpoint.authority().map_or("", |authority| authority.as_str());
+    format!("{scheme}://{authority}").into()
 }
 
 fn under(base: &HttpUrl) -> Uri {

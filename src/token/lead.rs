@@ -210,6 +210,7 @@ impl Inner {
             started: sent_at.wall,
             ended: ended.wall,
             outcome: ExchangeOutcome::of(result.as_ref().err()),
+            error: result.as_ref().err().cloned(),
             status,
             skew_seconds: date.map(|date| client::clock_skew(date, sent_at.wall, ended.wall)),
             background: matches!(errand, Errand::Ahead { .. }),

@@ -7,7 +7,7 @@ use crate::trace_context::SpanContext;
 use crate::words::words;
 
 /// One exchange with the token endpoint. Queueing is not part of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ExchangeReport {
     /// The exchange's own span; the token endpoint saw it as `traceparent`.
     pub span: SpanContext,
@@ -16,6 +16,8 @@ pub struct ExchangeReport {
     pub started: SystemTime,
     pub ended: SystemTime,
     pub outcome: ExchangeOutcome,
+    /// Why there is no token.
+    pub error: Option<TokenError>,
     /// Of the answer, if there was one.
     pub status: Option<u16>,
     /// The token endpoint's clock minus ours by the answer's `Date`, in seconds.

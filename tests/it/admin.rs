@@ -8,7 +8,7 @@ use koodrive_gateway::admin::{IssuerRow, Overview, Pages};
 use koodrive_gateway::body::{OutboundBody, read_whole};
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::lifecycle::Readiness;
-use koodrive_gateway::telemetry::Refusal;
+use koodrive_gateway::telemetry::{Neighbour, NeighbourKind, NeighbourState, Refusal};
 use serde_json::{Value, json};
 
 use crate::support::raw::RawConnection;
@@ -30,6 +30,17 @@ fn pages(readiness: &Readiness) -> Pages {
         version: "0.1.0".to_owned(),
         uptime: Duration::from_secs(90_061),
         issuers: vec![IssuerRow { issuer: EVIL.to_owned(), age: None, usable: false }],
+        neighbours: vec![Neighbour {
+            kind: NeighbourKind::Sso,
+            issuer: Some(EVIL.into()),
+            address: Some(EVIL.into()),
+            state: NeighbourState::Failing,
+            since: Some(UNIX_EPOCH),
+            cause: Some(EVIL.to_owned()),
+            last_good: None,
+            p50: None,
+            p95: None,
+        }],
         tables: vec![("Tokens".to_owned(), vec![(EVIL.to_owned(), EVIL.to_owned())])],
     };
     Pages {

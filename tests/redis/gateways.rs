@@ -12,7 +12,7 @@ use crate::support::world::{GOOD_BATCH, World};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const SHARED: &str = "limit store connected";
-const AWAY: &str = "limit store unavailable, limiting locally";
+const AWAY: &str = "limit store failing";
 const ERRORS: &str = "koodrive_gateway_limit_store_errors_total";
 
 /// The gateway of the world, and another one under the same configuration.

@@ -14,6 +14,7 @@ use rustls::pki_types::ServerName;
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -23,12 +24,19 @@ use crate::clock::Clock;
 use crate::config::{LimitConfig, LimitStore, SecretFile, TextFile};
 use crate::lifecycle::Tasks;
 
-/// The shared store did not do what it was asked: a connection, an answer, a probe.
-#[derive(Clone, Copy, Debug)]
-pub struct StoreFailed;
+/// What became of the shared store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreNews {
+    /// It answered within this time.
+    Answered(Duration),
+    /// It did not do what it was asked: a connection, an answer, a probe.
+    Failed,
+    /// It is away, and calls are limited locally; why.
+    Away(String),
+}
 
-/// Told of every failure.
-pub type StoreReport = Arc<dyn Fn(StoreFailed) + Send + Sync>;
+/// Told of everything.
+pub type StoreReport = Arc<dyn Fn(StoreNews) + Send + Sync>;
 
 /// What is asked of one bucket.
 pub(super) struct Ask {
@@ -176,7 +184,7 @@ impl Shared {
         let version = self.link.borrow().version;
         let answered = tokio::time::timeout(ANSWER_TIMEOUT, self.try_charge(asks)).await;
         answered.unwrap_or_else(|_| {
-            (self.report)(StoreFailed);
+            (self.report)(StoreNews::Failed);
             if self.away(&StoreError::Slow(ANSWER_TIMEOUT), |link| link.version == version) {
                 // It may have been we who were slow.
                 self.probe_now();
@@ -196,8 +204,12 @@ impl Shared {
                 self.probe_if_due();
                 return None;
             };
+            let asked = Instant::now();
             match self.invoke(&mut connection, asks).await {
-                Ok(answer) => return Some(answer),
+                Ok(answer) => {
+                    (self.report)(StoreNews::Answered(asked.elapsed()));
+                    return Some(answer);
+                }
                 Err(error) => self.lost(version, &error),
             }
         }
@@ -225,7 +237,7 @@ impl Shared {
 
     /// A connection broke, or its server refuses. Whether the store is away, the next one tells.
     fn lost(self: &Arc<Self>, version: u64, error: &RedisError) {
-        (self.report)(StoreFailed);
+        (self.report)(StoreNews::Failed);
         tracing::debug!(store = %self.access.store, %error, "connection to the limit store lost");
         let first = self.link.send_if_modified(|link| {
             let current = link.version == version;
@@ -248,12 +260,7 @@ impl Shared {
             }
             begins
         });
-        let error = error as &dyn std::error::Error;
-        if begins {
-            tracing::warn!(store = %self.access.store, error, "limit store unavailable, limiting locally");
-        } else {
-            tracing::debug!(store = %self.access.store, error, "limit store still unavailable");
-        }
+        (self.report)(StoreNews::Away(told(error)));
         begins
     }
 
@@ -273,6 +280,7 @@ impl Shared {
         }
         let shared = Arc::clone(self);
         self.tasks.spawn("limit-store-probe", async move {
+            let began = Instant::now();
             let found = tokio::time::timeout(PROBE_TIMEOUT, shared.connect()).await;
             let found = found.unwrap_or(Err(StoreError::Slow(PROBE_TIMEOUT)));
             // Before anybody hears of the state: who finds it lacking must be able to ask again.
@@ -280,13 +288,14 @@ impl Shared {
                 Probe { running: false, due: shared.clock.monotonic() + PROBE_EVERY };
             match found {
                 Ok(state) => {
-                    tracing::info!(store = %shared.access.store, "limit store connected");
+                    tracing::debug!(store = %shared.access.store, "limit store connected");
+                    (shared.report)(StoreNews::Answered(began.elapsed()));
                     shared.link.send_modify(|link| {
                         *link = Link { version: link.version + 1, state };
                     });
                 }
                 Err(error) => {
-                    (shared.report)(StoreFailed);
+                    (shared.report)(StoreNews::Failed);
                     shared.away(&error, |_| true);
                 }
             }
@@ -345,6 +354,12 @@ impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").field("store", &self.access.store).finish_non_exhaustive()
     }
+}
+
+/// With its causes.
+fn told(error: &StoreError) -> String {
+    let cause = std::error::Error::source(error);
+    cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
 /// The braces keep all keys on one node, as a script wants it of a cluster behind a proxy.

@@ -22,8 +22,8 @@ impl Lone {
         let config = LimitConfig { store, ..LimitConfig::default() };
         let (clock, failures) = (Clock::system(), Arc::new(AtomicU32::new(0)));
         let counted = Arc::clone(&failures);
-        let report = Arc::new(move |StoreFailed| {
-            counted.fetch_add(1, Ordering::Relaxed);
+        let report = Arc::new(move |news| {
+            counted.fetch_add(u32::from(news == StoreNews::Failed), Ordering::Relaxed);
         });
         let stores = LimitStores::new(&config, clock.clone(), Tasks::default(), report);
         Self { limiter: Limiter::new(&config, &stores), clock, failures }

@@ -24,12 +24,16 @@ async fn status_shows_neighbours_traffic_and_refusals_by_reason() {
     }
     let refused = world.caller_with(None).get(WHO_AM_I).await;
     world.gateway.logs.of_call(&refused.trace_id(), SOON).await.expect("a line");
-    let neighbour = format!("  ok       SSO {}: keys fetched ", world.sso.issuer());
+    let sso = format!("  ok       sso {}: last good ", world.sso.issuer());
+    let koodrive = format!("  ok       koodrive {}: last good ", world.koodrive.url());
+    let store = "limit store";
     let said = koodrive_gateway(&["status", "--admin", &admin]).await.expect(
         0,
         &[
             ": ready\n",
-            &neighbour,
+            &sso,
+            &koodrive,
+            ", keys ",
             "traffic\n",
             "KooDrive's answer",
             "limits\n  callers tracked                  1\n",
@@ -38,6 +42,7 @@ async fn status_shows_neighbours_traffic_and_refusals_by_reason() {
             &refused.trace_id(),
         ],
     );
+    assert!(!said.stdout.contains(store), "limits are local: {said:?}");
     let (often, seldom) = (said.stdout.find("batch_malformed"), said.stdout.find("token_missing"));
     assert!(often < seldom, "{said:?}");
     said.keeps_quiet_about(&world, alice.token().unwrap());
@@ -52,9 +57,9 @@ async fn status_says_no_while_something_is_wrong() {
         .start()
         .await;
     let admin = world.gateway.admin.to_string();
-    let failing = format!("  FAILING  SSO {}: keys never fetched", world.sso.issuer());
+    let failing = format!("  FAILING  sso {}: for ", world.sso.issuer());
     let said = koodrive_gateway(&["status", "--admin", &admin]).await;
-    said.expect(1, &["NOT READY\n", &failing]);
+    said.expect(1, &["NOT READY\n", &failing, "never good, NO USABLE KEYS\n", "jwks.json"]);
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let admin = free.local_addr().unwrap().to_string();
     drop(free);

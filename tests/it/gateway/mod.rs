@@ -6,6 +6,7 @@ mod large_bodies;
 mod limits;
 mod main_job;
 mod metrics;
+mod neighbours;
 mod observe;
 mod page;
 mod rejections;

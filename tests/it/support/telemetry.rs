@@ -44,7 +44,8 @@ impl Exporting {
         let collector = Collector::start(listener, &Canaries::keeping());
         let otlp_endpoint = Some(collector.url().parse().expect("a URL"));
         let config = TelemetryConfig { otlp_endpoint, ..config.clone() };
-        let telemetry = Telemetry::new(&config, &|_| None, client(), logs, &Tasks::default());
+        let telemetry =
+            Telemetry::new(&config, &|_| None, client(), Clock::system(), logs, &Tasks::default());
         Self { telemetry: telemetry.expect("a collector is named"), collector }
     }
 

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use koodrive_gateway::body::{InboundBody, read_whole};
+use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::TelemetryConfig;
 use koodrive_gateway::lifecycle::Tasks;
 use koodrive_gateway::telemetry::Telemetry;
@@ -81,7 +82,8 @@ fn exporting_to(
     };
     let environment = |name: &str| environment(name).map(str::to_owned);
     let tasks = Tasks::default();
-    Telemetry::new(&config, &environment, client(), quiet(), &tasks).expect("a collector is named")
+    Telemetry::new(&config, &environment, client(), Clock::system(), quiet(), &tasks)
+        .expect("a collector is named")
 }
 
 fn dropped(telemetry: &Telemetry) -> u64 {
@@ -231,7 +233,9 @@ async fn headers_that_are_none_are_told_by_their_variable_without_their_value() 
         let environment =
             |name: &str| (name == "OTEL_EXPORTER_OTLP_HEADERS").then(|| headers.to_owned());
         let tasks = Tasks::default();
-        let error = Telemetry::new(&config, &environment, client(), quiet(), &tasks).unwrap_err();
+        let error =
+            Telemetry::new(&config, &environment, client(), Clock::system(), quiet(), &tasks)
+                .unwrap_err();
         assert_eq!(
             error.to_string(),
             "environment variable OTEL_EXPORTER_OTLP_HEADERS: expected headers such as \
@@ -297,7 +301,9 @@ async fn the_callers_sampling_counts_where_it_is_trusted() {
             _ => None,
         };
         let tasks = Tasks::default();
-        let telemetry = Telemetry::new(&config, &environment, client(), quiet(), &tasks).unwrap();
+        let telemetry =
+            Telemetry::new(&config, &environment, client(), Clock::system(), quiet(), &tasks)
+                .unwrap();
         let sampled = telemetry.sample(parent.as_ref(), trace_id);
         assert_eq!(sampled, expected, "{ratio} {trust} {sampler:?} {parent:?} {trace_id}");
     }
@@ -307,7 +313,8 @@ async fn the_callers_sampling_counts_where_it_is_trusted() {
 async fn without_a_collector_the_callers_flag_is_passed_on() {
     let config = TelemetryConfig::default();
     let tasks = Tasks::default();
-    let telemetry = Telemetry::new(&config, &|_| None, client(), quiet(), &tasks).unwrap();
+    let telemetry =
+        Telemetry::new(&config, &|_| None, client(), Clock::system(), quiet(), &tasks).unwrap();
     let parent = SpanContext::root(true);
     assert!(telemetry.sample(Some(&parent), parent.trace_id));
     assert!(!telemetry.sample(None, parent.trace_id));

@@ -254,6 +254,7 @@ async fn the_metrics_are_those_of_the_contract_in_open_metrics() {
         started: UNIX_EPOCH,
         ended: UNIX_EPOCH,
         outcome: ExchangeOutcome::Issued,
+        error: None,
         status: Some(200),
         skew_seconds: None,
         background: true,

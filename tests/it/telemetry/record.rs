@@ -165,6 +165,7 @@ async fn an_exchange_hangs_under_its_call_and_a_key_fetch_begins_a_trace() {
         started,
         ended,
         outcome: ExchangeOutcome::Unavailable,
+        error: None,
         status: Some(503),
         skew_seconds: None,
         background: false,

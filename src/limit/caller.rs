@@ -1,11 +1,13 @@
 //! The limits as one call of one caller meets them.
 
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderValue;
 
-use super::bucket::Quota;
+use super::bucket::{Buckets, FullAt, Quota};
 use super::shared::{Answer, Ask};
 use super::throttle::Sent;
 use super::{
@@ -21,6 +23,9 @@ const RULES: [Policy; 3] = [Policy::Calls, Policy::Total, Policy::Users];
 /// What each of [`RULES`] is charged.
 type Tokens = [u32; RULES.len()];
 
+/// What the text of a standing takes, with numbers of usual length.
+const STANDING_BYTES: usize = 96;
+
 /// One caller before the limits, for the time of one call.
 #[derive(Debug)]
 pub struct CallerLimits {
@@ -29,16 +34,10 @@ pub struct CallerLimits {
     decisions: Decisions,
     /// What was exceeded, but only observed, and not told yet.
     observed: Option<LimitExceeded>,
-    /// What the shared buckets said last; `None` when the local ones decided.
-    shared: Option<SharedStanding>,
+    /// Of each of [`RULES`], when its bucket will be full; `None` where none was asked yet.
+    full_at: [Option<FullAt>; RULES.len()],
     /// Once the call may go out, as far as KooDrive's throttling is obeyed.
     sent: Option<Sent>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct SharedStanding {
-    until_full: [Duration; RULES.len()],
-    at: Duration,
 }
 
 impl CallerLimits {
@@ -48,7 +47,7 @@ impl CallerLimits {
             caller,
             decisions: Decisions::default(),
             observed: None,
-            shared: None,
+            full_at: [None; RULES.len()],
             sent: None,
         }
     }
@@ -158,44 +157,37 @@ impl CallerLimits {
             return None;
         }
         let stores = &self.limiter.stores;
-        let [calls, total, users] = match &self.shared {
-            Some(shared) => {
-                let passed = stores.clock.monotonic().saturating_sub(shared.at);
-                let missing = shared.until_full.map(|until| until.saturating_sub(passed));
-                let quotas = stores.quotas();
-                std::array::from_fn(|at| quotas[at].standing(missing[at]))
-            }
-            None => [
-                stores.calls.standing(&self.caller),
-                stores.total.standing(&()),
-                stores.users.standing(&self.caller),
-            ],
-        };
-        let limits = format!(
-            "\"calls\";r={};t={}, \"users\";r={};t={}, \"total\";r={};t={}",
-            calls.0, calls.1, users.0, users.1, total.0, total.1,
-        );
-        let limits = HeaderValue::try_from(limits).expect("names and numbers are ASCII");
+        let now = stores.clock.monotonic();
+        let [calls, total, users] = self.full_at;
+        let calls = calls.unwrap_or_else(|| stores.calls.full_at(&self.caller)).after(now);
+        let total = total.unwrap_or_else(|| stores.total.full_at(&())).after(now);
+        let users = users.unwrap_or_else(|| stores.users.full_at(&self.caller)).after(now);
+        let mut text = Vec::with_capacity(STANDING_BYTES);
+        push_standing(&mut text, b"\"calls\";r=", stores.calls.quota().standing(calls));
+        push_standing(&mut text, b", \"users\";r=", stores.users.quota().standing(users));
+        push_standing(&mut text, b", \"total\";r=", stores.total.quota().standing(total));
+        let limits = HeaderValue::from_maybe_shared(Bytes::from(text));
+        let limits = limits.expect("names and numbers are ASCII");
         Some(Standing { policy: self.limiter.policy.clone(), limits })
     }
 
     async fn charge(&mut self, tokens: Tokens) -> Result<(), LimitExceeded> {
         let stores = Arc::clone(&self.limiter.stores);
-        self.shared = None;
         let answer = match &stores.shared {
             Some(shared) => shared.charge(&stores.asks(self.caller, tokens)).await,
             None => None,
         };
+        let now = stores.clock.monotonic();
         let Some(Answer { refused, until_full }) = answer else {
-            return stores.charge(self.caller, tokens);
+            return stores.charge(self.caller, tokens, now, &mut self.full_at);
         };
-        self.shared = Some(SharedStanding { until_full, at: stores.clock.monotonic() });
         // What this process let through weighs on its own buckets too: when the store goes away,
         // nobody finds a full one.
         let passed = refused.map_or(RULES.len(), |(rule, _)| rule);
         let passed = std::array::from_fn(|rule| if rule < passed { tokens[rule] } else { 0 });
         // The shared buckets have decided; a local one that is emptier has no say.
-        stores.charge(self.caller, passed).unwrap_or_default();
+        stores.charge(self.caller, passed, now, &mut self.full_at).unwrap_or_default();
+        self.full_at = until_full.map(|until| Some(FullAt::of(now + until)));
         match refused {
             Some((rule, retry_after)) => Err(LimitExceeded { policy: RULES[rule], retry_after }),
             None => Ok(()),
@@ -203,18 +195,48 @@ impl CallerLimits {
     }
 }
 
+/// Charges one bucket, and notes when it will be full. From whose bucket nothing is taken needs
+/// none.
+fn charged<K: Hash + Eq + Clone>(
+    buckets: &Buckets<K>,
+    key: &K,
+    tokens: u32,
+    now: Duration,
+    full_at: &mut Option<FullAt>,
+) -> Result<(), Duration> {
+    if tokens != 0 {
+        *full_at = Some(buckets.charge(key, tokens, now)?);
+    }
+    Ok(())
+}
+
+/// Tokens left, and seconds until the bucket is full.
+fn push_standing(text: &mut Vec<u8>, rule: &[u8], (left, seconds): (u64, u64)) {
+    let mut digits = itoa::Buffer::new();
+    text.extend_from_slice(rule);
+    text.extend_from_slice(digits.format(left).as_bytes());
+    text.extend_from_slice(b";t=");
+    text.extend_from_slice(digits.format(seconds).as_bytes());
+}
+
 fn paused(retry_after: Duration) -> LimitExceeded {
     LimitExceeded { policy: Policy::Upstream, retry_after }
 }
 
 impl Stores {
-    /// Charges the buckets of this process until one refuses.
-    fn charge(&self, caller: CallerId, tokens: Tokens) -> Result<(), LimitExceeded> {
+    /// Charges the buckets of this process until one refuses, and notes when each will be full.
+    fn charge(
+        &self,
+        caller: CallerId,
+        tokens: Tokens,
+        now: Duration,
+        full_at: &mut [Option<FullAt>; RULES.len()],
+    ) -> Result<(), LimitExceeded> {
         let exceeded = |policy| move |retry_after| LimitExceeded { policy, retry_after };
-        let [calls, total, users] = tokens;
-        self.calls.charge(&caller, calls).map_err(exceeded(Policy::Calls))?;
-        self.total.charge(&(), total).map_err(exceeded(Policy::Total))?;
-        self.users.charge(&caller, users).map_err(exceeded(Policy::Users))
+        let [calls, total, users] = full_at;
+        charged(&self.calls, &caller, tokens[0], now, calls).map_err(exceeded(Policy::Calls))?;
+        charged(&self.total, &(), tokens[1], now, total).map_err(exceeded(Policy::Total))?;
+        charged(&self.users, &caller, tokens[2], now, users).map_err(exceeded(Policy::Users))
     }
 
     fn quotas(&self) -> [Quota; RULES.len()] {

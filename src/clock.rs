@@ -98,18 +98,19 @@ pub fn push_rfc3339(buffer: &mut String, time: SystemTime) {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     let (year, month, day) = civil(days);
-    for (value, width, after) in [
-        (year, 4, '-'),
-        (month, 2, '-'),
-        (day, 2, 'T'),
-        (second / 3600, 2, ':'),
-        (second / 60 % 60, 2, ':'),
-        (second % 60, 2, '.'),
-        (u64::from(since.subsec_millis()), 3, 'Z'),
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    for (value, from, to) in [
+        (year, 0, 4),
+        (month, 5, 7),
+        (day, 8, 10),
+        (second / 3600, 11, 13),
+        (second / 60 % 60, 14, 16),
+        (second % 60, 17, 19),
+        (u64::from(since.subsec_millis()), 20, 23),
     ] {
-        push_digits(buffer, value, width);
-        buffer.push(after);
+        put_digits(&mut text[from..to], value);
     }
+    buffer.push_str(str::from_utf8(&text).expect("digits and signs are ASCII"));
 }
 
 /// Year, month and day of a day counted from 1970-01-01, by eras of 400 years that start in March.
@@ -126,10 +127,11 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
-fn push_digits(buffer: &mut String, value: u64, width: u32) {
-    for place in (0..width).rev() {
-        let digit = u8::try_from(value / 10_u64.pow(place) % 10).expect("a digit is below ten");
-        buffer.push(char::from(b'0' + digit));
+/// The last digits of a number, as many as there are places.
+fn put_digits(places: &mut [u8], mut value: u64) {
+    for place in places.iter_mut().rev() {
+        *place = b'0' + u8::try_from(value % 10).expect("a digit is below ten");
+        value /= 10;
     }
 }
 

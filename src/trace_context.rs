@@ -52,13 +52,13 @@ impl SpanId {
 
 impl fmt::Display for TraceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+        write_hex(f, &self.0)
     }
 }
 
 impl fmt::Display for SpanId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", u64::from_be_bytes(self.0))
+        write_hex(f, &self.0)
     }
 }
 
@@ -76,10 +76,22 @@ impl fmt::Debug for SpanId {
 
 /// Writes bytes as lower-case hex digits.
 pub fn push_hex(text: &mut Vec<u8>, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        text.extend([byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]));
+    text.extend(bytes.iter().flat_map(|byte| hex_digits(*byte)));
+}
+
+/// The same, at most 16 bytes, for `Display`.
+pub fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    let mut text = [0; 32];
+    for (digits, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        digits.copy_from_slice(&hex_digits(*byte));
     }
+    let digits = str::from_utf8(&text[..2 * bytes.len()]);
+    f.write_str(digits.expect("hex digits are ASCII"))
+}
+
+fn hex_digits(byte: u8) -> [u8; 2] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    [byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)])
 }
 
 /// One span's place in a trace.

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::requirement::Met;
 use crate::digest;
+use crate::trace_context::write_hex;
 
 /// Who calls, for logs and limits: a digest of issuer and subject, 32 hex digits when shown.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,7 +58,7 @@ impl CallerKey {
 
 impl fmt::Display for CallerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+        write_hex(f, &self.0)
     }
 }
 

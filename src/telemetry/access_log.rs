@@ -74,14 +74,14 @@ fn push_line(buffer: &mut String, format: LogFormat, closed: &Closed<'_>) {
     let ended = facts.opened.started + closed.duration;
     let mut line = Line::start(buffer, format, ended, level(closed.origin), "call");
     line.text("traceid", facts.x_trace_id());
-    line.plain("trace_id", facts.opened.span.trace_id);
+    line.plain("trace_id", Some(facts.opened.span.trace_id));
     line.text("method", Some(facts.opened.method.as_str()));
     line.text("path", Some(&facts.opened.path));
     line.text("call", Some(call_word(facts.call)));
     line.number("status", u64::from(closed.status));
     line.text("origin", Some(origin_word(closed.origin)));
     line.text("reason", closed.reason);
-    line.text("caller", facts.caller.map(|caller| caller.to_string()).as_deref());
+    line.plain("caller", facts.caller);
     line.text("issuer", facts.issuer.as_deref());
     line.number("bytes_in", facts.bytes_in.load(Ordering::Relaxed));
     line.number("bytes_out", closed.bytes_out);

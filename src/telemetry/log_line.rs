@@ -56,7 +56,8 @@ impl<'a> Line<'a> {
     }
 
     /// A value that prints nothing in need of escaping: digits, hex digits.
-    pub(super) fn plain(&mut self, key: &str, value: impl fmt::Display) {
+    pub(super) fn plain(&mut self, key: &str, value: Option<impl fmt::Display>) {
+        let Some(value) = value else { return self.nothing(key) };
         self.key(key);
         let quote = if self.format == LogFormat::Json { "\"" } else { "" };
         self.buffer.push_str(quote);
@@ -83,7 +84,10 @@ impl<'a> Line<'a> {
         let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
         push_number(self.buffer, micros / 1000);
         self.buffer.push('.');
-        push_digits(self.buffer, micros % 1000, 3);
+        for place in [100, 10, 1] {
+            let digit = u8::try_from(micros / place % 10).expect("a digit is below ten");
+            self.buffer.push(char::from(b'0' + digit));
+        }
     }
 
     pub(super) fn finish(self) {
@@ -100,12 +104,14 @@ impl<'a> Line<'a> {
         }
     }
 
+    /// Keys are written in the source, and need no escaping.
     fn key(&mut self, key: &str) {
+        debug_assert!(is_plain(key), "{key}");
         match self.format {
             LogFormat::Json => {
-                self.buffer.push(',');
-                push_json_string(self.buffer, key);
-                self.buffer.push(':');
+                self.buffer.push_str(",\"");
+                self.buffer.push_str(key);
+                self.buffer.push_str("\":");
             }
             LogFormat::Text => {
                 self.buffer.push(' ');
@@ -118,7 +124,7 @@ impl<'a> Line<'a> {
 
 pub(super) fn push_json_string(buffer: &mut String, text: &str) {
     buffer.push('"');
-    if text.bytes().all(is_plain) {
+    if is_plain(text) {
         buffer.push_str(text);
     } else {
         for letter in text.chars() {
@@ -137,8 +143,10 @@ pub(super) fn push_json_string(buffer: &mut String, text: &str) {
     buffer.push('"');
 }
 
-fn is_plain(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
+/// Whether JSON has it as it is. Looks at every byte, so that it can look at many at once.
+fn is_plain(text: &str) -> bool {
+    let is_other = |byte| !matches!(byte, b' '..=b'~') || byte == b'"' || byte == b'\\';
+    text.bytes().fold(0, |others, byte| others | u8::from(is_other(byte))) == 0
 }
 
 /// Without anything that could start a new line or steer a terminal.
@@ -147,13 +155,5 @@ fn push_plain(buffer: &mut String, text: &str) {
 }
 
 fn push_number(buffer: &mut String, value: u64) {
-    let width = value.checked_ilog10().unwrap_or(0) + 1;
-    push_digits(buffer, value, width);
-}
-
-fn push_digits(buffer: &mut String, value: u64, width: u32) {
-    for place in (0..width).rev() {
-        let digit = u8::try_from(value / 10_u64.pow(place) % 10).expect("a digit is below ten");
-        buffer.push(char::from(b'0' + digit));
-    }
+    buffer.push_str(itoa::Buffer::new().format(value));
 }

@@ -115,7 +115,7 @@ impl LineLayer {
         // Outside of a request there are no ids, and the fields are absent.
         IDS.try_with(|ids| {
             line.text("traceid", ids.x_trace_id.to_str().ok());
-            line.plain("trace_id", ids.trace_id);
+            line.plain("trace_id", Some(ids.trace_id));
         })
         .unwrap_or_default();
         line.text("target", Some(event.metadata().target()));

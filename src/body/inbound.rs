@@ -23,11 +23,13 @@ pub struct InboundBody {
     /// `None` only while it is dropped.
     inner: Option<Incoming>,
     idle_timeout: Duration,
+    /// Set while nothing comes.
     deadline: Option<Pin<Box<Sleep>>>,
     /// When all of it must have arrived, and how long that was from the beginning.
-    whole_by: Option<(Pin<Box<Sleep>>, Duration)>,
-    bytes: Arc<AtomicU64>,
-    progress: Progress,
+    whole_by: Option<(Instant, Duration)>,
+    bytes: Option<Arc<AtomicU64>>,
+    /// Once somebody wants to know it.
+    progress: Option<Progress>,
     trailers: fn(HeaderMap) -> Option<HeaderMap>,
     rest: Option<Box<Rest>>,
     places: Vec<Place>,
@@ -46,8 +48,8 @@ impl InboundBody {
             idle_timeout,
             deadline: None,
             whole_by: None,
-            bytes: Arc::default(),
-            progress: Progress::begin(),
+            bytes: None,
+            progress: None,
             trailers: Some,
             rest: None,
             places: Vec::new(),
@@ -58,7 +60,7 @@ impl InboundBody {
     /// Adds the bytes that arrive to `counter`, which outlives the body.
     #[must_use]
     pub fn count_into(mut self, counter: Arc<AtomicU64>) -> Self {
-        self.bytes = counter;
+        self.bytes = Some(counter);
         self
     }
 
@@ -81,7 +83,7 @@ impl InboundBody {
     /// between two reads, or a byte now and then would last for ever.
     pub fn bound_whole(&mut self) {
         let within = 4 * self.idle_timeout;
-        self.whole_by = Some((Box::pin(tokio::time::sleep(within)), within));
+        self.whole_by = Some((Instant::now() + within, within));
     }
 
     /// Holds `place` until the body has arrived, or is dropped.
@@ -91,9 +93,24 @@ impl InboundBody {
         }
     }
 
-    /// When the body last moved.
-    pub fn progress(&self) -> Progress {
-        self.progress.clone()
+    /// When the body last moved, counted from the first question.
+    pub fn progress(&mut self) -> Progress {
+        self.progress.get_or_insert_with(Progress::begin).clone()
+    }
+
+    /// Nothing came: ready when that was so for too long.
+    fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
+        let (idle_timeout, whole_by) = (self.idle_timeout, self.whole_by);
+        let deadline = self.deadline.get_or_insert_with(|| {
+            let idle_at = Instant::now() + idle_timeout;
+            let at = whole_by.map_or(idle_at, |(whole_at, _)| whole_at.min(idle_at));
+            Box::pin(tokio::time::sleep_until(at))
+        });
+        ready!(deadline.as_mut().poll(cx));
+        Poll::Ready(match whole_by {
+            Some((at, within)) if at <= deadline.deadline() => BodyError::Slow(within),
+            _ => BodyError::Idle(idle_timeout),
+        })
     }
 
     fn end(&mut self) {
@@ -132,21 +149,15 @@ impl Body for InboundBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         this.asked = true;
-        if let Some((whole_by, within)) = &mut this.whole_by
-            && whole_by.as_mut().poll(cx).is_ready()
-        {
-            return Poll::Ready(Some(Err(BodyError::Slow(*within))));
-        }
         loop {
             let Poll::Ready(frame) = Pin::new(this.incoming()).poll_frame(cx) else {
-                let idle_timeout = this.idle_timeout;
-                let deadline =
-                    this.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle_timeout)));
-                ready!(deadline.as_mut().poll(cx));
-                return Poll::Ready(Some(Err(BodyError::Idle(idle_timeout))));
+                let error = ready!(this.poll_timeout(cx));
+                return Poll::Ready(Some(Err(error)));
             };
             this.deadline = None;
-            this.progress.moved();
+            if let Some(progress) = &this.progress {
+                progress.moved();
+            }
             let frame = match frame {
                 Some(Ok(frame)) => frame,
                 Some(Err(error)) => {
@@ -163,7 +174,9 @@ impl Body for InboundBody {
                     if this.incoming().is_end_stream() {
                         this.end();
                     }
-                    this.bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
+                    if let Some(bytes) = &this.bytes {
+                        bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
+                    }
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 Err(frame) => {

@@ -46,7 +46,7 @@ impl OutboundBody {
     }
 
     /// When a body that is passed on last moved; `None` for one in memory.
-    pub fn progress(&self) -> Option<Progress> {
+    pub fn progress(&mut self) -> Option<Progress> {
         match self {
             Self::Whole(_) => None,
             Self::Streaming(body) => Some(body.progress()),

@@ -68,10 +68,10 @@ impl Http1 {
     /// request's body last moved.
     pub(super) async fn exchange(
         &mut self,
-        request: Request<OutboundBody>,
+        mut request: Request<OutboundBody>,
         timeout: Duration,
     ) -> Result<Response<Incoming>, Unanswered> {
-        let progress = request.body().progress();
+        let progress = request.body_mut().progress();
         self.deadline.set(Instant::now() + timeout);
         let mut sending = std::pin::pin!(muted(|_| self.requests.try_send_request(request)));
         std::future::poll_fn(|cx| {

@@ -135,7 +135,7 @@ impl Connections {
     {
         let instead = other_than_http(&prefix);
         let leaving = self.leaving(&presence);
-        let leave = leaving.leave.clone();
+        let present = Arc::clone(&presence);
         let (stream, faults) = Guarded::new(stream, prefix, self.header_timeout, deadline, leaving);
         let served = self.clone();
         let old_from = Instant::now() + CONNECTION_AGE_MAX;
@@ -161,15 +161,17 @@ impl Connections {
         });
         let mut builder = http1::Builder::new();
         builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.idle_timeout)
             .max_header_size(self.max_header_bytes)
             .max_buf_size(H1_BUFFER_BYTES.max(2 * self.max_header_bytes));
         let connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         // An old one is not closed between two calls: the next might be under way already. Its next
         // answer is its last.
+        // hyper's own timeout for heads would be a timer for each.
         let outlived = async {
-            leave.cancelled().await;
+            tokio::select! {
+                () = present.idle_for(self.idle_timeout) => {}
+                () = present.leave().cancelled() => {}
+            }
             Outlived::Idle
         };
         self.drive(connection, outlived, instead).await;
@@ -187,7 +189,7 @@ impl Connections {
         let streams = Streams::new(self.drain.clone(), self.idle_timeout);
         let served = self.clone();
         let opened = streams.clone();
-        let leave = presence.leave().clone();
+        let present = Arc::clone(&presence);
         let service = service_fn(move |request| {
             let served = served.clone();
             let stream = opened.begin(presence.begin_exchange());
@@ -212,8 +214,8 @@ impl Connections {
         let outlived = async {
             tokio::select! {
                 () = tokio::time::sleep(CONNECTION_AGE_MAX) => Outlived::Age,
-                () = streams.idle_for(self.idle_timeout) => Outlived::Idle,
-                () = leave.cancelled() => Outlived::Idle,
+                () = present.idle_for(self.idle_timeout) => Outlived::Idle,
+                () = present.leave().cancelled() => Outlived::Idle,
             }
         };
         self.drive(connection, outlived, None).await;

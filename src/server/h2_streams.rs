@@ -1,10 +1,9 @@
-//! The streams of one HTTP/2 connection: how many are open, and whether their answers are taken.
+//! The streams of one HTTP/2 connection: whether their answers are taken.
 //!
 //! A connection of which some frames move looks alive. So each stream is watched by itself: one
 //! whose caller takes nothing more of an answer is reset.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -24,8 +23,6 @@ pub(super) struct Streams(Arc<Shared>);
 struct Shared {
     drain: DrainWatch,
     write_timeout: Duration,
-    open: AtomicUsize,
-    begun: AtomicUsize,
     /// The stream that was begun last, until hyper hands over what runs it.
     latest: Mutex<Option<Arc<LastFrame>>>,
 }
@@ -37,7 +34,6 @@ struct LastFrame(Mutex<Option<Instant>>);
 /// One stream, from request to the end of its answer.
 #[derive(Debug)]
 pub(super) struct Stream {
-    streams: Streams,
     last_frame: Arc<LastFrame>,
     _exchange: Exchange,
 }
@@ -53,35 +49,14 @@ pub(super) struct StreamBody<B> {
 
 impl Streams {
     pub(super) fn new(drain: DrainWatch, write_timeout: Duration) -> Self {
-        Self(Arc::new(Shared {
-            drain,
-            write_timeout,
-            open: AtomicUsize::new(0),
-            begun: AtomicUsize::new(0),
-            latest: Mutex::default(),
-        }))
+        Self(Arc::new(Shared { drain, write_timeout, latest: Mutex::default() }))
     }
 
     pub(super) fn begin(&self, exchange: Exchange) -> Stream {
-        self.0.open.fetch_add(1, Ordering::Relaxed);
-        self.0.begun.fetch_add(1, Ordering::Relaxed);
         let last_frame = Arc::<LastFrame>::default();
         *self.0.latest.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Arc::clone(&last_frame));
-        Stream { streams: self.clone(), last_frame, _exchange: exchange }
-    }
-
-    /// Returns once nothing was open or begun for `timeout`.
-    pub(super) async fn idle_for(&self, timeout: Duration) {
-        let mut begun = 0;
-        loop {
-            tokio::time::sleep(timeout).await;
-            let now = self.0.begun.load(Ordering::Relaxed);
-            if self.0.open.load(Ordering::Relaxed) == 0 && now == begun {
-                return;
-            }
-            begun = now;
-        }
+        Stream { last_frame, _exchange: exchange }
     }
 }
 
@@ -126,12 +101,6 @@ impl LastFrame {
 impl Stream {
     pub(super) fn carry<B>(self, inner: B) -> StreamBody<B> {
         StreamBody { inner, rest: Bytes::new(), stream: self }
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        self.streams.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

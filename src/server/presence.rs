@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
@@ -101,6 +102,21 @@ impl Presence {
         Exchange { roster: self.roster.clone(), activity: Arc::clone(&self.activity) }
     }
 
+    /// Returns once no exchange was under way for `timeout`. One timer for all of them: it finds
+    /// by itself that something has happened meanwhile.
+    pub(super) async fn idle_for(&self, timeout: Duration) {
+        loop {
+            let since = self.activity.idle_since.load(Ordering::Relaxed);
+            let idle = Duration::from_millis(self.roster.now().saturating_sub(since));
+            let busy = self.activity.exchanges.load(Ordering::Relaxed) != 0;
+            if !busy && timeout <= idle {
+                return;
+            }
+            let left = if busy { timeout } else { timeout.saturating_sub(idle) };
+            tokio::time::sleep(left).await;
+        }
+    }
+
     /// Cancelled when the connection is to make room.
     pub(super) fn leave(&self) -> &CancellationToken {
         &self.activity.leave
@@ -165,7 +181,7 @@ mod tests {
         let roster = Roster::new();
         let (first, second, third) = (roster.enter(None), roster.enter(None), roster.enter(None));
         let busy = first.begin_exchange();
-        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        tokio::time::advance(Duration::from_secs(1)).await;
         drop(second.begin_exchange());
         assert!(roster.send_longest_idle_away());
         assert!(third.leave().is_cancelled(), "idle since it came");

@@ -63,6 +63,7 @@ pub mod rejection;
 
 // Shared ground: knows nothing of the above.
 pub mod admin;
+pub mod blocking;
 pub mod body;
 pub mod client;
 pub mod clock;

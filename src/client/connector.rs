@@ -1,16 +1,18 @@
 //! Makes connections: name, TCP, TLS, within one time. The only place that knows the way to a peer.
 
 use std::future::Ready;
-use std::io;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
+use std::{io, vec};
 
 use http::Uri;
 use hyper::rt::ReadBufCursor;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -21,6 +23,7 @@ use tower_service::Service;
 use super::egress::{Egress, Way};
 use super::proxy::{Proxy, ProxyFailure};
 use super::tunnel;
+use crate::blocking::Blocking;
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -33,7 +36,7 @@ pub(super) struct NoPlace;
 /// `http/1.1` alone by ALPN.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
-    http: HttpConnector,
+    http: HttpConnector<Resolver>,
     tls: Arc<rustls::ClientConfig>,
     egress: Egress,
 }
@@ -45,7 +48,7 @@ impl Connector {
         egress: Egress,
     ) -> Self {
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let mut http = HttpConnector::new();
+        let mut http = HttpConnector::new_with_resolver(Resolver(Blocking::new(LOOK_UPS_MAX)));
         http.set_nodelay(true);
         http.enforce_http(false);
         http.set_connect_timeout(Some(connect_timeout));
@@ -93,6 +96,29 @@ impl Connector {
         Ok(dialled.map_err(|why| proxy.failed(ProxyFailure::Unreachable(why)))?)
     }
 }
+
+/// Looks names up as the system does. Each client has its own, so that a name that is never answered
+/// keeps no other peer's waiting.
+#[derive(Clone, Debug)]
+struct Resolver(Blocking);
+
+impl Service<Name> for Resolver {
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let threads = self.0.clone();
+        Box::pin(async move { threads.run(move || (name.as_str(), 0).to_socket_addrs()).await })
+    }
+}
+
+/// Look-ups of one client at once; an answered one takes milliseconds.
+const LOOK_UPS_MAX: usize = 16;
 
 fn timed_out() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "connect timed out")

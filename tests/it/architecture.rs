@@ -98,6 +98,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "token",
         &[
+            "blocking",
             "places",
             "accept",
             "client",
@@ -117,7 +118,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "accept",
         &["client", "lifecycle", "body", "clock", "config", "digest", "trace_context", "words"],
     ),
-    ("client", &["body", "config"]),
+    ("client", &["blocking", "body", "config"]),
     ("listener", &["config"]),
     ("lifecycle", &["config"]),
     ("call", &["path", "words"]),
@@ -130,6 +131,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("words", &[]),
     ("path", &[]),
     ("places", &[]),
+    ("blocking", &[]),
 ];
 
 #[test]

@@ -20,6 +20,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use super::{Description, ExchangeSetupError};
+use crate::blocking::Blocking;
 use crate::body::OutboundBody;
 use crate::config::{AssertionAlgorithm, ClientAuth, TokenConfig};
 use crate::token::error::{TokenError, Unusable};
@@ -45,7 +46,7 @@ enum Proof {
     /// RFC 7523 section 2.2.
     Assertion { key: SigningKey, key_id: String, audience: String },
     /// The same, by a JWT that somebody else keeps fresh.
-    AssertionFile(PathBuf),
+    AssertionFile(LiveFile),
     /// RFC 8705 section 2: the connection proves it.
     Certificate,
 }
@@ -57,7 +58,7 @@ impl OAuthClient {
         let secret = &config.client_secret_file;
         let proof = match config.client_auth {
             ClientAuth::AssertionFile => {
-                Proof::AssertionFile(config.assertion_file.at().to_owned())
+                Proof::AssertionFile(LiveFile::at(config.assertion_file.at()))
             }
             ClientAuth::Tls => Proof::Certificate,
             _ if client_id.is_empty() => Proof::Nothing,
@@ -91,7 +92,7 @@ impl OAuthClient {
         now: SystemTime,
     ) -> Result<Request<OutboundBody>, TokenError> {
         let kept = match &self.proof {
-            Proof::AssertionFile(path) => live(path, Unusable::AssertionFile).await?,
+            Proof::AssertionFile(file) => file.read(Unusable::AssertionFile).await?,
             _ => SecretString::default(),
         };
         let mut form = form_urlencoded::Serializer::new(String::new());
@@ -164,14 +165,28 @@ impl Proof {
     }
 }
 
-/// A token that somebody else keeps fresh in a file, as it is now.
-pub(super) async fn live(path: &Path, otherwise: Unusable) -> Result<SecretString, TokenError> {
-    let read = tokio::time::timeout(READ_TIMEOUT, tokio::fs::read(path)).await;
-    let bytes = read.ok().and_then(Result::ok).filter(|bytes| bytes.len() <= LIVE_BYTES_MAX);
-    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).map(SecretString::from);
-    let token = text.as_ref().map_or("", |text| text.expose_secret().trim());
-    let legal = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-    if legal { Ok(token.into()) } else { Err(TokenError::AnswerUnusable(otherwise)) }
+/// The file of a token that somebody else keeps fresh.
+#[derive(Debug)]
+pub(super) struct LiveFile {
+    path: PathBuf,
+    reads: Blocking,
+}
+
+impl LiveFile {
+    pub(super) fn at(path: &Path) -> Self {
+        Self { path: path.to_owned(), reads: Blocking::new(READS_MAX) }
+    }
+
+    /// The token as it is now.
+    pub(super) async fn read(&self, otherwise: Unusable) -> Result<SecretString, TokenError> {
+        let path = self.path.clone();
+        let read = tokio::time::timeout(READ_TIMEOUT, self.reads.run(|| std::fs::read(path))).await;
+        let bytes = read.ok().and_then(Result::ok).filter(|bytes| bytes.len() <= LIVE_BYTES_MAX);
+        let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).map(SecretString::from);
+        let token = text.as_ref().map_or("", |text| text.expose_secret().trim());
+        let legal = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+        if legal { Ok(token.into()) } else { Err(TokenError::AnswerUnusable(otherwise)) }
+    }
 }
 
 /// RFC 6749 section 2.3.1: id and secret are form-encoded before they are joined.
@@ -300,5 +315,7 @@ impl fmt::Debug for SigningKey {
 
 const READ_TIMEOUT: Duration = Duration::from_secs(1);
 const LIVE_BYTES_MAX: usize = 64 * 1024;
+/// At once, of one file: more do not help where one hangs.
+const READS_MAX: usize = 4;
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const ASSERTION_LIFETIME: Duration = Duration::from_mins(1);

@@ -1,11 +1,9 @@
 //! RFC 8693: the SSO token is the subject token, the answer is the caller's access token.
 
-use std::path::PathBuf;
-
 use http::Request;
 use secrecy::ExposeSecret as _;
 
-use super::client_auth::{OAuthClient, live};
+use super::client_auth::{LiveFile, OAuthClient};
 use super::{Description, ExchangeRequest, ExchangeSetupError};
 use crate::body::OutboundBody;
 use crate::config::TokenConfig;
@@ -22,7 +20,7 @@ pub(in crate::token) struct TokenExchange {
 /// Who acts for the caller.
 #[derive(Debug)]
 struct Actor {
-    token_file: PathBuf,
+    token_file: LiveFile,
     token_type: String,
 }
 
@@ -30,7 +28,7 @@ impl TokenExchange {
     pub(super) fn new(config: &TokenConfig) -> Result<Self, ExchangeSetupError> {
         let file = &config.actor_token_file;
         let actor = file.is_set().then(|| Actor {
-            token_file: file.at().to_owned(),
+            token_file: LiveFile::at(file.at()),
             token_type: config.actor_token_type.clone(),
         });
         Ok(Self {
@@ -46,7 +44,7 @@ impl TokenExchange {
         request: &ExchangeRequest<'_>,
     ) -> Result<Request<OutboundBody>, TokenError> {
         let actor_token = match &self.actor {
-            Some(actor) => Some(live(&actor.token_file, Unusable::ActorTokenFile).await?),
+            Some(actor) => Some(actor.token_file.read(Unusable::ActorTokenFile).await?),
             None => None,
         };
         let mut fields = vec![

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what cannot be had fails the test that wants it")]
 
 mod answers;
+mod certificate;
 mod damping;
 mod endpoint;
 mod flights;

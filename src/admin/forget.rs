@@ -48,8 +48,7 @@ pub(super) async fn answer(
 ) -> Response<OutboundBody> {
     let refused = |status, why: &'static str| Page { status, ..Page::ok(TEXT, why) };
     let marked = headers.get(HEADER).is_some_and(|value| value == HEADER_VALUE);
-    let here = peer.is_none_or(|peer| peer.ip().to_canonical().is_loopback());
-    let page = if !here {
+    let page = if !is_here(peer) {
         refused(StatusCode::FORBIDDEN, "only from this machine\n")
     } else if !marked {
         refused(StatusCode::FORBIDDEN, "only with the header Koodrive-Gateway: forget\n")
@@ -68,6 +67,11 @@ pub(super) async fn answer(
     page.into_response()
 }
 
+/// Whether a visitor is on this machine: by loopback, or by a socket of the file system.
+fn is_here(peer: Option<SocketAddr>) -> bool {
+    peer.is_none_or(|peer| peer.ip().to_canonical().is_loopback())
+}
+
 async fn wish(body: Incoming) -> Option<Forget> {
     let body =
         read_whole(InboundBody::new(body, super::BODY_TIMEOUT), BODY_BYTES_MAX).await.ok()?;
@@ -79,3 +83,27 @@ async fn wish(body: Incoming) -> Option<Forget> {
 }
 
 const BODY_BYTES_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_and_unix_sockets_are_this_machine() {
+        for (peer, expected) in [
+            ("127.0.0.1:1", true),
+            ("127.9.9.9:1", true),
+            ("[::1]:1", true),
+            ("[::ffff:127.0.0.1]:1", true),
+            ("192.0.2.2:1", false),
+            ("10.0.0.1:1", false),
+            ("0.0.0.0:1", false),
+            ("[::ffff:192.0.2.2]:1", false),
+            ("[fe80::1]:1", false),
+            ("[2001:db8::1]:1", false),
+        ] {
+            assert_eq!(is_here(Some(peer.parse().unwrap())), expected, "{peer}");
+        }
+        assert!(is_here(None));
+    }
+}

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{config_of, koodrive_gateway};
 use crate::gateway::WHO_AM_I;
+use crate::support::caller::Caller;
 use crate::support::world::World;
 
 async fn digest(world: &World, subject: &str) -> String {
@@ -56,5 +57,23 @@ async fn a_forgotten_caller_starts_anew_and_only_who_is_here_may_ask_for_it() {
     assert_eq!(marked(all).send().await.json(), json!({ "forgotten": 0 }));
     for wrong in ["", "{}", r#"{"all":false}"#, r#"{"all":true,"caller":"x"}"#, "[]"] {
         assert_eq!(marked(wrong).send().await.status, 400, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_comes_from_the_network_may_look_and_not_forget() {
+    // An address of this machine that is not loopback; connecting a UDP socket sends nothing.
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    let routed = socket.connect("192.0.2.77:9").and_then(|()| socket.local_addr());
+    let outward = routed.ok().map(|address| address.ip()).filter(|ip| !ip.is_loopback());
+    let world = World::plan().config("[admin]\naddress = '0.0.0.0:0'").start().await;
+    let port = world.gateway.admin.port();
+    let here = std::net::IpAddr::from([127, 0, 0, 1]);
+    for (host, status) in outward.map(|host| (host, 403)).into_iter().chain([(here, 200)]) {
+        let admin = Caller::new(&world.http, &format!("http://{host}:{port}"), None);
+        assert_eq!(admin.get("/livez").await.status, 200);
+        let forgetting = admin.call(http::Method::POST, "/forget").body(r#"{"all":true}"#);
+        let answer = forgetting.header("koodrive-gateway", "forget").send().await;
+        assert_eq!(answer.status, status, "{host}");
     }
 }

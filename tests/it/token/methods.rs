@@ -334,6 +334,61 @@ async fn carrier_login_logs_in_once_and_renews_its_session() {
     assert_eq!(sent[2].header("authorization"), "AT two");
 }
 
+/// A login that got no byte of an answer on a kept connection has failed at no account: the next
+/// caller would send it a moment later anyway.
+#[tokio::test]
+async fn what_is_lost_on_a_kept_connection_is_sent_once_more_a_carrier_login_too() {
+    let scratch = Scratch::new().unwrap();
+    scratch.write("password", "pass\n").unwrap();
+    let login = "method = \"carrier_login\"\n[token.carrier]\naccount = \"1\"\n\
+        password_file = \"password\"\nagent_name = \"a\"";
+    let session = r#"{"code":"0","data":{"sessionInfo":{"accessToken":"AT one"}}}"#;
+    let exchange = r#"{"access_token":"one"}"#;
+    for (lines, well) in [(login, session), ("", exchange)] {
+        // How many requests are lost, and what comes of it.
+        for (lost, asked) in [(1, 3), (2, 3)] {
+            let world = World::start().await;
+            let config = read_config(&world, &scratch, lines);
+            let tokens = Tokens::new(&config, &[], &world.store, client()).unwrap();
+            world.endpoint.answers(move |asked| match asked.number {
+                number if (2..2 + lost).contains(&number) => Answer::Reset,
+                _ => Answer::json(200, well),
+            });
+            let span = SpanContext::root(true);
+            tokens.token_for(&caller("alice"), &span).await.unwrap();
+            tokens.forget(None).await;
+            let had = tokens.token_for(&caller("alice"), &span).await;
+            assert_eq!(had.is_ok(), lost == 1, "{lines} {lost}: {had:?}");
+            assert_eq!(world.endpoint.count(), asked, "{lines} {lost}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_carrier_login_that_was_answered_is_not_repeated_whatever_the_answer() {
+    let scratch = Scratch::new().unwrap();
+    scratch.write("password", "wrong\n").unwrap();
+    let lines = "method = \"carrier_login\"\n[token.carrier]\naccount = \"1\"\n\
+        password_file = \"password\"\nagent_name = \"a\"";
+    for answer in [
+        Answer::json(200, r#"{"code":"13000102","msg":"wrong password"}"#),
+        Answer::json(401, "{}"),
+        Answer::json(400, r#"{"error":"invalid_grant"}"#),
+        Answer::json(500, ""),
+    ] {
+        let world = World::start().await;
+        let config = read_config(&world, &scratch, lines);
+        let tokens = Tokens::new(&config, &[], &world.store, client()).unwrap();
+        world.endpoint.always(answer.clone());
+        let span = SpanContext::root(true);
+        let callers: Vec<_> = (0..20).map(|number| caller(&number.to_string())).collect();
+        let asking = callers.iter().map(|caller| tokens.token_for(caller, &span));
+        let had = futures_util::future::join_all(asking).await;
+        assert!(had.iter().all(Result::is_err), "{answer:?}");
+        assert_eq!(world.endpoint.count(), 1, "{answer:?}");
+    }
+}
+
 #[tokio::test]
 async fn app_signature_signs_for_the_user_whom_the_callers_own_issuer_names() {
     let world = World::start().await;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
 #![expect(clippy::string_slice, reason = "tokens and hex are ASCII")]
 
+mod discovery;
 mod explain;
 mod fetching;
 mod files;

@@ -58,6 +58,7 @@ fn metrics(stores: &Stores, pipeline: &CurrentPipeline, drain: &DrainWatch) -> S
     metrics.set_token_entries(pipeline.load().tokens.entries());
     metrics.set_jwks_ages(stores.keys.ages());
     metrics.set_connections(drain.connections());
+    metrics.set_proxy_failures(&stores.network.proxy_failures);
     stores.telemetry.encode_metrics()
 }
 

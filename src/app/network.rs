@@ -7,11 +7,11 @@ use secrecy::ExposeSecret as _;
 
 use super::SetupError;
 use crate::client::{
-    Client, ClientOptions, ClientSetupError, Egress, EgressError, Pool, ProxyVariables, SystemRoots,
+    Client, ClientOptions, ClientSetupError, Egress, Pool, ProxyFailures, ProxyVariables,
+    SystemRoots,
 };
 use crate::config::{ClientAuth, Config, EgressConfig, ForwardConfig, TextFile, TokenConfig};
 use crate::lifecycle::Tasks;
-use crate::telemetry::Environment;
 
 /// One client for each neighbour, so that they cannot starve each other. They outlive
 /// configurations; the pool to KooDrive is made anew when the way to it changes.
@@ -24,6 +24,7 @@ pub(super) struct Network {
     upstream_max: usize,
     roots: SystemRoots,
     variables: ProxyVariables,
+    pub(super) proxy_failures: ProxyFailures,
     tasks: Tasks,
 }
 
@@ -35,16 +36,9 @@ pub struct Outside {
 }
 
 impl Outside {
-    /// # Errors
-    /// A variable that is needed names no usable proxy.
-    pub fn of(config: &EgressConfig, environment: Environment<'_>) -> Result<Self, EgressError> {
-        let egress = Egress::new(config, &ProxyVariables::read(environment))?;
-        Ok(Self { roots: SystemRoots::load(), egress })
-    }
-
-    /// How servers are reached.
-    pub fn egress(&self) -> &Egress {
-        &self.egress
+    /// The system's roots, and this way out.
+    pub fn by(egress: Egress) -> Self {
+        Self { roots: SystemRoots::load(), egress }
     }
 }
 
@@ -79,12 +73,23 @@ impl Network {
         tasks: Tasks,
     ) -> Result<Self, SetupError> {
         let terms = Terms::of(config);
-        let egress = Egress::new(&terms.egress, &variables)?;
-        let outside = Outside { roots: SystemRoots::load(), egress };
+        let proxy_failures = ProxyFailures::default();
+        let egress = Egress::new(&terms.egress, &variables, &proxy_failures)?;
+        let outside = Outside::by(egress);
         let [sso, token, collector] = terms.neighbours.clients(&outside)?;
         let pool = upstream_pool(&outside, &terms.forward, upstream_max, &tasks)?;
         let (roots, in_force) = (outside.roots, Mutex::new((terms, pool)));
-        Ok(Self { sso, token, collector, in_force, upstream_max, roots, variables, tasks })
+        Ok(Self {
+            sso,
+            token,
+            collector,
+            in_force,
+            upstream_max,
+            roots,
+            variables,
+            proxy_failures,
+            tasks,
+        })
     }
 
     /// Everything that can fail. What has not changed stays.
@@ -92,7 +97,7 @@ impl Network {
         let terms = Terms::of(config);
         let in_force = self.in_force();
         let (before, pool) = &*in_force;
-        let egress = Egress::new(&terms.egress, &self.variables)?;
+        let egress = Egress::new(&terms.egress, &self.variables, &self.proxy_failures)?;
         let outside = Outside { roots: self.roots.clone(), egress };
         let same_way = before.egress == terms.egress;
         let clients = (!same_way || before.neighbours != terms.neighbours)

@@ -31,7 +31,7 @@ pub(super) struct Stores {
     pub(super) limits: LimitStores,
     verified: VerifiedTokens,
     tokens: TokenStore,
-    network: Network,
+    pub(super) network: Network,
     in_flight: Places,
     arriving: Places,
     uploads: Places,

@@ -40,6 +40,7 @@ pub use self::date::{answer_date, clock_skew, retry_after};
 pub use self::egress::{Egress, EgressError, ProxyVariables, Way};
 pub use self::error::{ClientError, ClientSetupError};
 pub use self::pool::{AnswerTimeouts, Pool, PooledBody};
+pub use self::proxy::{ProxyFailures, ProxyFault};
 pub use self::roots::SystemRoots;
 use crate::body::{BodyError, InboundBody, OutboundBody, read_whole};
 

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -10,6 +11,7 @@ use http::{HeaderValue, Uri};
 use percent_encoding::percent_decode_str;
 
 use crate::config::HttpUrl;
+use crate::words::words;
 
 /// A forward proxy, and how we prove ourselves to it.
 #[derive(Clone)]
@@ -19,16 +21,26 @@ struct Known {
     /// Scheme, host and port.
     address: Uri,
     authorization: Option<HeaderValue>,
+    failures: ProxyFailures,
 }
 
 impl Proxy {
-    pub(super) fn new(address: &HttpUrl, authorization: Option<HeaderValue>) -> Self {
-        Self(Arc::new(Known { address: address.uri().clone(), authorization }))
+    pub(super) fn new(
+        address: &HttpUrl,
+        authorization: Option<HeaderValue>,
+        failures: &ProxyFailures,
+    ) -> Self {
+        let (address, failures) = (address.uri().clone(), failures.clone());
+        Self(Arc::new(Known { address, authorization, failures }))
     }
 
     /// `[http://][user[:password]@]host[:port][/]`, with the credentials percent-encoded;
     /// `authorization` stands above them.
-    pub(super) fn parse(text: &str, authorization: Option<&HeaderValue>) -> Option<Self> {
+    pub(super) fn parse(
+        text: &str,
+        authorization: Option<&HeaderValue>,
+        failures: &ProxyFailures,
+    ) -> Option<Self> {
         let text = text.trim();
         let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
         let (userinfo, host) = match rest.rsplit_once('@') {
@@ -41,7 +53,7 @@ impl Proxy {
             let decoded = |text| percent_decode_str(text).decode_utf8_lossy();
             basic(&decoded(user), &decoded(password))
         });
-        address.is_proxy().then(|| Self::new(&address, authorization.cloned().or(own)))
+        address.is_proxy().then(|| Self::new(&address, authorization.cloned().or(own), failures))
     }
 
     pub(super) fn address(&self) -> &Uri {
@@ -52,7 +64,9 @@ impl Proxy {
         self.0.authorization.as_ref()
     }
 
+    /// It stands in the way of a request: that is counted here.
     pub(super) fn failed(&self, failure: ProxyFailure) -> ProxyError {
+        self.0.failures.add(failure.fault());
         ProxyError { proxy: self.to_string(), failure }
     }
 
@@ -103,6 +117,49 @@ pub(super) enum ProxyFailure {
     Broken(#[source] hyper::Error),
     #[error("it sent more than its answer to CONNECT")]
     Unasked,
+}
+
+impl ProxyFailure {
+    fn fault(&self) -> ProxyFault {
+        match self {
+            Self::Unreachable(_) => ProxyFault::Unreachable,
+            Self::CredentialsMissing | Self::CredentialsRefused => ProxyFault::Credentials,
+            Self::Refused(_) => ProxyFault::Refused,
+            Self::Silent => ProxyFault::Silent,
+            Self::Broken(_) | Self::Unasked => ProxyFault::Broken,
+        }
+    }
+}
+
+words! {
+    /// How a proxy stood in the way.
+    pub enum ProxyFault {
+        /// No connection to it.
+        Unreachable = "unreachable",
+        /// It wants credentials, or others than ours.
+        Credentials = "credentials",
+        /// It answered CONNECT with a status that is no success.
+        Refused = "refused",
+        /// It did not answer CONNECT in time.
+        Silent = "silent",
+        /// It did not stay with what an answer to CONNECT is.
+        Broken = "broken",
+    }
+}
+
+/// How often proxies have stood in the way, by [`ProxyFault`]. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct ProxyFailures(Arc<[AtomicU64; ProxyFault::ALL.len()]>);
+
+impl ProxyFailures {
+    fn add(&self, fault: ProxyFault) {
+        self.0[fault as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So far.
+    pub fn count(&self, fault: ProxyFault) -> u64 {
+        self.0[fault as usize].load(Ordering::Relaxed)
+    }
 }
 
 /// RFC 7617.

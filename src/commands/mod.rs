@@ -16,6 +16,7 @@ mod status;
 mod usage;
 mod wait_ready;
 mod watch;
+mod ways;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -82,8 +83,12 @@ fn load(path: &Path) -> Result<Loaded, Failure> {
 
 /// Whom servers are known by, and the way out.
 fn outside(config: &Config) -> Result<Outside, Failure> {
-    let environment = |name: &str| std::env::var(name).ok();
-    Outside::of(&config.egress, &environment).map_err(|error| Failure::Usage(error.to_string()))
+    Ok(Outside::by(ways::egress(config)?))
+}
+
+/// A variable of this process.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// Runs what a command has to wait for.

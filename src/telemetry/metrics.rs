@@ -1,7 +1,7 @@
 //! The instruments of the contract. Handles of the request path are resolved once, here.
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -23,6 +23,7 @@ use crate::accept::{KeyFetch, KeyFetchOutcome};
 use crate::authorize;
 use crate::authorize::RuleName;
 use crate::call::CallPlan;
+use crate::client::{ProxyFailures, ProxyFault};
 use crate::limit::{Decision, Policy};
 use crate::rejection::{Origin, Reason};
 use crate::token::{ExchangeOutcome, ExchangeReport, TokenSource, TokenVerdict};
@@ -55,6 +56,7 @@ pub struct Metrics {
     batch_users: Histogram,
     upstream_duration: Histogram,
     upstream_replays: Counter,
+    proxy_failures: [Counter; ProxyFault::ALL.len()],
     connections: Gauge,
     inflight: Gauge,
     clock_skew: Family<SkewPeer, FloatGauge>,
@@ -71,6 +73,7 @@ impl Metrics {
         let observed = Family::<Refusal, Counter>::default();
         let lookups = Family::<Source, Counter>::default();
         let verdicts = Family::<Judged, Counter>::default();
+        let proxied = Family::<Proxied, Counter>::default();
         let decisions = Family::<PolicyDecision, Counter>::default();
         let reloads = Family::<Reload, Counter>::default();
         let metrics = Self {
@@ -114,6 +117,9 @@ impl Metrics {
             batch_users: Histogram::new(USERS),
             upstream_duration: Histogram::new(SECONDS),
             upstream_replays: counted(to, "upstream_replays", "Attempts that were sent again"),
+            proxy_failures: each(ProxyFault::ALL, |failure| {
+                proxied.get_or_create_owned(&Proxied { failure })
+            }),
             connections: counted(to, "connections", "Connections of callers open now"),
             inflight: counted(to, "inflight_requests", "Requests being answered now"),
             clock_skew: Family::default(),
@@ -146,6 +152,7 @@ impl Metrics {
         to.register("observed", "What guards that observe would have refused", observed);
         to.register("token_lookups", "Where access tokens came from", lookups);
         to.register("token_verdicts", "What answers of KooDrive said of their tokens", verdicts);
+        to.register("proxy_failures", "Requests that a proxy stood in the way of", proxied);
         to.register("limit_decisions", "What each limit said", decisions);
         to.register("batch_users", "Users per well-formed batch", metrics.batch_users.clone());
         to.register("config_reloads", "Changes of the configuration", reloads);
@@ -179,6 +186,14 @@ impl Metrics {
 
     pub fn set_connections(&self, connections: usize) {
         self.connections.set(i64::try_from(connections).unwrap_or(i64::MAX));
+    }
+
+    /// What proxies have done so far.
+    pub fn set_proxy_failures(&self, failures: &ProxyFailures) {
+        for fault in ProxyFault::ALL {
+            let counter = &self.proxy_failures[*fault as usize];
+            counter.inner().store(failures.count(*fault), Ordering::Relaxed);
+        }
     }
 
     pub fn inflight(&self) -> i64 {
@@ -351,6 +366,7 @@ label_sets! {
     PolicyDecision { policy: Policy, decision: Decision }
     SkewPeer { peer: SkewedPeer }
     Reload { outcome: ReloadOutcome }
+    Proxied { failure: ProxyFault }
 }
 
 macro_rules! label_values {
@@ -374,4 +390,5 @@ label_values! {
     Decision,
     SkewedPeer,
     ReloadOutcome,
+    ProxyFault,
 }

@@ -42,7 +42,7 @@ pub use self::logs::{LogSetupError, LogWriter, install, subscriber, within};
 pub use self::metrics::Metrics;
 use self::neighbours::Neighbours;
 pub use self::neighbours::{Neighbour, NeighbourKind, NeighbourState};
-pub use self::otel_env::Environment;
+pub use self::otel_env::{CollectorAddress, Environment};
 use self::otel_env::{ExportSettings, Sampler};
 use self::record::Closed;
 pub use self::record::RequestRecord;

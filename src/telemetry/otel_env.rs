@@ -6,7 +6,8 @@
 //! | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | `sample_ratio` is 1 and `trust_caller_sampling` true, their defaults |
 //! | `OTEL_EXPORTER_OTLP[_TRACES]_HEADERS`, `…_TIMEOUT`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_BSP_MAX_QUEUE_SIZE`, `OTEL_BSP_MAX_EXPORT_BATCH_SIZE`, `OTEL_BSP_SCHEDULE_DELAY` | always |
 //!
-//! The protocol is always HTTP with protobuf.
+//! The protocol is always HTTP with protobuf; another one in `OTEL_EXPORTER_OTLP[_TRACES]_PROTOCOL`
+//! is not obeyed, and that is told.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,17 +40,17 @@ pub(super) struct ExportSettings {
 
 impl ExportSettings {
     pub(super) fn read(environment: Environment<'_>) -> Result<Self, TelemetrySetupError> {
-        let traces = |name: &str| {
-            let own = environment(&format!("OTEL_EXPORTER_OTLP_TRACES_{name}"));
-            own.or_else(|| environment(&format!("OTEL_EXPORTER_OTLP_{name}")))
-        };
+        if let Some((variable, protocol)) = unspoken(environment) {
+            tracing::warn!(variable, protocol, "OTLP protocol not spoken, http/protobuf is used");
+        }
         let number = |name: &str| environment(name)?.trim().parse().ok().filter(|n| *n != 0);
-        let timeout_ms = traces("TIMEOUT").and_then(|text| text.trim().parse().ok());
+        let timeout_ms =
+            first(&TIMEOUT, environment).and_then(|(_, text)| text.trim().parse().ok());
         let delay_ms = number("OTEL_BSP_SCHEDULE_DELAY").unwrap_or(DELAY_MS);
         let queue_max = number("OTEL_BSP_MAX_QUEUE_SIZE").unwrap_or(QUEUE_MAX);
         let batch_max = number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE").unwrap_or(BATCH_MAX);
         Ok(Self {
-            headers: headers(&traces("HEADERS").unwrap_or_default())?,
+            headers: headers(environment)?,
             timeout: Duration::from_millis(timeout_ms.unwrap_or(TIMEOUT_MS)),
             resource: resource(environment),
             scope: InstrumentationScope::builder("koodrive_gateway").with_version(VERSION).build(),
@@ -78,6 +79,10 @@ pub(super) fn endpoint(
         None => Ok(None),
         Some(text) => match text.parse::<HttpUrl>() {
             Ok(url) => Ok(Some(url)),
+            Err(_) if !text.contains("://") => {
+                let expected = "expected an address with its scheme, such as \"http://host:4318\"";
+                Err(TelemetrySetupError::Variable { name, expected })
+            }
             Err(expected) => Err(TelemetrySetupError::Variable { name, expected }),
         },
     };
@@ -99,10 +104,57 @@ fn under(base: &HttpUrl) -> Uri {
     longer.parse().expect("an address with a longer path is an address")
 }
 
+/// Where spans would go, for who asks before a start.
+#[derive(Clone, Debug)]
+pub struct CollectorAddress {
+    /// With the path of traces.
+    pub url: Uri,
+    /// What lets us in, perhaps.
+    pub headers: HeaderMap,
+    /// What the environment asks for and does not get.
+    pub warning: Option<String>,
+}
+
+impl CollectorAddress {
+    /// By the configuration, else the environment; `None` where nothing is exported.
+    ///
+    /// # Errors
+    /// A variable of the environment cannot be used.
+    pub fn find(
+        config: &TelemetryConfig,
+        environment: Environment<'_>,
+    ) -> Result<Option<Self>, TelemetrySetupError> {
+        let Some(url) = endpoint(config, environment)? else { return Ok(None) };
+        let warning = unspoken(environment).map(|(variable, protocol)| {
+            let protocol = protocol.escape_debug();
+            format!(
+                "{variable} asks for {protocol}, and the gateway speaks OTLP as http/protobuf: the \
+                 collector must take that, by custom on port 4318"
+            )
+        });
+        Ok(Some(Self { url, headers: headers(environment)?, warning }))
+    }
+}
+
+/// The first of these variables that says something.
+fn first(names: &[&'static str], environment: Environment<'_>) -> Option<(&'static str, String)> {
+    let said = |name: &'static str| {
+        let text = environment(name).filter(|text| !text.trim().is_empty())?;
+        Some((name, text))
+    };
+    names.iter().copied().find_map(said)
+}
+
+/// A protocol that is asked for and not spoken here.
+fn unspoken(environment: Environment<'_>) -> Option<(&'static str, String)> {
+    first(&PROTOCOL, environment).filter(|(_, protocol)| protocol.trim() != "http/protobuf")
+}
+
 /// `name=value,name=value`, the values percent-encoded. They may hold what lets us in.
-fn headers(text: &str) -> Result<HeaderMap, TelemetrySetupError> {
+fn headers(environment: Environment<'_>) -> Result<HeaderMap, TelemetrySetupError> {
+    let Some((name, text)) = first(&HEADERS, environment) else { return Ok(HeaderMap::new()) };
     let wrong = || TelemetrySetupError::Variable {
-        name: "OTEL_EXPORTER_OTLP_HEADERS",
+        name,
         expected: "expected headers such as name=value,name=value",
     };
     let header = |(name, value): (String, String)| {
@@ -111,7 +163,7 @@ fn headers(text: &str) -> Result<HeaderMap, TelemetrySetupError> {
         value.set_sensitive(true);
         Some((name, value))
     };
-    pairs(text).map(|pair| header(pair).ok_or_else(wrong)).collect()
+    pairs(&text).map(|pair| header(pair).ok_or_else(wrong)).collect()
 }
 
 /// Which traces are kept.
@@ -202,6 +254,9 @@ fn pairs(text: &str) -> impl Iterator<Item = (String, String)> {
     })
 }
 
+const HEADERS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"];
+const TIMEOUT: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
+const PROTOCOL: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const TIMEOUT_MS: u64 = 10_000;
 /// Shorter than the five seconds SDKs take: who looks a call up in Jaeger has just made it.

@@ -163,17 +163,23 @@ async fn a_proxy_in_the_way_is_told_from_koodrive() {
     introduce(&proxy, &world);
     let alice = world.caller("alice");
     let stopped = format!("stopped at the proxy {}: ", proxy.url());
-    for (mood, why) in [
-        (Mood::Refusing(403), "it answered CONNECT with status 403"),
-        (Mood::Refusing(407), "it wants credentials (407); set egress.username"),
-        (Mood::Refusing(502), "it answered CONNECT with status 502"),
-        (Mood::Hanging, "it did not answer CONNECT in time"),
-        (Mood::Cutting, "the connection broke before its answer to CONNECT"),
-        (Mood::Talkative, "it sent more than its answer to CONNECT"),
+    for (mood, why, failure, times) in [
+        (Mood::Refusing(403), "it answered CONNECT with status 403", "refused", 1.0),
+        (
+            Mood::Refusing(407),
+            "it wants credentials (407); set egress.username",
+            "credentials",
+            1.0,
+        ),
+        (Mood::Refusing(502), "it answered CONNECT with status 502", "refused", 2.0),
+        (Mood::Hanging, "it did not answer CONNECT in time", "silent", 1.0),
+        (Mood::Cutting, "the connection broke before its answer to CONNECT", "broken", 1.0),
+        (Mood::Talkative, "it sent more than its answer to CONNECT", "broken", 2.0),
     ] {
         proxy.set_mood(mood);
         let told = refusal(&world, alice.get(WHO_AM_I).await).await;
         assert!(told.contains(&format!("{stopped}{why}")), "{mood:?}: {told}");
+        assert_eq!(failures(&world, failure).await, Some(times), "{mood:?}");
     }
     proxy.set_mood(Mood::Willing);
     assert_eq!(alice.get(WHO_AM_I).await.status, 200);
@@ -186,9 +192,19 @@ async fn a_proxy_in_the_way_is_told_from_koodrive() {
     assert!(!told.contains("proxy"), "{told}");
 
     let dead = proxy.url();
+    assert_eq!(failures(&world, "unreachable").await, Some(0.0));
     drop(proxy);
     let told = refusal(&world, alice.get(WHO_AM_I).await).await;
     assert!(told.contains(&format!("stopped at the proxy {dead}: it cannot be reached")), "{told}");
+    assert_eq!(failures(&world, "unreachable").await, Some(1.0));
+    // A reload has kept the others.
+    assert_eq!(failures(&world, "refused").await, Some(2.0));
+}
+
+/// How often the proxy has stood in the way like this.
+async fn failures(world: &World, failure: &str) -> Option<f64> {
+    let name = format!("koodrive_gateway_proxy_failures_total{{failure=\"{failure}\"}}");
+    world.metric(&name).await
 }
 
 #[tokio::test]

@@ -21,8 +21,8 @@ use crate::call;
 use crate::client;
 use crate::client::{Client, ClientError, SmallAnswer};
 use crate::clock::{Clock, Span};
-use crate::config::{Config, ForwardConfig, HttpUrl, TokenConfig};
-use crate::telemetry::chain;
+use crate::config::{Config, ForwardConfig, HttpUrl, TelemetryConfig, TextFile, TokenConfig};
+use crate::telemetry::{CollectorAddress, chain};
 use crate::token;
 use crate::token::{Trial, TrialVerdict};
 
@@ -40,8 +40,12 @@ impl fmt::Display for Probe {
 }
 
 /// Fetches the keys of every issuer, shows the client's credentials to the token endpoint, knocks
-/// at KooDrive's door, and compares all their clocks with ours.
-pub async fn preflight(config: &Config, outside: Outside) -> Vec<Probe> {
+/// at KooDrive's door, sends no spans to the collector, and compares all their clocks with ours.
+pub async fn preflight(
+    config: &Config,
+    outside: Outside,
+    collector: Option<CollectorAddress>,
+) -> Vec<Probe> {
     let mut asking =
         Asking { outside, clock: Clock::system(), probes: Vec::new(), clocks: Vec::new() };
     asking.keys(config).await;
@@ -50,6 +54,9 @@ pub async fn preflight(config: &Config, outside: Outside) -> Vec<Probe> {
     }
     if let Some(upstream) = &config.forward.upstream {
         asking.koodrive(&config.forward, upstream).await;
+    }
+    if let Some(collector) = collector {
+        asking.collector(&config.telemetry, collector).await;
     }
     asking.compare_clocks();
     asking.probes
@@ -91,7 +98,8 @@ impl Asking {
                     }
                     _ => None,
                 };
-                self.failed(text + hint.unwrap_or_default());
+                let roots = untrusted(&text, "accept.ca_file", &config.accept.ca_file);
+                self.failed(text + hint.unwrap_or_default() + &roots);
             }
             if let Some(skew) = fetch.skew_seconds {
                 self.clocks.push((format!("the SSO {}", fetch.issuer), skew));
@@ -118,7 +126,9 @@ impl Asking {
                     TrialVerdict::Refused(why) => self.failed(format!("{name}: {why}")),
                     TrialVerdict::Unanswered(error) => {
                         let hint = other_protocol(endpoint, &client).await.unwrap_or_default();
-                        self.failed(format!("{name}: {}{hint}", chain(&error)));
+                        let why = chain(&error);
+                        let roots = untrusted(&why, ROOTS_OF_TOKEN, &config.ca_file);
+                        self.failed(format!("{name}: {why}{hint}{roots}"));
                     }
                 }
             }
@@ -126,7 +136,8 @@ impl Asking {
                 let mut request = Request::new(OutboundBody::empty());
                 *request.method_mut() = Method::HEAD;
                 *request.uri_mut() = endpoint.uri().clone();
-                let asked = Asked { name: "token endpoint", url: endpoint, well: "reached" };
+                let roots = (ROOTS_OF_TOKEN, &config.ca_file);
+                let asked = Asked { name: "token endpoint", url: endpoint, well: "reached", roots };
                 self.ask(&asked, request, &client).await;
             }
             Err(error) => self.failed(format!("token endpoint: {}", chain(&error))),
@@ -145,12 +156,30 @@ impl Asking {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = at_path(upstream, &path);
         request.headers_mut().insert(CONTENT_TYPE, JSON);
-        let asked = Asked { name: "KooDrive", url: upstream, well: "its API answers" };
+        let roots = ("forward.ca_file", &config.ca_file);
+        let asked = Asked { name: "KooDrive", url: upstream, well: "its API answers", roots };
+        self.ask(&asked, request, &client).await;
+    }
+
+    /// An empty batch of spans is a legal one.
+    async fn collector(&mut self, config: &TelemetryConfig, collector: CollectorAddress) {
+        let client = match network_client(&self.outside, 1, &config.ca_file) {
+            Ok(client) => client,
+            Err(error) => return self.failed(format!("collector: {}", chain(&error))),
+        };
+        let Ok(url) = collector.url.to_string().parse() else { return };
+        let mut request = Request::new(OutboundBody::empty());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = collector.url;
+        *request.headers_mut() = collector.headers;
+        request.headers_mut().insert(CONTENT_TYPE, PROTOBUF);
+        let roots = ("telemetry.ca_file", &config.ca_file);
+        let asked = Asked { name: "collector", url: &url, well: "it answers", roots };
         self.ask(&asked, request, &client).await;
     }
 
     async fn ask(&mut self, asked: &Asked<'_>, request: Request<OutboundBody>, client: &Client) {
-        let Asked { name, url, well } = asked;
+        let Asked { name, url, well, roots: (key, file) } = asked;
         let started = self.clock.now();
         let answer = client.send_small(request, ANSWER_BYTES_MAX, PATIENCE).await;
         if let Ok(answer) = &answer {
@@ -165,7 +194,8 @@ impl Asking {
             (Ok(status), None) => self.ok(format!("{name} {url}: {well}, status {status}")),
             (Ok(status), Some(hint)) => self.failed(format!("{name} {url}: status {status}{hint}")),
             (Err(why), hint) => {
-                self.failed(format!("{name} {url}: {why}{}", hint.unwrap_or_default()));
+                let (hint, roots) = (hint.unwrap_or_default(), untrusted(&why, key, file));
+                self.failed(format!("{name} {url}: {why}{hint}{roots}"));
             }
         }
     }
@@ -206,6 +236,24 @@ struct Asked<'a> {
     name: &'a str,
     url: &'a HttpUrl,
     well: &'a str,
+    /// The key of roots besides the system's, and their file.
+    roots: (&'static str, &'a TextFile),
+}
+
+/// Of a failure because of a certificate that no root of ours stands behind: where to put one.
+fn untrusted(why: &str, key: &str, file: &TextFile) -> String {
+    let unknown = ["UnknownIssuer", "BadSignature"];
+    if !why.contains("invalid peer certificate") || !unknown.iter().any(|word| why.contains(word)) {
+        return String::new();
+    }
+    let path = file.path().display();
+    if file.is_set() {
+        format!("; neither the system's roots nor those of {key} {path} signed its certificate")
+    } else {
+        format!(
+            "; none of the system's roots signed its certificate: set {key} to the one that did"
+        )
+    }
 }
 
 /// The status of an answer that something behind the very path has given, or what is wrong.
@@ -243,4 +291,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// As much as the leeway for the dates of SSO tokens.
 const SKEW_SECONDS_MAX: u64 = 30;
+const ROOTS_OF_TOKEN: &str = "token.ca_file";
+const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");

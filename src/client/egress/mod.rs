@@ -8,7 +8,7 @@ use http::{Request, StatusCode, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
 use secrecy::ExposeSecret as _;
 
-use super::proxy::{Proxy, ProxyError, basic};
+use super::proxy::{Proxy, ProxyError, ProxyFailures, basic};
 use crate::config::{EgressConfig, EgressProxy, is_loopback};
 
 /// Which destinations are reached by which proxy. Clones share it.
@@ -71,23 +71,27 @@ impl Egress {
         Self(Arc::new(Rules { https: None, http: None, exempt: Exempt::new(std::iter::empty()) }))
     }
 
-    /// As configured; what is not, as the environment says.
+    /// As configured; what is not, as the environment says. `failures` counts what proxies do.
     ///
     /// # Errors
     /// A variable that is needed names no usable proxy.
-    pub fn new(config: &EgressConfig, variables: &ProxyVariables) -> Result<Self, EgressError> {
+    pub fn new(
+        config: &EgressConfig,
+        variables: &ProxyVariables,
+        failures: &ProxyFailures,
+    ) -> Result<Self, EgressError> {
         let authorization = (!config.username.is_empty())
             .then(|| basic(&config.username, config.password_file.secret().expose_secret()));
         let (https, http) = match &config.proxy {
             EgressProxy::Direct => (None, None),
             EgressProxy::Address(address) => {
-                let proxy = Proxy::new(address, authorization);
+                let proxy = Proxy::new(address, authorization, failures);
                 (Some(proxy.clone()), Some(proxy))
             }
             EgressProxy::Environment => {
                 let proxy = |variable: &Option<(&'static str, String)>| {
                     let parsed = variable.as_ref().map(|(name, value)| {
-                        Proxy::parse(value, authorization.as_ref())
+                        Proxy::parse(value, authorization.as_ref(), failures)
                             .ok_or(EgressError { variable: name })
                     });
                     parsed.transpose()

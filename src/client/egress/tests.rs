@@ -18,7 +18,7 @@ fn egress(lines: &str, environment: &[(&str, &str)]) -> Result<Egress, EgressErr
         let found = environment.iter().find(|(known, _)| *known == name);
         found.map(|(_, value)| (*value).to_owned())
     };
-    Egress::new(&config, &ProxyVariables::read(&variable))
+    Egress::new(&config, &ProxyVariables::read(&variable), &ProxyFailures::default())
 }
 
 fn way(egress: &Egress, to: &str) -> String {

@@ -3,27 +3,29 @@
 
 mod warnings;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
 use koodrive_gateway::app::Outside;
-use koodrive_gateway::client::{Egress, Way};
-use koodrive_gateway::config::{Config, HttpUrl, LimitStore};
+use koodrive_gateway::client::Egress;
+use koodrive_gateway::config::Config;
+use koodrive_gateway::telemetry::CollectorAddress;
 use koodrive_gateway::{app, config};
 
 use super::failure::Failure;
 use super::output::Output;
-use super::{NO, Outcome, load, outside, wait_for};
+use super::ways::Servers;
+use super::{NO, Outcome, load, wait_for, ways};
 
 pub(super) fn run(path: &Path, online: bool, out: &mut Output) -> Outcome {
     let loaded = load(path)?;
     writeln!(out, "{}", config::effective(&loaded))?;
-    let outside = outside(&loaded.config)?;
-    for destination in destinations(&loaded.config) {
-        let way = way_to(&destination, outside.egress());
-        writeln!(out, "# way to {destination}: {way}")?;
-    }
+    let collector = ways::collector(&loaded.config)?;
+    let egress = ways::egress(&loaded.config)?;
+    tell_ways(&Servers::of(&loaded.config, collector.as_ref()), &egress, out)?;
     let mut warnings = warnings::of(&loaded.config);
+    warnings.extend(collector.as_ref().and_then(|collector| collector.warning.clone()));
     warnings.extend(memory(&loaded.config, app::memory_limit(), out)?);
     for warning in &warnings {
         writeln!(out, "# warning: {warning}")?;
@@ -41,12 +43,17 @@ pub(super) fn run(path: &Path, online: bool, out: &mut Output) -> Outcome {
     }
     // The rest may take a while.
     out.flush()?;
-    probe(&loaded.config, outside, out)
+    probe(&loaded.config, Outside::by(egress), collector, out)
 }
 
 /// Asks the servers, one line each, and sums up.
-fn probe(config: &Config, outside: Outside, out: &mut Output) -> Outcome {
-    let probes = wait_for(app::preflight(config, outside))?;
+fn probe(
+    config: &Config,
+    outside: Outside,
+    collector: Option<CollectorAddress>,
+    out: &mut Output,
+) -> Outcome {
+    let probes = wait_for(app::preflight(config, outside, collector))?;
     for probe in &probes {
         writeln!(out, "# {probe}")?;
     }
@@ -59,37 +66,23 @@ fn probe(config: &Config, outside: Outside, out: &mut Output) -> Outcome {
     Ok(NO)
 }
 
-/// Scheme, host and port of every server that would be asked, each once.
-fn destinations(config: &Config) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
-    let mut add = |destination: String| {
-        if !found.contains(&destination) {
-            found.push(destination);
-        }
-    };
-    for issuer in config.accept.issuers.iter().filter(|issuer| !issuer.jwks_file.is_set()) {
-        let url = issuer.jwks_url.clone().or_else(|| issuer.issuer.parse().ok());
-        if let Some(url) = url {
-            add(origin(&url));
+/// The way to each server and its roots, each once.
+fn tell_ways(servers: &Servers<'_>, egress: &Egress, out: &mut Output) -> Result<(), Failure> {
+    let mut told = BTreeSet::new();
+    for server in servers.iter() {
+        let line = format!("# way to {}: {}", server.origin, server.way(egress));
+        if told.insert(line.clone()) {
+            writeln!(out, "{line}")?;
         }
     }
-    let urls = [&config.token.endpoint, &config.forward.upstream, &config.telemetry.otlp_endpoint];
-    urls.into_iter().flatten().for_each(|url| add(origin(url)));
-    if let store @ LimitStore::Redis(_) = &config.limit.store {
-        add(store.to_string());
+    for server in servers.iter() {
+        let Some(roots) = server.roots() else { continue };
+        let line = format!("# roots for {}: {roots}", server.origin);
+        if told.insert(line.clone()) {
+            writeln!(out, "{line}")?;
+        }
     }
-    found
-}
-
-fn origin(url: &HttpUrl) -> String {
-    let scheme = if url.is_https() { "https" } else { "http" };
-    let authority = url.uri().authority().map_or("", |authority| authority.as_str());
-    format!("{scheme}://{authority}")
-}
-
-/// How `destination` is reached.
-fn way_to(destination: &str, egress: &Egress) -> Way {
-    destination.parse().map_or(Way::Direct, |destination| egress.way_to(&destination))
+    Ok(())
 }
 
 /// What all bounds add up to; a warning if that is more than there may be.

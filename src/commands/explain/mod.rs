@@ -14,9 +14,11 @@ use koodrive_gateway::telemetry::chain;
 use koodrive_gateway::{app, call};
 use serde::Serialize;
 
-use self::walk::{Call, Ended};
+use self::walk::{Call, Ended, Reached};
 use super::failure::Failure;
 use super::output::Output;
+use super::ways;
+use super::ways::Servers;
 use super::{NO, Outcome, load, outside, wait_for};
 use crate::cli::{Explain, Format};
 
@@ -28,8 +30,10 @@ pub(super) fn run(asked: &Explain, out: &mut Output) -> Outcome {
     let (method, target) = parse(&asked.call)?;
     let mut told = Told::default();
     let keys = keys(&config, asked.online, &mut told)?;
+    // Spans do not travel with a call.
+    let reached = Reached { servers: Servers::of(&config, None), egress: ways::egress(&config)? };
     let call = Call { method, target, token: bare(&token), body: body.as_deref() };
-    let ended = match walk::walk(&call, &config, &keys, &mut told) {
+    let ended = match walk::walk(&call, &config, &keys, &reached, &mut told) {
         Ok(()) => None,
         Err(Ended::Refused(rejection)) => Some(rejection),
         Err(Ended::Failed(failure)) => return Err(failure),

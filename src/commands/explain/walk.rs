@@ -8,6 +8,7 @@ use koodrive_gateway::accept::{
 use koodrive_gateway::authorize::Authorizer;
 use koodrive_gateway::body::BodyError;
 use koodrive_gateway::call::{CallPlan, CallRefused, Route, RouteHint, Routes};
+use koodrive_gateway::client::Egress;
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::{Config, GuardMode};
 use koodrive_gateway::rejection::Rejection;
@@ -18,6 +19,7 @@ use koodrive_gateway::{call, token};
 use super::Told;
 use crate::commands::caller;
 use crate::commands::failure::Failure;
+use crate::commands::ways::{Server, Servers};
 
 /// What is explained.
 pub(super) struct Call<'a> {
@@ -25,6 +27,22 @@ pub(super) struct Call<'a> {
     pub(super) target: &'a str,
     pub(super) token: &'a str,
     pub(super) body: Option<&'a [u8]>,
+}
+
+/// The servers behind the stages, and the way out to them.
+pub(super) struct Reached<'a> {
+    pub(super) servers: Servers<'a>,
+    pub(super) egress: Egress,
+}
+
+impl Reached<'_> {
+    fn tell<'s>(&'s self, servers: impl IntoIterator<Item = &'s Server<'s>>, told: &mut Told) {
+        for server in servers {
+            let roots = server.roots().map(|roots| format!(", known by the roots of {roots}"));
+            let way = server.way(&self.egress);
+            told.line(format!("way to {}: {way}{}", server.origin, roots.unwrap_or_default()));
+        }
+    }
 }
 
 /// Why a walk ends early.
@@ -45,17 +63,18 @@ pub(super) fn walk(
     call: &Call<'_>,
     config: &Config,
     keys: &KeyStores,
+    servers: &Reached<'_>,
     told: &mut Told,
 ) -> Result<(), Ended> {
     let route = plan(call, config, told)?;
     let base_path = config.forward.upstream.as_ref().map_or("", |upstream| upstream.base_path());
     let authorizer = Authorizer::new(&config.authorize, base_path);
-    let caller = accept(call, config, keys, &authorizer, told)?;
+    let caller = accept(call, config, keys, &authorizer, servers, told)?;
     authorize(call, &authorizer, &route, &caller, told)?;
     limit(config, route.plan, &caller, told);
     validate(call, config, route.plan, told)?;
-    exchange(config, &caller, told)?;
-    forward(call, config, &route, told);
+    exchange(config, &caller, servers, told)?;
+    forward(call, config, &route, servers, told);
     Ok(())
 }
 
@@ -127,9 +146,11 @@ fn accept(
     config: &Config,
     keys: &KeyStores,
     authorizer: &Authorizer,
+    reached: &Reached<'_>,
     told: &mut Told,
 ) -> Result<Accepted, Rejection> {
     told.stage("accept");
+    reached.tell(&reached.servers.accept, told);
     if call.token.is_empty() {
         told.line("REFUSED  the token file is empty");
         return Err(AcceptError::TokenMissing(MissingToken::Empty).into());
@@ -227,25 +248,38 @@ fn validate(
     }
 }
 
-fn exchange(config: &Config, caller: &Accepted, told: &mut Told) -> Result<(), Ended> {
+fn exchange(
+    config: &Config,
+    caller: &Accepted,
+    reached: &Reached<'_>,
+    told: &mut Told,
+) -> Result<(), Ended> {
     told.stage("token");
     let explained = token::explain(&config.token, &config.accept.issuers, caller)
         .map_err(|error| Ended::Failed(Failure::at_run_time(error)))?;
     for line in explained.lines {
         told.line(line);
     }
+    reached.tell(&reached.servers.token, told);
     let Some(denial) = explained.denied else { return Ok(()) };
     told.line(format!("REFUSED  403: {denial}"));
     Err(Rejection::from(TokenError::Denied(denial)).into())
 }
 
-fn forward(call: &Call<'_>, config: &Config, route: &Route, told: &mut Told) {
+fn forward(
+    call: &Call<'_>,
+    config: &Config,
+    route: &Route,
+    reached: &Reached<'_>,
+    told: &mut Told,
+) {
     told.stage("forward");
     let Some(upstream) = &config.forward.upstream else { return };
     let origin = upstream.as_str().trim_end_matches('/');
     let origin = origin.strip_suffix(upstream.base_path()).unwrap_or(origin);
     let query = call.target.split_once('?').map_or(String::new(), |(_, query)| format!("?{query}"));
     told.line(format!("to {origin}{}{query}", route.path));
+    reached.tell(&reached.servers.forward, told);
 }
 
 const REPORT_COLUMNS: usize = 100;

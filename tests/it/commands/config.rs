@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Said, config_of, koodrive_gateway, with_environment};
 use crate::support::faults::Behaviour;
-use crate::support::tls::TlsServer;
+use crate::support::tls::{Authority, TlsServer};
 use crate::support::world::World;
 
 #[tokio::test]
@@ -147,8 +147,10 @@ async fn online_asks_the_sso_the_token_endpoint_and_koodrive() {
             "it knows the client, and refuses a nonsense subject token (400 invalid_request)",
             "# ok     KooDrive",
             "its API answers, status 401",
+            "# ok     collector",
+            "it answers, status 200",
             "# ok     clocks: the SSO",
-            "\n# good: all 4 checks passed\n",
+            "\n# good: all 5 checks passed\n",
         ],
     );
     said.keeps_quiet_about(&world, "");
@@ -158,7 +160,7 @@ async fn online_asks_the_sso_the_token_endpoint_and_koodrive() {
     // Each fault is told for itself.
     world.sso.jwks.set(Behaviour::status(500));
     let keys = format!("# FAILED keys of {}: status", world.sso.issuer());
-    let verdict = "\n# bad: 1 of 4 checks failed\n";
+    let verdict = "\n# bad: 1 of 5 checks failed\n";
     let rest = ["# ok     token endpoint", "# ok     KooDrive", verdict];
     online(&world).await.expect(1, &[&[&*keys], &rest[..]].concat());
     world.sso.jwks.clear();
@@ -273,6 +275,84 @@ async fn the_way_out_is_printed_and_a_proxy_in_the_way_is_named() {
     let said = with_environment(&arguments, &proxy, "").await.expect(2, &[]);
     said.complains("HTTPS_PROXY: expected a proxy such as \"http://proxy.example:3128\"");
     assert!(!said.stderr.contains("hunter2"), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_private_authority_that_is_not_the_servers_is_told_by_its_key() {
+    let stranger = Authority::new().unwrap();
+    let own = ["accept", "token", "forward", "telemetry"];
+    let config: String = own.map(|section| format!("[{section}]\nca_file = 'ca.pem'\n")).concat();
+    let world = World::plan()
+        .neighbours_tls(TlsServer::default())
+        .koodrive_tls(TlsServer::default())
+        .file("stranger.pem", &stranger.root_pem())
+        .config(&config)
+        .start()
+        .await;
+    let arguments = ["check-config", "--online", "--config", config_of(&world)];
+    let all_well = koodrive_gateway(&arguments).await;
+    let url = world.collector.url();
+    let telemetry = format!("# roots for {url}: the system and telemetry.ca_file ");
+    all_well.expect(0, &[&telemetry, "\n# good: all 5 checks passed\n"]);
+    let stranger = world.scratch.path().join("stranger.pem");
+    for (section, who) in
+        own.into_iter().zip(["keys of", "token endpoint", "KooDrive", "collector"])
+    {
+        let variable = format!("KOODRIVE_GATEWAY__{}__CA_FILE", section.to_uppercase());
+        let failed = format!("# FAILED {who}");
+        let wrong = [(&*variable, stranger.to_str().unwrap())];
+        let said = with_environment(&arguments, &wrong, "").await;
+        let told = format!(
+            "neither the system's roots nor those of {section}.ca_file {} signed its certificate",
+            stranger.display()
+        );
+        let said = said.expect(1, &[&failed, &told]);
+        assert_eq!(said.stdout.matches("# FAILED").count(), 1, "{section}: {said:?}");
+        let said = with_environment(&arguments, &[(&*variable, "")], "").await;
+        said.expect(1, &[&failed, &format!("signed its certificate: set {section}.ca_file to")]);
+    }
+}
+
+#[tokio::test]
+async fn variables_of_opentelemetry_are_checked_by_name_before_a_start() {
+    let world = World::plan().config("[telemetry]\notlp_endpoint = ''").start().await;
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.example:4318");
+    for command in ["check-config", "run"] {
+        let arguments = [command, "--config", config_of(&world)];
+        for (name, value, told) in [
+            (
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+                "collector.example:4318",
+                "expected an address with its scheme, such as \"http://host:4318\"",
+            ),
+            (
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+                "collector",
+                "expected an address with its scheme, such as \"http://host:4318\"",
+            ),
+            ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "a b=hunter2", "expected headers such as"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "a b=hunter2", "expected headers such as"),
+        ] {
+            let named = [endpoint, (name, value)];
+            let named = if name == endpoint.0 { &named[1..] } else { &named[..] };
+            let said = with_environment(&arguments, named, "").await;
+            said.complains(&format!("{name}: {told}"));
+            assert_ne!(said.code, 0, "{said:?}");
+            assert!(!format!("{said:?}").contains("hunter2"), "{said:?}");
+        }
+    }
+    for name in ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] {
+        let arguments = ["check-config", "--config", config_of(&world)];
+        let said = with_environment(&arguments, &[endpoint, (name, "grpc")], "").await;
+        let warning = format!("\n# warning: {name} asks for grpc, and the gateway speaks OTLP as");
+        let way = "\n# way to http://collector.example:4318: direct\n";
+        said.expect(0, &[&warning, "by custom on port 4318", way, ", 1 warning\n"]);
+        let said = with_environment(&arguments, &[endpoint, (name, "http/protobuf")], "").await;
+        assert!(!said.expect(0, &[]).stdout.contains("# warning"));
+        // Nothing is exported, so nobody needs to hear of it.
+        let said = with_environment(&arguments, &[(name, "grpc")], "").await;
+        assert!(!said.expect(0, &[]).stdout.contains("# warning"));
+    }
 }
 
 #[tokio::test]

@@ -57,7 +57,11 @@ async fn a_good_call_is_explained_stage_by_stage() {
             "sends: this SSO token as subject_token",
             "kept: one token for this caller, by issuer, subject",
             "lives: 20m after the last call KooDrive accepted, at most 12h or as the endpoint",
-            &format!("forward\n  to {}{PREVERIFY}\nwould be forwarded\n", world.koodrive.url()),
+            &format!("\n  way to {}: direct\n", endpoint.trim_end_matches("/realms/tools/token")),
+            &format!(
+                "forward\n  to {0}{PREVERIFY}\n  way to {0}: direct\nwould be forwarded\n",
+                world.koodrive.url()
+            ),
         ],
     );
     assert!(!said.stdout.contains("alice") && !said.stdout.contains("REFUSED"), "{said:?}");
@@ -70,7 +74,7 @@ async fn a_good_call_is_explained_stage_by_stage() {
         &[
             "call\n  below /koodrive/ and not preverify: streamed through unchanged\n",
             "limit\n  for preverify only\nvalidate\n  for preverify only: the gateway does not look into the body\n",
-            "/koodrive/ose/v1/userList?limit=1\n",
+            "/koodrive/ose/v1/userList?limit=1\n  way to ",
         ],
     );
     let spelled = explained(&world, &token, &preverify().replace("pre", "%70re"), None).await;
@@ -257,4 +261,35 @@ async fn what_is_no_call_or_no_file_is_said_so() {
     let config = config_of(&world);
     let arguments = ["explain", "--config", config, "--token-file", "/nowhere", "GET /koodrive/x"];
     koodrive_gateway(&arguments).await.expect(3, &[]).complains("/nowhere: ");
+}
+
+#[tokio::test]
+async fn each_stage_says_by_which_proxy_and_whose_roots_its_server_is_reached() {
+    let config = "
+        [[accept.issuers]]
+        jwks_url = 'https://sso.example/keys'
+        [accept]
+        ca_file = 'ca.pem'
+        [token]
+        endpoint = 'https://token.internal/token'
+        [forward]
+        upstream = 'https://koodrive.example'
+        [egress]
+        proxy = 'http://proxy.example:3128'
+        no_proxy = ['.internal']
+    ";
+    let world = World::plan().config(config).unready().start().await;
+    let token = world.sso.token_for("alice");
+    let said = explained(&world, &token, "GET /koodrive/ose/v1/files/1", None).await;
+    let by_proxy = "proxy http://proxy.example:3128";
+    let roots = |key: &str| format!("known by the roots of the system and {key} ca.pem");
+    let (sso, koodrive) = (roots("accept.ca_file"), roots("forward.ca_file"));
+    said.expect(
+        0,
+        &[
+            &format!("way to https://sso.example: {by_proxy}, {sso}\n"),
+            "way to https://token.internal: direct, known by the roots of the system\n",
+            &format!("way to https://koodrive.example: {by_proxy}, {koodrive}\n"),
+        ],
+    );
 }

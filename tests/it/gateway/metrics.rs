@@ -11,7 +11,7 @@ use crate::support::raw::RawConnection;
 use crate::support::world::{GOOD_BATCH, World};
 
 /// Name without prefix, type, labels.
-const CONTRACT: [(&str, &str, &[&str]); 24] = [
+const CONTRACT: [(&str, &str, &[&str]); 25] = [
     ("requests", "counter", &["call", "status", "origin"]),
     ("request_duration_seconds", "histogram", &["call"]),
     ("rejections", "counter", &["reason"]),
@@ -30,6 +30,7 @@ const CONTRACT: [(&str, &str, &[&str]); 24] = [
     ("batch_users", "histogram", &[]),
     ("upstream_duration_seconds", "histogram", &[]),
     ("upstream_replays", "counter", &[]),
+    ("proxy_failures", "counter", &["failure"]),
     ("connections", "gauge", &[]),
     ("inflight_requests", "gauge", &[]),
     ("clock_skew_seconds", "gauge", &["peer"]),

@@ -225,21 +225,21 @@ async fn spans_that_a_collector_did_not_take_are_counted() {
 
 #[tokio::test]
 async fn headers_that_are_none_are_told_by_their_variable_without_their_value() {
-    for headers in ["a b=c", "authorization=Bearer%0Ahunter2", "=x"] {
+    let names = ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"];
+    let wrong = ["a b=c", "authorization=Bearer%0Ahunter2", "=x"];
+    for (own, headers) in names.into_iter().flat_map(|name| wrong.map(|headers| (name, headers))) {
         let config = TelemetryConfig {
             otlp_endpoint: Some("http://127.0.0.1:4318".parse().unwrap()),
             ..TelemetryConfig::default()
         };
-        let environment =
-            |name: &str| (name == "OTEL_EXPORTER_OTLP_HEADERS").then(|| headers.to_owned());
+        let environment = |name: &str| (name == own).then(|| headers.to_owned());
         let tasks = Tasks::default();
         let error =
             Telemetry::new(&config, &environment, client(), Clock::system(), quiet(), &tasks)
                 .unwrap_err();
         assert_eq!(
             error.to_string(),
-            "environment variable OTEL_EXPORTER_OTLP_HEADERS: expected headers such as \
-             name=value,name=value",
+            format!("environment variable {own}: expected headers such as name=value,name=value"),
             "{headers}"
         );
     }

@@ -220,6 +220,7 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("koodrive_gateway_batch_users", "histogram", ""),
     ("koodrive_gateway_upstream_duration_seconds", "histogram", ""),
     ("koodrive_gateway_upstream_replays", "counter", ""),
+    ("koodrive_gateway_proxy_failures", "counter", "failure"),
     ("koodrive_gateway_connections", "gauge", ""),
     ("koodrive_gateway_inflight_requests", "gauge", ""),
     ("koodrive_gateway_clock_skew_seconds", "gauge", "peer"),

@@ -101,6 +101,7 @@ class Cluster:
         self.papers()
         self.containerd()
         images = self.images()
+        self.world.end_docker()
         self.control_plane()
         for image in images:
             run("ctr", "--address", self.folder / "containerd.sock", "--namespace", "k8s.io", "images", "import", image, seconds=300)

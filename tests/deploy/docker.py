@@ -19,7 +19,7 @@ class Docker:
         self.network = network
         self.socket = folder / "docker.sock"
         self.config = folder / "docker-config"
-        (self.config / "cli-plugins").mkdir(parents=True)
+        (self.config / "cli-plugins").mkdir(parents=True, exist_ok=True)
         data = CACHE / "docker"
         data.mkdir(parents=True, exist_ok=True)
         # Two daemons on one folder would spoil it: a second run waits for the first.

@@ -25,8 +25,7 @@ class World:
     def __exit__(self, *_):
         if self._podman is not None:
             self._podman.close()
-        if self._docker is not None:
-            self._docker.close()
+        self.end_docker()
         self.network.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -35,6 +34,12 @@ class World:
         if self._docker is None:
             self._docker = Docker(self.network, self.folder)
         return self._docker
+
+    def end_docker(self):
+        """Another is started when it is needed again."""
+        docker, self._docker, self._bases = self._docker, None, None
+        if docker is not None:
+            docker.close()
 
     @property
     def podman(self):

@@ -87,9 +87,12 @@ class Handler(BaseHTTPRequestHandler):
             login = "Basic " + base64.b64encode(f"koodrive-gateway:{secret}".encode()).decode()
             if self.headers.get("Authorization") != login:
                 return self.json(401, {"error": "invalid_client"})
-            count("exchanges")
             form = dict(urllib.parse.parse_qsl(body.decode()))
-            subject = json.loads(unpadded(form["subject_token"].split(".")[1]))["sub"]
+            try:
+                subject = json.loads(unpadded(form["subject_token"].split(".")[1]))["sub"]
+            except (KeyError, IndexError, ValueError):
+                return self.json(400, {"error": "invalid_request"})
+            count("exchanges")
             token = "koodrive-" + base64url(json.dumps({"sub": subject, "at": time.time()}).encode())
             return self.json(200, {"access_token": token, "token_type": "Bearer", "issued_token_type": "urn:ietf:params:oauth:token-type:access_token"})
         return self.json(404, {"error": "not found"})

@@ -269,9 +269,17 @@ fn image_and_manifests_name_this_version() {
     let version = env!("CARGO_PKG_VERSION");
     let image = text_of("deploy/Dockerfile");
     assert!(image.contains(&format!("org.opencontainers.image.version=\"{version}\"")));
-    for overlay in ["deploy/kubernetes/example", "deploy/kubernetes/standalone"] {
+    for overlay in
+        ["deploy/kubernetes/example", "deploy/kubernetes/standalone", "tests/deploy/workloads"]
+    {
         assert_eq!(value_of(&format!("{overlay}/kustomization.yaml"), "newTag:"), version);
     }
+    let operators = text_of(super::OPERATORS);
+    for told in [format!("koodrive-gateway:{version} ."), format!("    version: {version}\n")] {
+        assert!(operators.contains(&told), "{told}");
+    }
+    let changes = text_of(super::README);
+    assert!(changes.contains(&format!("\n### {version}\n")), "Changes has no {version}");
     let chart = "deploy/helm/koodrive-gateway/Chart.yaml";
     assert_eq!(value_of(chart, "version:"), version);
     assert_eq!(value_of(chart, "appVersion:"), version);

@@ -1,14 +1,20 @@
-//! Buckets for many keys under one rule, in a bounded table.
-//!
-//! A bucket is one number, the moment at which it will be full again: each token taken moves it
-//! later by the time a token takes to come back (GCRA, the generic cell rate algorithm).
+//! Buckets for many keys under one rule: governor's GCRA (generic cell rate algorithm) over a
+//! bounded table of our own.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
 use std::num::NonZeroU32;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use governor::RateLimiter;
+use governor::clock::Clock as _;
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::StateStore;
+
+use crate::clock::Clock;
 
 /// A rate with a burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,39 +46,36 @@ impl Quota {
         whole_seconds(self.per_token * self.burst.get())
     }
 
-    /// When a bucket is full again from which `tokens` are taken `now`, and that else were full at
-    /// `full_at`; or after how long they are there.
-    fn take(self, full_at: Option<u64>, tokens: u32, now: u64) -> Result<u64, Duration> {
-        let per_token = nanos(self.per_token);
-        let cost = per_token.saturating_mul(tokens.min(self.burst()).into());
-        let full_at = full_at.unwrap_or(0).max(now).saturating_add(cost);
-        let capacity = per_token.saturating_mul(self.burst().into());
-        match full_at.saturating_sub(capacity).saturating_sub(now) {
-            0 => Ok(full_at),
-            short => Err(Duration::from_nanos(short)),
-        }
-    }
-
     /// Tokens left in a bucket that will be full after `missing`, and that time in whole seconds.
     pub(super) fn standing(&self, missing: Duration) -> (u64, u64) {
         let per_token = nanos(self.per_token);
         let capacity = per_token.saturating_mul(u64::from(self.burst()));
         (capacity.saturating_sub(nanos(missing)) / per_token, whole_seconds(missing))
     }
+
+    fn to_governor(self) -> governor::Quota {
+        governor::Quota::with_period(self.per_token)
+            .expect("a token takes at least a nanosecond")
+            .allow_burst(self.burst)
+    }
 }
 
 /// One bucket per key, at most `keys_max`; further keys share one more bucket until places come
 /// free. A key loses its place only when its bucket is full again, so nothing is regained.
-pub(super) struct Buckets<K> {
+pub(super) struct Buckets<K: Hash + Eq + Clone> {
     quota: Quota,
-    keys_max: usize,
-    table: Mutex<Table<K>>,
+    time: Time,
+    limiter: RateLimiter<K, Table<K>, Time, NoOpMiddleware<Nanos>>,
+    table: Table<K>,
 }
 
 impl<K: Hash + Eq + Clone> Buckets<K> {
-    pub(super) fn new(quota: Quota, keys_max: usize) -> Self {
-        let table = Table { keys: HashMap::new(), overflow: None, next_sweep: 0 };
-        Self { quota, keys_max, table: Mutex::new(table) }
+    pub(super) fn new(quota: Quota, keys_max: usize, clock: Clock) -> Self {
+        let time = Time { started: clock.monotonic(), clock };
+        let inner = Inner { keys: HashMap::new(), overflow: None, next_sweep: Nanos::new(0) };
+        let table = Table { keys_max, time: time.clone(), inner: Arc::new(Mutex::new(inner)) };
+        let limiter = RateLimiter::new(quota.to_governor(), table.clone(), time.clone());
+        Self { quota, time, limiter, table }
     }
 
     pub(super) fn quota(&self) -> &Quota {
@@ -80,55 +83,33 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
     }
 
     pub(super) fn same_rule(&self, other: &Self) -> bool {
-        self.quota == other.quota && self.keys_max == other.keys_max
+        self.quota == other.quota && self.table.keys_max == other.table.keys_max
     }
 
     pub(super) fn len(&self) -> usize {
-        self.lock().keys.len()
+        self.table.lock().keys.len()
     }
 
     /// Takes `tokens` from the key's bucket and says when it will be full again, or after how long
     /// they will be there. More than a full bucket costs a full bucket.
-    ///
-    /// `now`, here and below, is one clock's, which never goes back.
-    pub(super) fn charge(&self, key: &K, tokens: u32, now: Duration) -> Result<FullAt, Duration> {
-        let now = nanos(now);
-        let mut table = self.lock();
-        if let Some(full_at) = table.keys.get_mut(key) {
-            *full_at = self.quota.take(Some(*full_at), tokens, now)?;
-            return Ok(FullAt(*full_at));
-        }
-        if self.keys_max <= table.keys.len() && table.next_sweep <= now {
-            table.next_sweep = now.saturating_add(nanos(SWEEP_EVERY));
-            table.sweep(now);
-        }
-        // While the shared bucket is in use, a newcomer may be one who already drew on it: a
-        // bucket of its own would hand back what it spent.
-        let is_full = self.keys_max <= table.keys.len();
-        if is_full || table.overflow.is_some_and(|full_at| now < full_at) {
-            let full_at = self.quota.take(table.overflow, tokens, now)?;
-            table.overflow = Some(full_at);
-            return Ok(FullAt(full_at));
-        }
-        let full_at = self.quota.take(None, tokens, now)?;
-        table.keys.insert(key.clone(), full_at);
-        Ok(FullAt(full_at))
+    pub(super) fn charge(&self, key: &K, tokens: NonZeroU32) -> Result<FullAt, Duration> {
+        let tokens = tokens.min(self.quota.burst);
+        self.limiter
+            .check_key_n(key, tokens)
+            .expect("no more than a full bucket is asked for")
+            .map_err(|until| until.wait_time_from(self.time.now()))?;
+        Ok(self.full_at(key))
     }
 
     /// When the key's bucket will be full again.
     pub(super) fn full_at(&self, key: &K) -> FullAt {
-        let table = self.lock();
-        FullAt(table.keys.get(key).copied().or(table.overflow).unwrap_or_default())
+        let full_at = self.table.lock().full_at(key).unwrap_or_default();
+        FullAt(self.time.started + full_at)
     }
 
     /// Forgets keys whose buckets are full.
-    pub(super) fn sweep(&self, now: Duration) {
-        self.lock().sweep(nanos(now));
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Table<K>> {
-        // Every critical section leaves the table whole, even one that panicked.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn sweep(&self) {
+        self.table.lock().sweep(self.time.now());
     }
 }
 
@@ -138,30 +119,34 @@ impl<K: Hash + Eq + Clone> fmt::Debug for Buckets<K> {
     }
 }
 
-/// When a bucket will be full again, in nanoseconds of the clock it was charged by.
+/// When a bucket will be full again, by the clock of the limits.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct FullAt(u64);
+pub(super) struct FullAt(Duration);
 
 impl FullAt {
     pub(super) fn of(moment: Duration) -> Self {
-        Self(nanos(moment))
+        Self(moment)
     }
 
     /// How long that is from `now`.
     pub(super) fn after(self, now: Duration) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(nanos(now)))
+        self.0.saturating_sub(now)
     }
 }
 
-/// For each key, when its bucket will be full again.
-struct Table<K> {
-    keys: HashMap<K, u64>,
-    overflow: Option<u64>,
-    next_sweep: u64,
+/// What governor keeps per key: when the bucket will be full again.
+struct Inner<K> {
+    keys: HashMap<K, Nanos>,
+    overflow: Option<Nanos>,
+    next_sweep: Nanos,
 }
 
-impl<K: Hash + Eq> Table<K> {
-    fn sweep(&mut self, now: u64) {
+impl<K: Hash + Eq> Inner<K> {
+    fn full_at(&self, key: &K) -> Option<Nanos> {
+        self.keys.get(key).copied().or(self.overflow)
+    }
+
+    fn sweep(&mut self, now: Nanos) {
         self.keys.retain(|_, full_at| now < *full_at);
         if self.keys.len() * 4 < self.keys.capacity() {
             self.keys.shrink_to_fit();
@@ -170,8 +155,69 @@ impl<K: Hash + Eq> Table<K> {
     }
 }
 
+#[derive(Clone)]
+struct Table<K> {
+    keys_max: usize,
+    time: Time,
+    inner: Arc<Mutex<Inner<K>>>,
+}
+
+impl<K> Table<K> {
+    fn lock(&self) -> MutexGuard<'_, Inner<K>> {
+        // Every critical section leaves the table whole, even one that panicked.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Hash + Eq + Clone> StateStore for Table<K> {
+    type Key = K;
+
+    fn measure_and_replace<T, F, E>(&self, key: &K, decide: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let mut inner = self.lock();
+        if let Some(full_at) = inner.keys.get_mut(key) {
+            let (outcome, new) = decide(Some(*full_at))?;
+            *full_at = new;
+            return Ok(outcome);
+        }
+        let now = self.time.now();
+        if self.keys_max <= inner.keys.len() && inner.next_sweep <= now {
+            inner.next_sweep = now + SWEEP_EVERY;
+            inner.sweep(now);
+        }
+        // While the shared bucket is in use, a newcomer may be one who already drew on it: a
+        // bucket of its own would hand back what it spent.
+        let is_full = self.keys_max <= inner.keys.len();
+        if is_full || inner.overflow.is_some_and(|full_at| now < full_at) {
+            let (outcome, new) = decide(inner.overflow)?;
+            inner.overflow = Some(new);
+            return Ok(outcome);
+        }
+        let (outcome, new) = decide(None)?;
+        inner.keys.insert(key.clone(), new);
+        Ok(outcome)
+    }
+}
+
 /// A full table is searched for free places at most this often.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// Our clock as governor reads it: nanoseconds since the buckets were made.
+#[derive(Clone, Debug)]
+struct Time {
+    clock: Clock,
+    started: Duration,
+}
+
+impl governor::clock::Clock for Time {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        Nanos::new(nanos(self.clock.monotonic().saturating_sub(self.started)))
+    }
+}
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)

@@ -1,6 +1,7 @@
 //! The limits as one call of one caller meets them.
 
 use std::hash::Hash;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -177,16 +178,16 @@ impl CallerLimits {
             Some(shared) => shared.charge(&stores.asks(self.caller, tokens)).await,
             None => None,
         };
-        let now = stores.clock.monotonic();
         let Some(Answer { refused, until_full }) = answer else {
-            return stores.charge(self.caller, tokens, now, &mut self.full_at);
+            return stores.charge(self.caller, tokens, &mut self.full_at);
         };
         // What this process let through weighs on its own buckets too: when the store goes away,
         // nobody finds a full one.
         let passed = refused.map_or(RULES.len(), |(rule, _)| rule);
         let passed = std::array::from_fn(|rule| if rule < passed { tokens[rule] } else { 0 });
         // The shared buckets have decided; a local one that is emptier has no say.
-        stores.charge(self.caller, passed, now, &mut self.full_at).unwrap_or_default();
+        stores.charge(self.caller, passed, &mut self.full_at).unwrap_or_default();
+        let now = stores.clock.monotonic();
         self.full_at = until_full.map(|until| Some(FullAt::of(now + until)));
         match refused {
             Some((rule, retry_after)) => Err(LimitExceeded { policy: RULES[rule], retry_after }),
@@ -201,11 +202,10 @@ fn charged<K: Hash + Eq + Clone>(
     buckets: &Buckets<K>,
     key: &K,
     tokens: u32,
-    now: Duration,
     full_at: &mut Option<FullAt>,
 ) -> Result<(), Duration> {
-    if tokens != 0 {
-        *full_at = Some(buckets.charge(key, tokens, now)?);
+    if let Some(tokens) = NonZeroU32::new(tokens) {
+        *full_at = Some(buckets.charge(key, tokens)?);
     }
     Ok(())
 }
@@ -229,14 +229,13 @@ impl Stores {
         &self,
         caller: CallerId,
         tokens: Tokens,
-        now: Duration,
         full_at: &mut [Option<FullAt>; RULES.len()],
     ) -> Result<(), LimitExceeded> {
         let exceeded = |policy| move |retry_after| LimitExceeded { policy, retry_after };
         let [calls, total, users] = full_at;
-        charged(&self.calls, &caller, tokens[0], now, calls).map_err(exceeded(Policy::Calls))?;
-        charged(&self.total, &(), tokens[1], now, total).map_err(exceeded(Policy::Total))?;
-        charged(&self.users, &caller, tokens[2], now, users).map_err(exceeded(Policy::Users))
+        charged(&self.calls, &caller, tokens[0], calls).map_err(exceeded(Policy::Calls))?;
+        charged(&self.total, &(), tokens[1], total).map_err(exceeded(Policy::Total))?;
+        charged(&self.users, &caller, tokens[2], users).map_err(exceeded(Policy::Users))
     }
 
     fn quotas(&self) -> [Quota; RULES.len()] {

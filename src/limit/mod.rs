@@ -159,9 +159,8 @@ impl LimitStores {
     /// Forgets callers whose buckets are full again. To be called now and then.
     pub fn sweep(&self) {
         let stores = self.current.load_full();
-        let now = self.clock.monotonic();
-        stores.calls.sweep(now);
-        stores.users.sweep(now);
+        stores.calls.sweep();
+        stores.users.sweep();
     }
 }
 
@@ -172,9 +171,9 @@ impl Stores {
         let users = Quota::new(config.users_per_minute, MINUTE, config.users_burst);
         let total = Quota::new(config.total_calls_per_second, SECOND, config.total_burst);
         Self {
-            calls: Arc::new(Buckets::new(calls, callers_max)),
-            users: Arc::new(Buckets::new(users, callers_max)),
-            total: Arc::new(Buckets::new(total, 1)),
+            calls: Arc::new(Buckets::new(calls, callers_max, clock.clone())),
+            users: Arc::new(Buckets::new(users, callers_max, clock.clone())),
+            total: Arc::new(Buckets::new(total, 1, clock.clone())),
             concurrent: Places::new("preverify calls", config.concurrent.get() as usize),
             throttle: Throttle::default(),
             shared: None,

@@ -85,6 +85,9 @@ pub(super) fn of_key_fetch(fetch: &KeyFetch, server: Option<&Peer>) -> Spans {
             span.text("gateway.keys_skipped.named", &fetch.skipped.to_string());
         }
         if fetch.outcome != KeyFetchOutcome::Fetched {
+            if let Some(failure) = &fetch.failure {
+                span.text("gateway.detail", &failure.to_string());
+            }
             fail(span, fetch.outcome.as_str());
         }
     });
@@ -208,6 +211,8 @@ fn of_stage(
         if let Some(refused) = facts.refused.as_ref().filter(|refused| refused.stage == Some(stage))
         {
             span.text("gateway.reason", refused.reason.as_str());
+            // Where the failure is shown, the cause is looked for.
+            span.text("gateway.detail", &refused.detail);
             fail(span, refused.reason.as_str());
         }
     });

@@ -271,6 +271,9 @@ async fn a_502_shows_whether_koodrive_could_not_be_reached_or_broke_off() {
     )
     .await;
     assert_eq!(tree.get("forward.attempt").text("error.type"), Some("unreachable"));
+    let why = tree.get("forward").text("gateway.detail");
+    assert!(why.is_some_and(|why| why.contains("Connection refused")), "{why:?}");
+    assert_eq!(why, tree.root().text("gateway.detail"), "the same where it happened");
 }
 
 #[tokio::test]
@@ -409,4 +412,11 @@ async fn key_fetches_are_spans_of_their_own() {
     assert_eq!(fetch.text("gateway.outcome"), Some("fetched"));
     assert_eq!(fetch.text("gateway.cause"), Some("schedule"));
     assert_eq!(fetch.attribute("gateway.keys_skipped"), Some(&json!(0)));
+    world.sso.server.down().await;
+    world.gateway.reload().await;
+    let failed = |span: &Span| span.name == "jwks.fetch" && span.status != Status::Unset;
+    let found = world.collector.wait_for(SOON, |spans| spans.iter().any(failed));
+    let spans = found.await.expect("the fetch that failed");
+    let why = spans.iter().find(|span| failed(span)).expect("just seen").text("gateway.detail");
+    assert!(why.is_some_and(|why| why.contains("Connection refused")), "{why:?}");
 }

@@ -22,8 +22,8 @@ def ec_key(file, kid):
     }
 
 
-def openssl(*arguments):
-    return subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=30).stdout
+def openssl(*arguments, said=b""):
+    return subprocess.run(["openssl", *arguments], input=said, check=True, capture_output=True, timeout=30).stdout
 
 
 def url64(content):

@@ -90,6 +90,12 @@ impl Places {
         self.hand_on();
     }
 
+    /// How many are taken, and of how many.
+    pub fn taken(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.taken, state.total)
+    }
+
     /// Takes a place, or says that none is left for this holder.
     pub fn try_take(&self, holder: Holder) -> Result<Place, PlacesTaken> {
         if self.lock().take(holder) {

@@ -86,9 +86,9 @@ impl VerifiedTokens {
         Self(cache)
     }
 
-    /// Entries held, as of the last [`Self::tidy`].
-    pub fn entries(&self) -> u64 {
-        self.0.entry_count()
+    /// Estimated bytes of what is held, as of the last [`Self::tidy`].
+    pub fn bytes(&self) -> u64 {
+        self.0.weighted_size()
     }
 
     /// Counts, and lets go of what has expired; the cache does neither while nobody calls.

@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio_util::sync::CancellationToken;
 
 use super::calls::PageOrEvents;
-use super::{Pages, calls, forget, text};
+use super::{Pages, calls, forget};
 use crate::lifecycle::Tasks;
 use crate::listener::{Listener, Socket, WriteTimeout};
 
@@ -97,10 +97,7 @@ async fn visit(
     let page = match (&head.method, head.uri.path()) {
         (&Method::POST, forget::PATH) => forget::answer(pages, &head.headers, body, peer).await,
         (&Method::GET, calls::PATH) => return calls::answer(pages),
-        (&Method::GET, "/") if text::is_wanted(&head.headers) => {
-            text::render(pages, pages.clock.now()).into_response()
-        }
-        (method, path) => pages.answer(method, path),
+        (method, path) => pages.answer(method, path, &head.headers),
     };
     page.map(Either::Left)
 }

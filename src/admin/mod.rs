@@ -4,38 +4,42 @@
 //! shows is handed in by `app` as [`Pages`]. Nothing a visitor sends is ever shown back.
 
 mod calls;
+mod cure;
 mod forget;
 mod listen;
+mod overview;
 mod page;
 mod text;
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use serde::Serialize;
 
 use crate::body::OutboundBody;
-use crate::clock::{Clock, push_rfc3339};
+use crate::clock::push_rfc3339;
 use crate::lifecycle::Readiness;
 use crate::rejection::Reason;
-use crate::telemetry::{CallFeed, Neighbour, Refusal};
+use crate::telemetry::{CallFeed, Refusal};
 
+pub use self::cure::cure;
 pub use self::forget::Forget;
 pub use self::listen::serve;
+pub use self::overview::{Bound, Keys, Overview};
 
 type Source<T> = Box<dyn Fn() -> T + Send + Sync>;
 type Deed<A, T> = Box<dyn Fn(A) -> Pin<Box<dyn Future<Output = T> + Send>> + Send + Sync>;
 
 /// What the pages show, asked for anew on each visit.
 pub struct Pages {
-    pub clock: Clock,
     pub readiness: Readiness,
     /// What an operator should know though the process is ready: a refused reload.
     pub notes: Source<Vec<String>>,
@@ -44,7 +48,7 @@ pub struct Pages {
     /// The effective configuration as TOML, secrets redacted.
     pub config: Source<String>,
     /// Newest first.
-    pub refusals: Source<Vec<Refusal>>,
+    pub refusals: Source<Vec<Arc<Refusal>>>,
     /// The calls that end from now on; none while too many watch.
     pub calls: Source<Option<CallFeed>>,
     pub overview: Source<Overview>,
@@ -54,41 +58,39 @@ pub struct Pages {
     pub jaeger_ui: Option<String>,
 }
 
-/// The state of the process.
-#[derive(Clone, Debug, Default)]
-pub struct Overview {
-    pub version: String,
-    pub uptime: Duration,
-    pub issuers: Vec<IssuerRow>,
-    /// In the order in which a call meets them, their clocks last.
-    pub neighbours: Vec<Neighbour>,
-    /// What is held of access tokens, limits, connections: a name and its value, by table.
-    pub tables: Vec<(String, Vec<(String, String)>)>,
-}
-
-/// One issuer's keys.
-#[derive(Clone, Debug)]
-pub struct IssuerRow {
-    pub issuer: String,
-    /// Since the keys were fetched; none: never.
-    pub age: Option<Duration>,
-    pub usable: bool,
-}
-
 impl Pages {
     /// The answer to one visit.
-    pub fn answer(&self, method: &Method, path: &str) -> Response<OutboundBody> {
+    ///
+    /// Browsers are given as plain text what they would only save; whoever asks for text is given
+    /// the page as text.
+    pub fn answer(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Response<OutboundBody> {
+        let accepts = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+        let accepts = accepts.unwrap_or_default();
+        let is_browser = accepts.contains("text/html");
+        let wants_text = accepts.contains("text/plain") && !is_browser;
         let page: fn(&Self) -> Page = match path {
             "/livez" => |_| Page::ok(TEXT, "alive\n"),
             "/readyz" => Self::readyz,
             "/metrics" => |pages| Page::ok(OPEN_METRICS, (pages.metrics)()),
             "/config" => |pages| Page::ok(TOML, (pages.config)()),
             "/refusals" => Self::refusals,
+            "/" if wants_text => text::render,
             "/" => |pages| Page::ok(HTML, page::render(pages)),
+            "/page.css" => |_| Page::ok("text/css; charset=utf-8", page::STYLE),
+            "/page.js" => |_| Page::ok("text/javascript; charset=utf-8", page::SCRIPT),
+            "/icon.svg" => |_| Page::ok("image/svg+xml", page::ICON),
             _ => |_| Page { status: StatusCode::NOT_FOUND, ..Page::ok(TEXT, "no such page\n") },
         };
         if *method == Method::GET || *method == Method::HEAD {
-            return page(self).into_response();
+            let page = page(self);
+            let is_saved = [OPEN_METRICS, TOML].contains(&page.content_type);
+            let shown = if is_browser && is_saved { TEXT } else { page.content_type };
+            return Page { content_type: shown, ..page }.into_response();
         }
         let refused = Page::ok(TEXT, "only GET and HEAD\n");
         let refused = Page { status: StatusCode::METHOD_NOT_ALLOWED, ..refused };
@@ -126,19 +128,25 @@ impl Pages {
         #[derive(Serialize)]
         struct Row<'a> {
             time: String,
+            traceid: &'a str,
             trace_id: &'a str,
-            caller: Option<&'a str>,
-            reason: &'a str,
+            caller: Option<String>,
+            method: &'a str,
+            path: &'a str,
             status: u16,
+            reason: &'a str,
             detail: &'a str,
         }
         let refusals = (self.refusals)();
         let rows = refusals.iter().map(|row| Row {
             time: time(row.time),
-            trace_id: &row.x_trace_id,
-            caller: row.caller.as_deref(),
-            reason: row.reason,
-            status: row.status,
+            traceid: &row.x_trace_id,
+            trace_id: &row.trace,
+            caller: row.caller.map(|caller| caller.to_string()),
+            method: row.method.as_str(),
+            path: &row.path,
+            status: row.reason.status().as_u16(),
+            reason: row.reason.as_str(),
             detail: &row.detail,
         });
         Page::ok(JSON, json(&rows.collect::<Vec<_>>()))
@@ -200,6 +208,7 @@ const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 const TOML: &str = "application/toml; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// The page needs its own style and nothing else, from nowhere.
-const CONTENT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
+/// The page needs its own files and the calls, and nothing else from anywhere.
+const CONTENT_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
+                              connect-src 'self'; img-src 'self'; base-uri 'none'; \
                               form-action 'none'; frame-ancestors 'none'";

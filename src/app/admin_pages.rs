@@ -1,13 +1,15 @@
 //! What the admin pages show, gathered when somebody looks.
 
+use std::fs;
 use std::sync::Arc;
 
+use super::fill::bounds;
 use super::reload::Reloader;
 use super::stores::Stores;
 use crate::accept::CallerId;
-use crate::admin::{Forget, IssuerRow, Overview, Pages};
+use crate::admin::{Forget, Keys, Overview, Pages};
 use crate::config;
-use crate::lifecycle::{DrainWatch, Readiness};
+use crate::lifecycle::{DescriptorShares, DrainWatch, Readiness};
 use crate::pipeline::CurrentPipeline;
 
 pub(super) fn pages(
@@ -15,6 +17,7 @@ pub(super) fn pages(
     reloader: &Reloader,
     readiness: Readiness,
     drain: DrainWatch,
+    shares: DescriptorShares,
 ) -> Pages {
     let pipeline = reloader.pipeline().clone();
     let in_force = reloader.in_force.clone();
@@ -25,15 +28,29 @@ pub(super) fn pages(
     let (remembering, for_forgetting) = (Arc::clone(stores), pipeline);
     let watch = drain.clone();
     let watched = stores.telemetry.clone();
+    let host = host();
     Pages {
-        clock: stores.clock.clone(),
         readiness,
         notes: Box::new(move || noted.notes()),
         metrics: Box::new(move || metrics(&scraped, &for_metrics, &drain)),
         config: Box::new(move || config::effective(&shown.loaded())),
         refusals: Box::new(move || refused.telemetry.refusals()),
         calls: Box::new(move || watched.watch()),
-        overview: Box::new(move || overview(&seen, &for_overview, &watch)),
+        overview: Box::new(move || {
+            let config = &looked_at.loaded().config;
+            let now = seen.clock.now();
+            Overview {
+                now,
+                uptime: seen.clock.monotonic(),
+                version: VERSION.to_owned(),
+                host: host.clone(),
+                neighbours: seen.telemetry.neighbours(),
+                keys: keys(&seen),
+                traffic: seen.telemetry.traffic(now),
+                refusals: seen.telemetry.refusal_groups(),
+                bounds: bounds(&seen, &for_overview.load(), &watch, shares, config),
+            }
+        }),
         forget: Box::new(move |whom| {
             Box::pin(forget(Arc::clone(&remembering), for_forgetting.clone(), whom))
         }),
@@ -62,51 +79,28 @@ fn metrics(stores: &Stores, pipeline: &CurrentPipeline, drain: &DrainWatch) -> S
     stores.telemetry.encode_metrics()
 }
 
-fn overview(stores: &Stores, pipeline: &CurrentPipeline, drain: &DrainWatch) -> Overview {
+fn keys(stores: &Stores) -> Vec<Keys> {
     let missing = stores.keys.missing();
-    let mut issuers: Vec<IssuerRow> = stores
-        .keys
-        .ages()
-        .into_iter()
-        .map(|(issuer, age)| IssuerRow {
-            usable: !missing.contains(&issuer),
-            issuer: issuer.to_string(),
-            age: Some(age),
-        })
-        .collect();
-    for issuer in &missing {
-        if !issuers.iter().any(|row| *row.issuer == **issuer) {
-            issuers.push(IssuerRow { issuer: issuer.to_string(), age: None, usable: false });
-        }
-    }
-    let pipeline = pipeline.load();
-    let number = |name: &str, value: String| (name.to_owned(), value);
-    let tables = vec![
-        (
-            "Tokens".to_owned(),
-            vec![
-                number("access tokens cached", pipeline.tokens.entries().to_string()),
-                number("exchanges under way", pipeline.tokens.flights().to_string()),
-                number("SSO tokens verified before", stores.verified().entries().to_string()),
-            ],
-        ),
-        (
-            "Limits".to_owned(),
-            vec![number("callers tracked", stores.limits.tracked_callers().to_string())],
-        ),
-        (
-            "Connections".to_owned(),
-            vec![
-                number("open", drain.connections().to_string()),
-                number("calls in flight", stores.telemetry.metrics().inflight().to_string()),
-            ],
-        ),
-    ];
-    Overview {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        uptime: stores.clock.monotonic(),
-        issuers,
-        neighbours: stores.telemetry.neighbours(),
-        tables,
+    let ages = stores.keys.ages();
+    let never = missing.iter().filter(|issuer| !ages.iter().any(|(known, _)| known == *issuer));
+    let never = never.map(|issuer| (issuer, None));
+    let known = ages.iter().map(|(issuer, age)| (issuer, Some(*age)));
+    let row = |(issuer, age): (&Arc<str>, _)| Keys {
+        issuer: issuer.to_string(),
+        age,
+        usable: !missing.contains(issuer),
+    };
+    known.chain(never).map(row).collect()
+}
+
+/// The name of this machine, for people; of the pod, in Kubernetes.
+fn host() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "an unnamed host".to_owned(),
+        name => name.to_owned(),
     }
 }
+
+const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (", env!("KOODRIVE_GATEWAY_COMMIT"), ")");

@@ -10,6 +10,7 @@
 
 mod admin_pages;
 mod fetch_keys;
+mod fill;
 mod memory;
 mod network;
 mod preflight;
@@ -139,7 +140,7 @@ pub async fn bind(loaded: &Loaded, options: AppOptions<'_>) -> Result<Bound, Sta
     readiness.watch(move || keys.missing().iter().map(|issuer| format!("keys:{issuer}")).collect());
     let reloader =
         Reloader::new(loaded, address.clone(), Arc::clone(&stores), pipeline, tls, manager.clone());
-    let pages = admin_pages::pages(&stores, &reloader, readiness.clone(), drain.watch());
+    let pages = admin_pages::pages(&stores, &reloader, readiness.clone(), drain.watch(), shares);
     let pages = Arc::new(pages);
     let serving = admin::serve(
         admin_listener,

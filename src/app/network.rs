@@ -111,6 +111,11 @@ impl Network {
         Ok(Prepared { terms, clients, pool })
     }
 
+    /// Connections to KooDrive that are in use, and how many there may be.
+    pub(super) fn upstream(&self) -> (usize, usize) {
+        self.in_force().1.taken()
+    }
+
     pub(super) fn adopt(&self, prepared: Prepared) {
         let Prepared { terms, clients, pool } = prepared;
         if let Some([sso, token, collector]) = &clients {

@@ -32,10 +32,10 @@ pub(super) struct Stores {
     verified: VerifiedTokens,
     tokens: TokenStore,
     pub(super) network: Network,
-    in_flight: Places,
-    arriving: Places,
-    uploads: Places,
-    budget: Arc<Budget>,
+    pub(super) in_flight: Places,
+    pub(super) arriving: Places,
+    pub(super) uploads: Places,
+    pub(super) budget: Arc<Budget>,
 }
 
 impl Stores {

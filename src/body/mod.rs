@@ -102,6 +102,11 @@ impl Budget {
         Arc::new(Self { free: AtomicUsize::new(bytes_max) })
     }
 
+    /// Bytes that nobody has taken.
+    pub fn free(&self) -> usize {
+        self.free.load(Ordering::Relaxed)
+    }
+
     /// So many bytes of it, if it has them.
     pub fn take(self: &Arc<Self>, bytes: usize) -> Option<Reservation> {
         self.free

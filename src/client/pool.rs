@@ -123,6 +123,12 @@ impl Pool {
         }
     }
 
+    /// Connections that carry a call or are being made, and how many there may be.
+    pub fn taken(&self) -> (usize, usize) {
+        let most = self.0.connections_max;
+        (most.saturating_sub(self.0.places.available_permits()), most)
+    }
+
     async fn place(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, ClientError> {
         let places = &self.0.places;
         if let Ok(place) = Arc::clone(places).try_acquire_owned() {

@@ -156,6 +156,11 @@ impl LimitStores {
         self.current.load().calls.len()
     }
 
+    /// Preverify calls at KooDrive now, and how many there may be.
+    pub fn concurrent(&self) -> (usize, usize) {
+        self.current.load().concurrent.taken()
+    }
+
     /// Forgets callers whose buckets are full again. To be called now and then.
     pub fn sweep(&self) {
         let stores = self.current.load_full();

@@ -24,6 +24,7 @@ mod otlp;
 mod record;
 mod refusals;
 mod trace;
+mod traffic;
 mod writer;
 
 use std::sync::Arc;
@@ -46,8 +47,10 @@ pub use self::otel_env::{CollectorAddress, Environment};
 use self::otel_env::{ExportSettings, Sampler};
 use self::record::Closed;
 pub use self::record::RequestRecord;
-pub use self::refusals::Refusal;
 use self::refusals::Refusals;
+pub use self::refusals::{Refusal, RefusalGroup};
+use self::traffic::Recent;
+pub use self::traffic::{Latency, Outcome, Timed, Traffic};
 use crate::call::CallPlan;
 use crate::client::Client;
 use crate::clock::Clock;
@@ -67,6 +70,7 @@ struct Inner {
     metrics: Arc<Metrics>,
     access_log: Option<AccessLog>,
     refusals: Refusals,
+    recent: Recent,
     feed: Feed,
     skews: Skews,
     neighbours: Arc<Neighbours>,
@@ -113,6 +117,7 @@ impl Telemetry {
             metrics,
             access_log: config.access_log.then(|| AccessLog::new(logs, config.log_format)),
             refusals: Refusals::default(),
+            recent: Recent::default(),
             feed: Feed::default(),
             skews: Skews::default(),
             neighbours,
@@ -140,6 +145,7 @@ impl Telemetry {
         let origin = Some(reason.origin());
         self.0.metrics.count_request(None, reason.status().as_u16(), origin);
         self.0.metrics.count_rejection(reason);
+        self.0.recent.unreadable(time, reason);
         if let Some(log) = &self.0.access_log {
             log.write_unreadable(time, reason, detail);
         }
@@ -155,8 +161,18 @@ impl Telemetry {
     }
 
     /// The last hundred refusals, newest first.
-    pub fn refusals(&self) -> Vec<Refusal> {
+    pub fn refusals(&self) -> Vec<Arc<Refusal>> {
         self.0.refusals.newest_first()
+    }
+
+    /// The last refusals by reason and caller, whatever was refused last first.
+    pub fn refusal_groups(&self) -> Vec<RefusalGroup> {
+        self.0.refusals.groups()
+    }
+
+    /// What the ten minutes until `now` were like.
+    pub fn traffic(&self, now: SystemTime) -> Traffic {
+        self.0.recent.until(now)
     }
 
     /// The calls that end from now on; none while too many watch.
@@ -177,6 +193,7 @@ impl Telemetry {
         let facts = closed.facts;
         let export = self.exporting(facts.opened.span.sampled);
         self.0.metrics.closed(closed, export.is_some());
+        self.0.recent.closed(closed);
         if let Some(log) = &self.0.access_log {
             log.write(closed);
         }
@@ -186,10 +203,11 @@ impl Telemetry {
                 time: facts.opened.started + closed.duration,
                 x_trace_id: facts.x_trace_id().unwrap_or_default().to_owned(),
                 trace: facts.opened.span.trace_id.to_string(),
-                caller: facts.caller.map(|caller| caller.to_string()),
-                reason: refused.reason.as_str(),
-                status: closed.status,
-                detail: refused.detail.clone(),
+                caller: facts.caller,
+                reason: refused.reason,
+                method: facts.opened.method.clone(),
+                path: cut(&facts.opened.path).to_owned(),
+                detail: cut(&refused.detail).to_owned(),
             });
         }
         if let Some(export) = export {

@@ -3,12 +3,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
-use http::{Method, Response, StatusCode};
-use koodrive_gateway::admin::{IssuerRow, Overview, Pages};
+use http::header::ACCEPT;
+use http::{HeaderMap, Method, Response, StatusCode};
+use koodrive_gateway::admin::{Bound, Keys, Overview, Pages};
 use koodrive_gateway::body::{OutboundBody, read_whole};
-use koodrive_gateway::clock::Clock;
 use koodrive_gateway::lifecycle::Readiness;
-use koodrive_gateway::telemetry::{Neighbour, NeighbourKind, NeighbourState, Refusal};
+use koodrive_gateway::rejection::Reason;
+use koodrive_gateway::telemetry::{
+    Neighbour, NeighbourKind, NeighbourState, Refusal, RefusalGroup, Traffic,
+};
 use serde_json::{Value, json};
 
 use crate::support::raw::RawConnection;
@@ -17,44 +20,60 @@ use crate::support::world::World;
 const EVIL: &str = "<script>alert('\"&')</script>";
 
 fn pages(readiness: &Readiness) -> Pages {
-    let row = Refusal {
-        time: UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
+    let now = UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
+    let refusal = Arc::new(Refusal {
+        time: now,
         x_trace_id: "x".repeat(58),
         trace: "0123456789abcdef0123456789abcdef".to_owned(),
         caller: None,
-        reason: "token_key_unknown",
-        status: 401,
+        reason: Reason::TokenKeyUnknown,
+        method: Method::from_bytes(b"GET").unwrap(),
+        path: EVIL.to_owned(),
         detail: EVIL.to_owned(),
+    });
+    let group =
+        RefusalGroup { count: 3, first: now - Duration::from_secs(70), last: Arc::clone(&refusal) };
+    let neighbour = Neighbour {
+        kind: NeighbourKind::Sso,
+        issuer: Some(EVIL.into()),
+        address: Some("https://sso.example".into()),
+        state: NeighbourState::Failing,
+        since: Some(now - Duration::from_secs(192)),
+        cause: Some(EVIL.to_owned()),
+        last_good: None,
+        p50: Some(Duration::from_millis(2)),
+        p95: Some(Duration::from_millis(1300)),
     };
+    let keys = Keys { issuer: EVIL.to_owned(), age: Some(Duration::from_mins(1)), usable: true };
     let overview = Overview {
-        version: "0.1.0".to_owned(),
+        now,
+        version: "0.1.0 (0123456789ab)".to_owned(),
+        host: EVIL.to_owned(),
         uptime: Duration::from_secs(90_061),
-        issuers: vec![IssuerRow { issuer: EVIL.to_owned(), age: None, usable: false }],
-        neighbours: vec![Neighbour {
-            kind: NeighbourKind::Sso,
-            issuer: Some(EVIL.into()),
-            address: Some(EVIL.into()),
-            state: NeighbourState::Failing,
-            since: Some(UNIX_EPOCH),
-            cause: Some(EVIL.to_owned()),
-            last_good: None,
-            p50: None,
-            p95: None,
-        }],
-        tables: vec![("Tokens".to_owned(), vec![(EVIL.to_owned(), EVIL.to_owned())])],
+        neighbours: vec![neighbour],
+        keys: vec![keys],
+        traffic: Traffic::default(),
+        refusals: vec![group],
+        bounds: vec![Bound { of: "calls", key: "listen.x", taken: 9, most: 10, bytes: false }],
     };
     Pages {
-        clock: Clock::system(),
         readiness: readiness.clone(),
         notes: Box::new(|| vec![EVIL.to_owned()]),
         metrics: Box::new(|| "# EOF\n".to_owned()),
         config: Box::new(|| "[listen]\n".to_owned()),
-        refusals: Box::new(move || vec![row.clone()]),
+        refusals: Box::new(move || vec![Arc::clone(&refusal)]),
         calls: Box::new(|| None),
         overview: Box::new(move || overview.clone()),
         forget: Box::new(|_| Box::pin(async { None })),
         jaeger_ui: Some("http://127.0.0.1:16686/".to_owned()),
     }
+}
+
+/// GET, as who accepts that.
+fn ask(pages: &Pages, path: &str, accept: &str) -> Response<OutboundBody> {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, accept.parse().unwrap());
+    pages.answer(&Method::GET, path, &headers)
 }
 
 async fn body(response: Response<OutboundBody>) -> String {
@@ -72,30 +91,34 @@ async fn each_page_has_its_type_and_is_not_kept() {
         ("/config", 200, "application/toml; charset=utf-8"),
         ("/refusals", 200, "application/json"),
         ("/", 200, "text/html; charset=utf-8"),
+        ("/page.css", 200, "text/css; charset=utf-8"),
+        ("/page.js", 200, "text/javascript; charset=utf-8"),
+        ("/icon.svg", 200, "image/svg+xml"),
         ("/nothing", 404, "text/plain; charset=utf-8"),
         ("/livez/", 404, "text/plain; charset=utf-8"),
     ] {
-        let response = pages.answer(&Method::GET, path);
+        let response = ask(&pages, path, "");
         assert_eq!(response.status(), status, "{path}");
         let headers = response.headers();
         assert_eq!(headers["content-type"], content_type, "{path}");
         assert_eq!(headers["cache-control"], "no-store", "{path}");
         assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
         let policy = headers["content-security-policy"].to_str().unwrap();
-        assert!(policy.starts_with("default-src 'none'; style-src 'unsafe-inline'"), "{path}");
+        assert!(policy.starts_with("default-src 'none'; style-src 'self'; script-src 'self'; "));
+        assert!(!policy.contains("unsafe"), "{policy}");
     }
 }
 
 #[tokio::test]
 async fn only_reading_is_allowed_and_nothing_is_reflected() {
     let pages = pages(&Readiness::default());
-    assert_eq!(pages.answer(&Method::HEAD, "/livez").status(), StatusCode::OK);
+    assert_eq!(pages.answer(&Method::HEAD, "/livez", &HeaderMap::new()).status(), StatusCode::OK);
     for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE] {
-        let response = pages.answer(&method, "/");
+        let response = pages.answer(&method, "/", &HeaderMap::new());
         assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(response.headers()["allow"], "GET, HEAD");
     }
-    assert!(!body(pages.answer(&Method::GET, "/canary")).await.contains("canary"));
+    assert!(!body(ask(&pages, "/canary", "")).await.contains("canary"));
 }
 
 #[tokio::test]
@@ -105,50 +128,101 @@ async fn readiness_gives_its_reasons() {
     let watched = Arc::clone(&missing);
     readiness.watch(move || watched.lock().unwrap().clone());
     let pages = pages(&readiness);
-    let response = pages.answer(&Method::GET, "/readyz");
+    let response = ask(&pages, "/readyz", "");
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     let answer: Value = serde_json::from_str(&body(response).await).unwrap();
     let reasons = json!(["keys:https://sso.example"]);
     assert_eq!((&answer["ready"], &answer["reasons"]), (&json!(false), &reasons));
     missing.lock().unwrap().clear();
-    let response = pages.answer(&Method::GET, "/readyz");
+    let response = ask(&pages, "/readyz", "");
     assert_eq!(response.status(), StatusCode::OK);
     let answer: Value = serde_json::from_str(&body(response).await).unwrap();
     assert_eq!((&answer["ready"], &answer["reasons"]), (&json!(true), &json!([])));
     assert_eq!(answer["notes"], json!([EVIL]), "a refused reload shows, and does not unready");
     readiness.drain();
-    assert_eq!(pages.answer(&Method::GET, "/readyz").status(), 503);
-    assert_eq!(pages.answer(&Method::GET, "/livez").status(), 200);
+    assert_eq!(ask(&pages, "/readyz", "").status(), 503);
+    assert_eq!(ask(&pages, "/livez", "").status(), 200);
 }
 
 #[tokio::test]
 async fn refusals_are_a_json_array() {
     let pages = pages(&Readiness::default());
-    let text = body(pages.answer(&Method::GET, "/refusals")).await;
+    let text = body(ask(&pages, "/refusals", "")).await;
     let expected = json!([{
         "time": "2023-11-14T22:13:20.123Z",
-        "trace_id": "x".repeat(58),
+        "traceid": "x".repeat(58),
+        "trace_id": "0123456789abcdef0123456789abcdef",
         "caller": null,
-        "reason": "token_key_unknown",
+        "method": "GET",
+        "path": EVIL,
         "status": 401,
+        "reason": "token_key_unknown",
         "detail": EVIL,
     }]);
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected);
 }
 
 #[tokio::test]
+async fn browsers_show_what_they_would_only_save() {
+    let pages = pages(&Readiness::default());
+    let of = |path, accept| ask(&pages, path, accept).headers()["content-type"].clone();
+    let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    for path in ["/metrics", "/config"] {
+        assert_eq!(of(path, browser), "text/plain; charset=utf-8", "{path}");
+        assert_ne!(of(path, "application/openmetrics-text,*/*"), "text/plain; charset=utf-8");
+    }
+    assert_eq!(of("/", browser), "text/html; charset=utf-8");
+    assert_eq!(of("/", "text/plain"), "text/plain; charset=utf-8");
+    assert_eq!(of("/refusals", browser), "application/json", "they show that");
+}
+
+#[tokio::test]
 async fn the_page_escapes_all_it_shows_and_links_into_jaeger() {
     let pages = pages(&Readiness::default());
-    let html = body(pages.answer(&Method::GET, "/")).await;
-    assert!(!html.contains("<script"), "{html}");
+    let html = body(ask(&pages, "/", "")).await;
+    assert_eq!(html.matches("<script").count(), 1, "its own file: {html}");
     let escaped = "&lt;script&gt;alert(&#39;&quot;&amp;&#39;)&lt;/script&gt;";
-    assert_eq!(html.matches(escaped).count(), 5, "note, issuer, name, value, detail");
+    let shown = "host, note, failing name and cause, row of name and cause, path, detail";
+    assert_eq!(html.matches(escaped).count(), 8, "{shown}: {html}");
     let link = format!(
         "<a href=\"http://127.0.0.1:16686/trace/0123456789abcdef0123456789abcdef\">{}</a>",
         "x".repeat(58)
     );
     assert!(html.contains(&link), "{html}");
-    assert!(html.contains("name=viewport") && html.contains("up 1d 1h"));
+    assert!(!html.contains("style="), "the policy allows no style within the page");
+}
+
+#[tokio::test]
+async fn page_and_text_tell_the_same_and_first_what_is_wrong() {
+    let pages = pages(&Readiness::default());
+    let html = body(ask(&pages, "/", "text/html")).await;
+    let text = ask(&pages, "/", "text/plain");
+    assert_eq!(text.status(), 503, "a neighbour fails");
+    let text = body(text).await;
+    for told in [
+        "0.1.0 (0123456789ab)",
+        "2023-11-14T22:13:20.123Z",
+        "1d 1h",
+        "fails for 3m 12s",
+        "keys 1m 0s old",
+        "2.0 ms",
+        "1.3 s",
+        "9 of 10",
+        "listen.x",
+        "401 token_key_unknown",
+        "The SSO does not publish the key the token names: get a new token",
+        "1m 10s ago",
+        "answered",
+        "KooDrive 5xx",
+    ] {
+        assert!(html.contains(told), "{told}: {html}");
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    for page in [&html, &text] {
+        let place = |word| page.find(word).unwrap_or_else(|| panic!("{word}: {page}"));
+        assert!(place("fails for") < place("listen.x"), "{page}");
+        assert!(place("fails for") < place("KooDrive 5xx"), "{page}");
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use koodrive_gateway::admin::cure;
 use koodrive_gateway::config::{Config, ENVIRONMENT_PREFIX, Key, Origin, Shape, keys};
 use koodrive_gateway::rejection::Reason;
 
@@ -16,14 +17,15 @@ fn the_rejection_table_is_the_programs() {
         .iter()
         .map(|row| {
             assert_eq!(row.len(), 4, "{row:?}");
-            [row[0].clone(), code(&row[1])[0].to_owned(), row[2].clone()]
+            [row[0].clone(), code(&row[1])[0].to_owned(), row[2].clone(), row[3].clone()]
         })
         .collect();
     // Answered without a body, so without a row of its own.
     let reasons = Reason::ALL.iter().filter(|reason| **reason != Reason::HeadersTooLarge);
     let rows = reasons.map(|reason| {
         let (code, origin) = (reason.code().to_string(), reason.origin().as_str());
-        [code, reason.as_str().to_owned(), origin.to_owned()]
+        // The admin page and `status` say the same sentence.
+        [code, reason.as_str().to_owned(), origin.to_owned(), cure(*reason).to_owned()]
     });
     assert_eq!(told, rows.collect::<Vec<_>>());
 }

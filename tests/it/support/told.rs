@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use http::Method;
+use http::{HeaderMap, Method};
 use koodrive_gateway::admin::Pages;
 use koodrive_gateway::body::OutboundBody;
 use koodrive_gateway::telemetry::LogWriter;
@@ -64,7 +64,8 @@ impl Told {
             match &self.by {
                 By::Here { pages, .. } => {
                     let Some(pages) = pages.upgrade() else { return };
-                    let (head, body) = pages.answer(&Method::GET, path).into_parts();
+                    let (head, body) =
+                        pages.answer(&Method::GET, path, &HeaderMap::new()).into_parts();
                     let OutboundBody::Whole(Some(page)) = body else {
                         panic!("{path} is not in memory");
                     };

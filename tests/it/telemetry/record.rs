@@ -9,7 +9,9 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, Full};
-use koodrive_gateway::accept::{KeyFetch, KeyFetchCause, KeyFetchOutcome, SkipReason, Skipped};
+use koodrive_gateway::accept::{
+    CallerId, KeyFetch, KeyFetchCause, KeyFetchOutcome, SkipReason, Skipped,
+};
 use koodrive_gateway::call::CallPlan;
 use koodrive_gateway::rejection::Reason;
 use koodrive_gateway::telemetry::{Opened, Refused, Stage};
@@ -281,6 +283,44 @@ async fn the_ring_keeps_the_last_hundred_refusals() {
     assert_eq!(kept.len(), 100);
     assert_eq!((kept[0].detail.as_str(), kept[99].detail.as_str()), ("129", "30"));
     assert_eq!(kept[0].x_trace_id, X_TRACE_ID);
+    let groups = telemetry.refusal_groups();
+    assert_eq!((groups.len(), groups[0].count), (1, 130), "of one caller for one reason");
+    assert_eq!(groups[0].last, kept[0]);
+}
+
+#[tokio::test]
+async fn refusals_are_told_apart_by_reason_and_caller_and_bounded() {
+    let exporting = Exporting::start();
+    let telemetry = &exporting.telemetry;
+    let refuse = |subject: &str, reason| {
+        let mut record = telemetry.open(opened(false));
+        let caller = CallerId::of("https://sso.example.com", subject);
+        record.identity(caller, "https://sso.example.com".into(), true);
+        record.rejected(Refused { reason, ..refused(Stage::Limit) });
+        drop(record.close_with(StatusCode::TOO_MANY_REQUESTS, Full::<Bytes>::default()));
+        caller
+    };
+    refuse("alice", Reason::LimitCalls);
+    refuse("alice", Reason::LimitUsers);
+    refuse("bob", Reason::LimitCalls);
+    let alice = refuse("alice", Reason::LimitCalls);
+    let told: Vec<_> = telemetry
+        .refusal_groups()
+        .iter()
+        .map(|group| (group.last.reason, group.last.caller == Some(alice), group.count))
+        .collect();
+    let expected = [
+        (Reason::LimitCalls, true, 2),
+        (Reason::LimitCalls, false, 1),
+        (Reason::LimitUsers, true, 1),
+    ];
+    assert_eq!(told, expected);
+    for number in 0..200 {
+        refuse(&number.to_string(), Reason::LimitCalls);
+    }
+    let groups = telemetry.refusal_groups();
+    assert_eq!(groups.len(), 100);
+    assert!(groups.iter().all(|group| group.last.caller != Some(alice)), "the oldest made room");
 }
 
 #[tokio::test]

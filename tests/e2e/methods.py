@@ -5,6 +5,13 @@ over from the environment, and makes two calls: the first must cost an exchange 
 as the right user, the second must go with the same token.
 """
 
+import secrets
+import shutil
+import signal
+import time
+
+import parts
+from keys import jwt
 from koodrive import KooDrive
 from steps import OTHER
 from steps import expect
@@ -39,6 +46,92 @@ def rsa_key(world):
 def ec_key(world):
     """Keycloak, token_exchange: private_key_jwt with a P-256 key"""
     prove(world, by_key(world, "ec"), "alice")
+
+
+@method
+def client_certificate(world):
+    """Keycloak, token_exchange: a client certificate (RFC 8705); another's is our fault, and one renewed on disk counts"""
+    right = world.parts.authority.client("koodrive-gateway-tls")
+    wrong = world.parts.authority.client("somebody-else")
+    shown = [world.parts.folder / name for name in ("shown.pem", "shown-key.pem")]
+    settings = {
+        **NO_SECRET,
+        "token.endpoint": f"https://127.0.0.1:{world.parts.sso_tls}/realms/tools/protocol/openid-connect/token",
+        "token.ca_file": str(world.parts.authority.certificate),
+        "token.client_id": "koodrive-gateway-tls",
+        "token.client_auth": "tls",
+        "token.client_certificate_file": str(shown[0]),
+        "token.client_key_file": str(shown[1]),
+        "token.timeout": "10s",
+    }
+    show(wrong, shown)
+    with another_gateway(world, settings) as tool:
+        token = world.sso.token("alice")
+        answer = expect(tool.quota(token), 502)
+        assert answer.json["reason"] == "token_answer_unusable", answer
+        show(right, shown)
+        world.parts.signal("another", signal.SIGHUP)
+        assert expect(after_502(tool, token), 200).json["data"]["user"] == "alice"
+    prove(world, settings, "alice")
+    proved("Keycloak knew the gateway by CN=koodrive-gateway-tls alone, and refused CN=somebody-else of the same authority")
+
+
+@method
+def assertion_from_a_file(world):
+    """Keycloak, token_exchange: a federated client assertion from a file, read at each exchange"""
+    file = world.parts.folder / "workload-token"
+    settings = {
+        **NO_SECRET,
+        "token.client_id": "koodrive-gateway-workload",
+        "token.client_auth": "assertion_file",
+        "token.assertion_file": str(file),
+        "token.timeout": "10s",
+    }
+    workload = {
+        "iss": "https://workloads.example",
+        "sub": "system:serviceaccount:tools:koodrive-gateway",
+        "aud": world.parts.issuer,
+    }
+
+    def keep(age, **other):
+        now = int(time.time()) - age
+        claims = {**workload, "iat": now, "exp": now + 50, "jti": secrets.token_hex(8), **other}
+        fresh = file.with_suffix(".fresh")
+        assertion = jwt(world.parts.folder / "rsa.pem", "rsa", claims)
+        world.spent.add(assertion)
+        fresh.write_text(assertion + "\n")
+        fresh.rename(file)
+
+    for age, other in ((600, {}), (0, {"sub": "system:serviceaccount:tools:other"}), (0, {"aud": "https://other"})):
+        keep(age, **other)
+        with another_gateway(world, settings) as tool:
+            token = world.sso.token("alice")
+            answer = expect(tool.quota(token), 502)
+            assert answer.json["reason"] == "token_answer_unusable", answer
+            keep(0)
+            # Nothing is reloaded: the next exchange reads the file.
+            assert expect(after_502(tool, token), 200).json["data"]["user"] == "alice"
+    prove(world, settings, "alice")
+    proved("Keycloak took the platform's word for its subject; an expired one, another subject and another audience were refused")
+
+
+@method
+def audiences_and_actor(world):
+    """Keycloak, token_exchange: two audiences, both in the token; an actor token goes along"""
+    actor = world.parts.folder / "actor-token"
+    actor.write_text(world.sso.token("bob") + "\n")
+    actor = {"token.actor_token_file": str(actor), "token.timeout": "10s"}
+    # The second of a list is looked at: a service that Keycloak does not know is refused.
+    with another_gateway(world, {**actor, "token.audience": '["koodrive", "nobody"]'}) as tool:
+        answer = expect(tool.quota(world.sso.token("alice")), 502)
+        assert answer.json["reason"] == "token_answer_unusable", answer
+    token = prove(world, {**actor, "token.audience": '["koodrive", "koodrive-archive"]'}, "alice")
+    answer = world.koodrive.introspect(token)
+    assert sorted(answer["aud"]) == ["koodrive", "koodrive-archive"], answer
+    proved(
+        f"both audiences were checked and stand in the token; Keycloak {parts.KEYCLOAK_VERSION} takes an actor token "
+        f"and reads nothing of it (act = {answer.get('act')})"
+    )
 
 
 @method
@@ -163,6 +256,27 @@ def prove(world, settings, user, tool_name="internal-tool", koodrive=None):
     assert one.token == other.token != token, "the token changed between the calls, or is the SSO's"
     world.spent.add(one.token)
     assert not koodrive.faults, koodrive.faults
+    return one.token
+
+
+def after_502(tool, token):
+    """The answer once a failure of ours is no longer remembered."""
+    give_up = time.monotonic() + 20
+    while (answer := tool.quota(token)).status == 502 and time.monotonic() < give_up:
+        time.sleep(0.1)
+    return answer
+
+
+def proved(what):
+    print(f"  {what}", flush=True)
+
+
+def show(pair, files):
+    """Puts a certificate and its key where the gateway looks for them."""
+    for source, target in zip(pair, files):
+        fresh = target.with_suffix(".fresh")
+        shutil.copy(source, fresh)
+        fresh.rename(target)
 
 
 def by_key(world, kid):

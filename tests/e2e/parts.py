@@ -17,7 +17,9 @@ import urllib.error
 import urllib.request
 import zipfile
 
+from keys import Authority
 from keys import ec_key
+from keys import public_key
 from keys import rsa_key
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -152,7 +154,8 @@ class Parts:
         self.secrets = secrets
         self.running = {}
         self.keys = {"rsa": rsa_key(folder / "rsa.pem", "rsa"), "ec": ec_key(folder / "ec.pem", "ec")}
-        self.otlp, self.query, self.sso, self.gateway, self.admin = free_ports(5)
+        self.authority = Authority(folder / "authority")
+        self.otlp, self.query, self.sso, self.sso_tls, self.gateway, self.admin = free_ports(6)
         self.issuer = f"http://127.0.0.1:{self.sso}/realms/tools"
         self.koodrive_issuer = f"http://127.0.0.1:{self.sso}/realms/koodrive"
 
@@ -173,6 +176,7 @@ class Parts:
         mine = self.folder / "keycloak"
         if not mine.exists():
             lay_keycloak(home, mine)
+        certificate, key = self.authority.server("sso")
         environment = {
             **os.environ,
             **{f"E2E_{name.upper()}": value for name, value in self.secrets.items()},
@@ -180,6 +184,7 @@ class Parts:
             "E2E_KOODRIVE_ISSUER": self.koodrive_issuer,
             # It lands within a JSON string.
             "E2E_GATEWAY_JWKS": json.dumps(json.dumps({"keys": list(self.keys.values())}))[1:-1],
+            "E2E_WORKLOADS_KEY": public_key(self.folder / "rsa.pem"),
             # Starts in half the time; nothing here runs long enough to want more.
             "JAVA_OPTS_APPEND": "-XX:TieredStopAtLevel=1",
         }
@@ -187,6 +192,9 @@ class Parts:
             "sh", str(mine / "bin/kc.sh"), "start-dev", "--db=dev-mem", "--cache=local", "--import-realm",
             "--features=jwt-authorization-grant",
             "--http-host=127.0.0.1", f"--http-port={self.sso}", f"--hostname=http://127.0.0.1:{self.sso}",
+            f"--https-port={self.sso_tls}", f"--https-certificate-file={certificate}",
+            f"--https-certificate-key-file={key}", "--https-client-auth=request",
+            f"--truststore-paths={self.authority.certificate}",
         ]
         self.start("keycloak", command, environment, f"{self.issuer}/.well-known/openid-configuration")
         keep_augmentation(home, mine)

@@ -25,7 +25,8 @@ fn way(egress: &Egress, to: &str) -> String {
     egress.way_to(&to.parse().unwrap()).to_string()
 }
 
-/// No proxy, destination, whether it is reached directly.
+/// No proxy, destination, whether it is reached directly: as curl does, but where it says otherwise.
+/// `tests/tools/no_proxy` asks curl and Go.
 const EXEMPT: &[(&str, &str, bool)] = &[
     ("", "https://koodrive.example.com", false),
     ("koodrive.example.com", "https://koodrive.example.com", true),
@@ -40,8 +41,8 @@ const EXEMPT: &[(&str, &str, bool)] = &[
     // curl; Go takes a leading dot for what is below the domain only.
     (".example.com", "https://example.com", true),
     (".example.com", "https://notexample.com", false),
-    // Go; curl knows no other wildcard than a lone one.
-    ("*.example.com", "https://koodrive.example.com", true),
+    // curl knows no other wildcard than a lone one.
+    ("*.example.com", "https://koodrive.example.com", true), // as Go
     ("*.example.com", "https://notexample.com", false),
     ("example.com.", "https://koodrive.example.com", true),
     ("example.com", "https://koodrive.example.com.", true),
@@ -58,13 +59,13 @@ const EXEMPT: &[(&str, &str, bool)] = &[
     ("192.168.4.0/22", "https://192.168.7.255", true),
     ("192.168.4.0/22", "https://192.168.8.0", false),
     ("10.1.2.3/32", "https://10.1.2.3", true),
-    ("0.0.0.0/0", "https://8.8.8.8", true),
+    ("0.0.0.0/0", "https://8.8.8.8", true), // as Go
     ("0.0.0.0/0", "https://[2001:db8::1]", false),
     // Names are not resolved to find out.
     ("10.0.0.0/8", "https://ten.example.com", false),
     ("2001:db8::1", "https://[2001:db8::1]", true),
     ("2001:db8::1", "https://[2001:0db8:0:0::1]:8443", true),
-    ("2001:db8::/32", "https://[2001:db8:ffff::1]", true),
+    ("2001:db8::/32", "https://[2001:db8:ffff::1]", true), // as Go
     ("2001:db8::/32", "https://[2001:db9::1]", false),
     ("other.org,example.com", "https://koodrive.example.com", true),
     ("other.org, 10.0.0.0/8", "https://10.1.1.1", true),

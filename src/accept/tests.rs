@@ -7,10 +7,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 use super::fetch::fresh_for;
-use super::keys::KeySet;
+use super::keys::{KeySet, Pick};
 use super::token::Jws;
 use super::unknown_kids::UnknownKids;
-use super::{bearer, json, weak_rsa};
+use super::{algorithms, bearer, json, verified_by, weak_rsa};
 
 proptest! {
     #[test]
@@ -154,4 +154,41 @@ fn sound_moduli_have_no_fingerprint() {
     }
     // 65537 itself is a power of itself modulo everything.
     assert!(weak_rsa::is_roca(&[1, 0, 1]));
+}
+
+/// Whether the key signed it, as far as this room is concerned.
+fn is_signed(keys: &KeySet, jws: &str) -> bool {
+    let Ok(jws) = Jws::parse(jws) else { return false };
+    let Some(algorithm) = algorithms::named(&jws.alg) else { return false };
+    match keys.pick(jws.kid.as_deref(), algorithm) {
+        Pick::Found(keys) => verified_by(&keys, algorithm, &jws).is_some(),
+        Pick::WrongAlgorithm | Pick::Unknown => false,
+    }
+}
+
+/// Nothing that should be refused passes; what should pass does, but for what is refused on
+/// purpose.
+#[test]
+fn wycheproofs_signatures_are_judged_as_labelled() {
+    /// The key says PS256 and the token PS384; P-521.
+    const ON_PURPOSE: [u64; 4] = [346, 350, 347, 351];
+    let text = include_str!("../../tests/fixtures/jose/wycheproof.json");
+    let vectors: serde_json::Value = serde_json::from_str(text).unwrap();
+    let (mut judged, mut symmetric, mut otherwise) = (0, 0, Vec::new());
+    for group in vectors["groups"].as_array().unwrap() {
+        let key = &group["key"];
+        let (keys, _) = KeySet::parse(format!("{{\"keys\":[{key}]}}").as_bytes()).unwrap();
+        let is_symmetric = key["kty"] == "oct";
+        assert!(!is_symmetric || keys.len() == 0);
+        for test in group["tests"].as_array().unwrap() {
+            let (id, valid) = (test[0].as_u64().unwrap(), test[1].as_bool().unwrap());
+            let expected = valid && !is_symmetric && !ON_PURPOSE.contains(&id);
+            if is_signed(&keys, test[2].as_str().unwrap()) != expected {
+                otherwise.push((id, valid));
+            }
+            judged += 1;
+            symmetric += usize::from(is_symmetric);
+        }
+    }
+    assert_eq!((judged, symmetric, otherwise), (401, 40, Vec::new()));
 }

@@ -33,6 +33,11 @@ impl Clock {
         self.started.elapsed() + self.offset()
     }
 
+    /// When the clock was made, which is when the process began.
+    pub fn started(&self) -> SystemTime {
+        self.now() - self.monotonic()
+    }
+
     /// One moment on both clocks.
     pub fn moment(&self) -> Moment {
         Moment { wall: self.now(), monotonic: self.monotonic() }

@@ -80,7 +80,7 @@ pub(super) struct IssuerKeys {
     pub(super) issuer: Arc<str>,
     pub(super) clock: Clock,
     pub(super) settings: ArcSwap<KeySettings>,
-    current: ArcSwapOption<Current>,
+    pub(super) current: ArcSwapOption<Current>,
     /// Monotonic milliseconds of the next fetch.
     due_ms: AtomicU64,
     state: Mutex<State>,
@@ -93,8 +93,8 @@ pub(super) struct IssuerKeys {
 }
 
 #[derive(Debug)]
-struct Current {
-    set: Arc<KeySet>,
+pub(super) struct Current {
+    pub(super) set: Arc<KeySet>,
     /// Monotonic.
     arrived: Duration,
     /// Came from a file: it is as new as the file, however old that is.

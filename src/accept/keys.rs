@@ -4,7 +4,7 @@
 //! that published sets need: members that are null or an empty list are absent, base64 may be
 //! padded, several keys may share an id.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -194,6 +194,11 @@ impl KeySet {
 
     pub(super) fn len(&self) -> usize {
         self.keys.len()
+    }
+
+    /// The kids; a key without one has none to go by.
+    pub(super) fn names(&self) -> BTreeSet<String> {
+        self.describe().iter().map(|key| key.kid.to_string()).collect()
     }
 
     /// The usable keys: name and the algorithms of each.

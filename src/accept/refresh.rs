@@ -47,6 +47,7 @@ impl IssuerKeys {
         fetch.outcome = match read {
             Ok((set, skipped)) if set.len() != 0 => {
                 (fetch.keys, fetch.skipped) = (set.len(), skipped);
+                self.note_rotation(&set);
                 self.install(set, true);
                 self.note_skipped(&fetch.skipped);
                 KeyFetchOutcome::Fetched
@@ -132,8 +133,20 @@ impl IssuerKeys {
         if fetch.skew_seconds.is_some() {
             self.state().skew = fetch.skew_seconds;
         }
+        self.note_rotation(&fetched.set);
         self.install(fetched.set, false);
         self.note_skipped(&fetch.skipped);
+    }
+
+    /// A rotation of keys leaves a line: which ids came and which went.
+    fn note_rotation(&self, new: &KeySet) {
+        let Some(current) = self.current.load_full() else { return };
+        let (before, now) = (current.set.names(), new.names());
+        if before != now {
+            let added = now.difference(&before).cloned().collect::<Vec<_>>().join(", ");
+            let removed = before.difference(&now).cloned().collect::<Vec<_>>().join(", ");
+            tracing::info!(issuer = %self.issuer, added, removed, "signing keys changed");
+        }
     }
 
     /// Told once, not with every fetch.

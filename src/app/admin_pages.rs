@@ -9,7 +9,7 @@ use super::stores::Stores;
 use crate::accept::CallerId;
 use crate::admin::{Forget, Keys, Overview, Pages};
 use crate::config;
-use crate::lifecycle::{DescriptorShares, DrainWatch, Readiness};
+use crate::lifecycle::{DescriptorShares, DrainWatch, ProcessUsage, Readiness};
 use crate::pipeline::CurrentPipeline;
 
 pub(super) fn pages(
@@ -76,6 +76,7 @@ fn metrics(stores: &Stores, pipeline: &CurrentPipeline, drain: &DrainWatch) -> S
     metrics.set_jwks_ages(stores.keys.ages());
     metrics.set_connections(drain.connections());
     metrics.set_proxy_failures(&stores.network.proxy_failures);
+    metrics.set_process(&ProcessUsage::now());
     stores.telemetry.encode_metrics()
 }
 

@@ -35,7 +35,7 @@ use crate::admin;
 use crate::admin::Pages;
 use crate::client::{ClientSetupError, EgressError};
 use crate::clock::Clock;
-use crate::config::{Config, ListenAddress, Loaded};
+use crate::config::{Config, HttpUrl, ListenAddress, Loaded};
 use crate::lifecycle::{
     DescriptorShares, Drain, Event, Readiness, ServiceManager, Tasks, descriptors,
 };
@@ -178,8 +178,8 @@ impl Bound {
         mut events: mpsc::Receiver<Event>,
         source: Option<ConfigSource>,
     ) -> bool {
+        self.announce();
         let Self { server, drain, tasks, telemetry, manager, mut reloader, readiness, .. } = self;
-        tracing::info!(address = %self.address, admin = %self.admin_address, "listening");
         let ready = self.waits_for_keys.then(|| readiness.clone());
         tasks.spawn("server", async move {
             if let Some(readiness) = ready {
@@ -187,6 +187,11 @@ impl Bound {
                 tokio::time::timeout(KEYS_TIMEOUT, ready_once(&readiness)).await.unwrap_or(());
             }
             server.run().await;
+        });
+        let waiting = readiness.clone();
+        tasks.spawn("ready", async move {
+            ready_once(&waiting).await;
+            tracing::info!("ready");
         });
         if manager.is_there() {
             let told = tell_when_ready(manager.clone(), readiness.clone(), self.address.clone());
@@ -213,6 +218,25 @@ impl Bound {
         tasks.stop(TASKS_TIMEOUT).await;
         tracing::info!("stopped");
         left == 0
+    }
+
+    /// What was started, by which configuration, between whom.
+    fn announce(&self) {
+        let loaded = self.reloader.in_force.loaded();
+        let config = &loaded.config;
+        let issuers = config.accept.issuers.iter().map(|issuer| issuer.issuer.as_str());
+        let issuers = issuers.collect::<Vec<_>>().join(", ");
+        let upstream = config.forward.upstream.as_ref().map(HttpUrl::as_str);
+        tracing::info!(
+            address = %self.address,
+            admin = %self.admin_address,
+            version = env!("CARGO_PKG_VERSION"),
+            commit = env!("KOODRIVE_GATEWAY_COMMIT"),
+            configuration = loaded.file,
+            upstream,
+            issuers,
+            "listening"
+        );
     }
 }
 

@@ -160,11 +160,12 @@ impl Reloader {
             return;
         }
         let mut notes = Vec::new();
+        let changes = config::changes(&old, &loaded).join("; ");
         if restart.is_empty() {
-            tracing::info!("configuration reloaded");
+            tracing::info!(changes, "configuration reloaded");
         } else {
             let keys = restart.join(", ");
-            tracing::warn!(keys, "configuration reloaded, some keys need a restart");
+            tracing::warn!(changes, keys, "configuration reloaded, some keys need a restart");
             notes.push(format!("changed, but need a restart: {keys}"));
         }
         self.in_force.loaded.store(Arc::new(loaded));

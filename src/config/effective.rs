@@ -21,16 +21,30 @@ pub fn keys_set(loaded: &Loaded) -> (usize, usize) {
     (set, defaults)
 }
 
+/// One key with its value.
+pub(super) struct Line {
+    /// With the numbers of list elements: `accept.issuers[0].issuer`.
+    pub(super) key: String,
+    pub(super) value: toml::Value,
+    pub(super) shown: String,
+}
+
+/// Every key, as [`effective`] shows it.
+pub(super) fn lines(loaded: &Loaded) -> Vec<Line> {
+    Page::of(loaded).lines
+}
+
 struct Page<'l> {
     loaded: &'l Loaded,
     text: String,
+    lines: Vec<Line>,
     set: usize,
     defaults: usize,
 }
 
 impl<'l> Page<'l> {
     fn of(loaded: &'l Loaded) -> Self {
-        let mut page = Self { loaded, text: String::new(), set: 0, defaults: 0 };
+        let mut page = Self { loaded, text: String::new(), lines: Vec::new(), set: 0, defaults: 0 };
         page.table("", "", keys(), &loaded.config.to_table());
         page
     }
@@ -40,15 +54,16 @@ impl<'l> Page<'l> {
         for Key { name, shape } in known {
             let (key, Some(value)) = (joined(key, name), values.get(*name)) else { continue };
             if is_plain(shape) || value.as_array().is_some_and(Vec::is_empty) {
-                let value = shown(&key, value);
+                let shown = shown(&key, value);
                 let origin = self.origin(&key);
-                let line = format!("{name} = {value}  # {origin}\n");
+                let line = format!("{name} = {shown}  # {origin}\n");
                 let count = match origin {
                     Origin::Default => &mut self.defaults,
                     _ => &mut self.set,
                 };
                 *count += 1;
                 self.text += &line;
+                self.lines.push(Line { key, value: value.clone(), shown });
             }
         }
         for Key { name, shape } in known {

@@ -17,6 +17,10 @@ pub struct Loaded {
     pub config: Config,
     /// Key → where its value was written; keys that are absent here have their default.
     pub origins: BTreeMap<String, Origin>,
+    /// Key of each named file → SHA-256 of what it held.
+    pub contents: BTreeMap<String, [u8; 32]>,
+    /// Where the document was read.
+    pub file: String,
     /// SHA-256 over document, environment and the contents of all named files.
     pub digest: [u8; 32],
 }
@@ -105,10 +109,11 @@ fn parse(text: &str, file_name: &str, base: &Path, variables: &[(String, String)
     reader.found = found;
     let config = Config::read(&root, "", &mut reader).unwrap_or_default();
     check::check(&config, &mut reader);
-    let Reader { found, origins, digest, .. } = reader;
+    let Reader { found, origins, contents, digest, .. } = reader;
     let digest = digest.finish();
     if found.is_empty() {
-        (digest, Ok(Loaded { config, origins, digest }))
+        let file = file_name.to_owned();
+        (digest, Ok(Loaded { config, origins, contents, file, digest }))
     } else {
         (digest, Err(ConfigError::new(found)))
     }

@@ -8,6 +8,7 @@
 //! ```
 //! Each step adds what is wrong to one list, so an operator sees all mistakes at once.
 
+mod changes;
 mod check;
 mod document;
 mod effective;
@@ -21,6 +22,7 @@ mod schema;
 mod sections;
 mod values;
 
+pub use changes::changes;
 pub use effective::{effective, keys_set};
 pub use environment::{ENVIRONMENT_PREFIX, environment};
 pub use error::{ConfigError, Origin, Problem, nearest};

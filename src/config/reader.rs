@@ -21,6 +21,8 @@ pub(super) struct Reader<'a> {
     pub(super) tables: BTreeMap<String, Origin>,
     /// Keys an unknown one was probably meant to be.
     pub(super) meant: Vec<String>,
+    /// What each named file held, by a digest of it.
+    pub(super) contents: BTreeMap<String, [u8; 32]>,
     /// Over all that was read.
     pub(super) digest: Fields,
 }
@@ -33,6 +35,7 @@ impl<'a> Reader<'a> {
             origins: BTreeMap::new(),
             tables: BTreeMap::new(),
             meant: Vec::new(),
+            contents: BTreeMap::new(),
             digest,
         }
     }
@@ -42,8 +45,11 @@ impl<'a> Reader<'a> {
     }
 
     /// A file's content decides about this configuration too.
-    pub(super) fn has_read(&mut self, content: &str) {
+    pub(super) fn has_read(&mut self, key: &str, content: &str) {
         self.digest.add(content.as_bytes());
+        let mut own = Fields::new();
+        own.add(content.as_bytes());
+        self.contents.insert(key.to_owned(), own.finish());
     }
 
     /// The value of `key` stands at `at`.

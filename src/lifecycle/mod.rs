@@ -4,6 +4,7 @@
 
 pub mod descriptors;
 mod drain;
+mod process;
 mod readiness;
 mod service_manager;
 mod signal;
@@ -15,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 pub use descriptors::DescriptorShares;
 pub use drain::{Drain, DrainWatch, Phase};
+pub use process::ProcessUsage;
 pub use readiness::Readiness;
 pub use service_manager::ServiceManager;
 pub use signal::{Event, Signals};

@@ -13,6 +13,7 @@ use http::HeaderValue;
 
 use super::clock_skew::Skew;
 use super::event::{Attempt, Peer, SkewedPeer};
+use super::keep::Keep;
 use super::neighbours::{Neighbour, NeighbourKind};
 use super::{Telemetry, chain, trace};
 use crate::accept::{KeyFetch, KeyFetchCause, KeyFetchOutcome};
@@ -54,6 +55,7 @@ impl Telemetry {
         forward: &ForwardConfig,
     ) {
         self.0.peers.follow(accept, token);
+        self.0.metrics.know_issuers(accept.issuers.iter().map(|issuer| &*issuer.issuer));
         self.0.neighbours.follow(accept, limit, token, forward);
     }
 
@@ -77,7 +79,9 @@ impl Telemetry {
         if fetch.cause == KeyFetchCause::File {
             return;
         }
-        if let Some(export) = self.exporting(self.sample(None, fetch.span.trace_id)) {
+        let failed = fetch.outcome != KeyFetchOutcome::Fetched;
+        let sampled = self.sample(None, fetch.span.trace_id);
+        if let Some(export) = self.exporting(sampled, |keep| failed && keep.failure(fetch.ended)) {
             let known = self.0.peers.0.load();
             export.offer(1, || trace::of_key_fetch(fetch, known.issuers.get(&*fetch.issuer)));
         }
@@ -90,7 +94,9 @@ impl Telemetry {
         if let Some(seconds) = report.skew_seconds {
             self.clock_skew(SkewedPeer::TokenEndpoint, None, seconds);
         }
-        if let Some(export) = self.exporting(report.span.sampled) {
+        let failed = report.error.is_some();
+        let keeps = |keep: &Keep| failed && keep.failure(report.ended);
+        if let Some(export) = self.exporting(report.span.sampled, keeps) {
             let known = self.0.peers.0.load();
             export.offer(1, || trace::of_exchange(report, known.token_endpoint.as_ref()));
         }

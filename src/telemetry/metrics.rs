@@ -17,6 +17,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::event::{ReloadOutcome, SkewedPeer};
+use super::process::ProcessMetrics;
 use super::record::Closed;
 use super::{call_word, origin_word};
 use crate::accept::{KeyFetch, KeyFetchOutcome};
@@ -24,6 +25,7 @@ use crate::authorize;
 use crate::authorize::RuleName;
 use crate::call::CallPlan;
 use crate::client::{ProxyFailures, ProxyFault};
+use crate::lifecycle::ProcessUsage;
 use crate::limit::{Decision, Policy};
 use crate::rejection::{Origin, Reason};
 use crate::token::{ExchangeOutcome, ExchangeReport, TokenSource, TokenVerdict};
@@ -35,6 +37,7 @@ type FloatGauge = Gauge<f64, AtomicU64>;
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    process: ProcessMetrics,
     requests: Family<RequestLabels, Counter>,
     /// Of it, the upstream's 200: of no call first, then of each.
     requests_ok: [OnceLock<Counter>; 1 + CallPlan::ALL.len()],
@@ -65,7 +68,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    pub(super) fn new() -> Self {
+    /// `started` is when the process began.
+    pub(super) fn new(started: SystemTime) -> Self {
         let mut registry = Registry::with_prefix("koodrive_gateway");
         let to = &mut registry;
         let durations = Family::<Call, _, _>::new_with_constructor(duration_with_exemplars);
@@ -127,12 +131,24 @@ impl Metrics {
                 reloads.get_or_create_owned(&Reload { outcome })
             }),
             spans_dropped: counted(to, "spans_dropped", "Spans dropped or not exported"),
+            process: ProcessMetrics::new(started),
             registry: Registry::default(),
         };
         // There before the first call.
         let allowed =
             RuleVerdict { rule: "otherwise".into(), verdict: authorize::Verdict::Allowed };
         drop(metrics.authorize_decisions.get_or_create_owned(&allowed));
+        for outcome in ExchangeOutcome::ALL {
+            let labels = ExchangeLabels { outcome: *outcome };
+            drop(metrics.token_exchanges.get_or_create_owned(&labels));
+        }
+        for plan in CallPlan::ALL {
+            let call = call_word(Some(*plan));
+            for (status, origin) in answers() {
+                let labels = RequestLabels { call, status, origin: origin_word(origin) };
+                drop(metrics.requests.get_or_create_owned(&labels));
+            }
+        }
         timed(to, "request_duration", "From head to the end of the answer", &durations);
         timed(
             to,
@@ -156,7 +172,10 @@ impl Metrics {
         to.register("limit_decisions", "What each limit said", decisions);
         to.register("batch_users", "Users per well-formed batch", metrics.batch_users.clone());
         to.register("config_reloads", "Changes of the configuration", reloads);
-        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        let build = Info::new([
+            ("version", env!("CARGO_PKG_VERSION")),
+            ("commit", env!("KOODRIVE_GATEWAY_COMMIT")),
+        ]);
         to.register("build", "The running version", build);
         Self { registry, ..metrics }
     }
@@ -164,7 +183,11 @@ impl Metrics {
     /// `OpenMetrics` text, ending in `# EOF`.
     pub(super) fn encode(&self) -> String {
         let mut buffer = String::with_capacity(16 * 1024);
-        text::encode(&mut buffer, &self.registry).expect("a String takes everything");
+        let all = [&self.registry, self.process.registry()];
+        let encoded =
+            all.iter().try_for_each(|registry| text::encode_registry(&mut buffer, registry));
+        let encoded = encoded.and_then(|()| text::encode_eof(&mut buffer));
+        encoded.expect("a String takes everything");
         buffer
     }
 
@@ -181,6 +204,20 @@ impl Metrics {
         self.jwks_age.clear();
         for (issuer, age) in ages {
             self.jwks_age.get_or_create_owned(&Issuer { issuer }).set(age.as_secs_f64());
+        }
+    }
+
+    pub fn set_process(&self, usage: &ProcessUsage) {
+        self.process.set(usage);
+    }
+
+    /// Counts of these issuers begin with 0, not with their first fetch.
+    pub(super) fn know_issuers<'a>(&self, issuers: impl Iterator<Item = &'a str>) {
+        for issuer in issuers {
+            for outcome in KeyFetchOutcome::ALL {
+                let labels = FetchLabels { issuer: issuer.into(), outcome: *outcome };
+                drop(self.jwks_fetches.get_or_create_owned(&labels));
+            }
         }
     }
 
@@ -302,6 +339,12 @@ impl Metrics {
         let index = plan.map_or(0, |plan| 1 + plan as usize);
         self.durations[index].observe(duration.as_secs_f64(), exemplar, time);
     }
+}
+
+/// The answers whose counts begin with 0: all of ours, and KooDrive's own that alerts look at.
+fn answers() -> impl Iterator<Item = (u16, Option<Origin>)> {
+    let ours = Reason::ALL.iter().map(|reason| (reason.status().as_u16(), Some(reason.origin())));
+    [200, 500, 502, 503, 504].into_iter().map(|status| (status, None)).chain(ours)
 }
 
 /// From a cached token on loopback to the end of a large download.

@@ -15,12 +15,14 @@ mod collector;
 mod event;
 mod export;
 mod feed;
+mod keep;
 mod log_line;
 mod logs;
 mod metrics;
 mod neighbours;
 mod otel_env;
 mod otlp;
+mod process;
 mod record;
 mod refusals;
 mod trace;
@@ -39,6 +41,7 @@ pub use self::event::{Attempt, Opened, Peer, Refused, ReloadOutcome, Stage};
 use self::export::Export;
 use self::feed::Feed;
 pub use self::feed::{CallFeed, FeedItem};
+use self::keep::Keep;
 pub use self::logs::{LogSetupError, LogWriter, install, subscriber, within};
 pub use self::metrics::Metrics;
 use self::neighbours::Neighbours;
@@ -66,6 +69,7 @@ pub struct Telemetry(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     sampler: Sampler,
+    keep: Keep,
     export: Option<Export>,
     metrics: Arc<Metrics>,
     access_log: Option<AccessLog>,
@@ -98,7 +102,7 @@ impl Telemetry {
         logs: LogWriter,
         tasks: &Tasks,
     ) -> Result<Self, TelemetrySetupError> {
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Arc::new(Metrics::new(clock.started()));
         let endpoint = otel_env::endpoint(config, environment)?;
         let address = endpoint.as_ref().map(otel_env::base_of);
         let neighbours = Arc::new(Neighbours::new(clock, address));
@@ -113,6 +117,7 @@ impl Telemetry {
         };
         Ok(Self(Arc::new(Inner {
             sampler: Sampler::read(config, environment),
+            keep: Keep::new(config),
             export,
             metrics,
             access_log: config.access_log.then(|| AccessLog::new(logs, config.log_format)),
@@ -191,7 +196,7 @@ impl Telemetry {
     /// Tells a finished request to everyone who wants to know.
     fn close(&self, closed: &Closed<'_>) {
         let facts = closed.facts;
-        let export = self.exporting(facts.opened.span.sampled);
+        let export = self.exporting(facts.opened.span.sampled, |keep| keep.call(closed));
         self.0.metrics.closed(closed, export.is_some());
         self.0.recent.closed(closed);
         if let Some(log) = &self.0.access_log {
@@ -216,8 +221,9 @@ impl Telemetry {
         }
     }
 
-    fn exporting(&self, sampled: bool) -> Option<&Export> {
-        self.0.export.as_ref().filter(|_| sampled)
+    /// Where to, if the trace is sampled or worth keeping all the same.
+    fn exporting(&self, sampled: bool, keep: impl FnOnce(&Keep) -> bool) -> Option<&Export> {
+        self.0.export.as_ref().filter(|_| sampled || keep(&self.0.keep))
     }
 }
 
@@ -231,13 +237,17 @@ fn origin_word(origin: Option<Origin>) -> &'static str {
     origin.map_or("none", Origin::as_str)
 }
 
-/// An error with its causes, for a log line.
+/// An error with its causes, each once, for a log line.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let told = error.to_string();
+        // Some errors print their cause, and name it as such besides.
+        if !text.contains(&told) {
+            text.push_str(": ");
+            text.push_str(&told);
+        }
         cause = error.source();
     }
     text

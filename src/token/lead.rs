@@ -204,7 +204,7 @@ impl Inner {
         }
         // Where nothing was answered there is nothing to tell, unless that is the endpoint's fault.
         let result = self.tell_gate(pass, result, status.is_some(), pause);
-        (self.shared.report)(ExchangeReport {
+        let report = ExchangeReport {
             span: leader.span,
             parent,
             started: sent_at.wall,
@@ -214,7 +214,9 @@ impl Inner {
             status,
             skew_seconds: date.map(|date| client::clock_skew(date, sent_at.wall, ended.wall)),
             background: matches!(errand, Errand::Ahead { .. }),
-        });
+        };
+        report.log(leader.claimant.caller);
+        (self.shared.report)(report);
         let follows_a_refusal = previous.is_some_and(|token| token.is_refused());
         let issue = Issue {
             generation: self.shared.next_generation(),

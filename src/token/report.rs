@@ -1,8 +1,10 @@
 //! What is told of an exchange once it is over.
 
+use std::error::Error;
 use std::time::SystemTime;
 
 use super::error::TokenError;
+use crate::accept::CallerId;
 use crate::trace_context::SpanContext;
 use crate::words::words;
 
@@ -24,6 +26,22 @@ pub struct ExchangeReport {
     pub skew_seconds: Option<i64>,
     /// Whether it was a renewal ahead of need, for which the call did not wait.
     pub background: bool,
+}
+
+impl ExchangeReport {
+    /// Of whom, and what came of it; never a token.
+    pub(super) fn log(&self, caller: CallerId) {
+        let took = self.ended.duration_since(self.started).unwrap_or_default();
+        tracing::debug!(
+            outcome = self.outcome.as_str(),
+            status = self.status,
+            caller = %caller,
+            took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            background = self.background,
+            error = self.error.as_ref().map(|error| error as &(dyn Error + 'static)),
+            "exchange"
+        );
+    }
 }
 
 words! {

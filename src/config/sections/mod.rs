@@ -131,6 +131,10 @@ section! {
         /// Share of traces that are kept, 0 to 1.
         sample_ratio: f64 as Share = 1.0,
         trust_caller_sampling: bool = true,
+        /// Calls that we refused or that failed are traced whatever the ratio says.
+        keep_refused: bool = true,
+        /// So are calls that took longer; 0: no.
+        keep_slower_than: Duration as PeriodOrZero = Duration::from_secs(5),
         /// Keys the digests of callers, so that nobody without it can tell who is meant.
         caller_key_file: SecretFile = SecretFile::default(),
         /// PEM roots besides the system's, for the collector.

@@ -185,7 +185,7 @@ macro_rules! files {
                 let mut file = Self { path, ..Self::default() };
                 let outcome = file.read_content(reader.base());
                 let content: fn(&Self) -> &str = $content;
-                reader.has_read(content(&file));
+                reader.has_read(key, content(&file));
                 if let Err(error) = outcome {
                     unreadable(node, key, &file.path, &error, reader);
                 }
@@ -227,7 +227,7 @@ impl Kind for Password {
 
 fn unreadable(node: &Node, key: &str, path: &Path, error: &io::Error, reader: &mut Reader<'_>) {
     let cause = file_error(error);
-    reader.has_read(&cause);
+    reader.has_read(key, &cause);
     let path = reader.base().join(path).display().to_string();
     let reason = if path.contains(CONTENT) || path.contains('\n') {
         "expected the path of a file, found its content".to_owned()

@@ -131,6 +131,23 @@ fn is_key(line: &str) -> bool {
     ["for:", "labels:", "annotations:"].iter().any(|key| line.trim_start().starts_with(key))
 }
 
+#[test]
+fn each_alert_links_to_its_own_words_for_operators() {
+    let (alerts, operators) = (text_of("deploy/grafana/alerts.yaml"), text_of(OPERATORS));
+    let mut linked = 0;
+    for alert in alerts.split("- alert: ").skip(1) {
+        let name = alert.lines().next().expect("it has a name");
+        let (_, url) =
+            alert.split_once("runbook_url: ").unwrap_or_else(|| panic!("{name}: no link"));
+        let url = url.lines().next().expect("split has a first part");
+        let anchor = format!("/{OPERATORS}#{}", name.to_lowercase());
+        assert!(url.ends_with(&anchor), "{name}: {url}");
+        assert!(operators.contains(&format!("\n### {name}\n")), "{name} is not told of");
+        linked += 1;
+    }
+    assert_eq!(linked, operators.matches("\n### KooDriveGateway").count());
+}
+
 #[tokio::test]
 async fn the_operators_readme_lists_every_metric_with_its_labels_and_no_other() {
     let world = World::start().await;

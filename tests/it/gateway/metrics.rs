@@ -36,7 +36,7 @@ const CONTRACT: [(&str, &str, &[&str]); 25] = [
     ("clock_skew_seconds", "gauge", &["peer"]),
     ("config_reloads", "counter", &["outcome"]),
     ("spans_dropped", "counter", &[]),
-    ("build", "info", &["version"]),
+    ("build", "info", &["version", "commit"]),
 ];
 
 /// All series of the page: name with labels to value.
@@ -46,7 +46,7 @@ async fn series(world: &World) -> BTreeMap<String, f64> {
     let lines = lines.filter_map(|line| {
         let end = if line.contains('{') { line.find("} ")? + 1 } else { line.find(' ')? };
         let (name, rest) = line.split_at(end);
-        let name = name.strip_prefix("koodrive_gateway_").expect("the prefix").to_owned();
+        let name = name.strip_prefix("koodrive_gateway_")?.to_owned();
         Some((name, rest.split_whitespace().next()?.parse().ok()?))
     });
     lines.collect()
@@ -328,6 +328,31 @@ async fn gauges_follow_what_is_there() {
     world.clock.advance(Duration::from_secs(100));
     let old = world.metric(&age).await.expect("an age");
     assert!(young < 60.0 && (100.0..170.0).contains(&old), "{young} {old}");
+}
+
+#[tokio::test]
+async fn counts_begin_with_nothing_and_the_process_shows_what_it_takes() {
+    let world = World::start().await;
+    let issuer = world.sso.issuer();
+    for name in [
+        "requests_total{call=\"other\",status=\"200\",origin=\"none\"}",
+        "requests_total{call=\"preverify\",status=\"503\",origin=\"none\"}",
+        "requests_total{call=\"preverify\",status=\"502\",origin=\"upstream\"}",
+        "token_exchanges_total{outcome=\"answer_unusable\"}",
+        "rejections_total{reason=\"overloaded\"}",
+        &format!("jwks_fetches_total{{issuer=\"{issuer}\",outcome=\"timed_out\"}}"),
+    ] {
+        let name = format!("koodrive_gateway_{name}");
+        assert_eq!(world.metric(&name).await, Some(0.0), "{name}");
+    }
+    let resident = world.metric("process_resident_memory_bytes").await;
+    assert!(resident.is_some_and(|bytes| 1e6 < bytes), "{resident:?}");
+    let open = world.metric("process_open_fds").await;
+    let max = world.metric("process_max_fds").await;
+    assert!(Some(3.0) < open && open < max, "{open:?} {max:?}");
+    assert!(world.metric("process_cpu_seconds_total").await.is_some());
+    let started = world.metric("process_start_time_seconds").await;
+    assert!(started.is_some_and(|seconds| 1.7e9 < seconds), "{started:?}");
 }
 
 #[tokio::test]

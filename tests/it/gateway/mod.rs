@@ -2,12 +2,14 @@
 
 mod access_log;
 mod canaries;
+mod kept_traces;
 mod large_bodies;
 mod limits;
 mod main_job;
 mod metrics;
 mod neighbours;
 mod observe;
+mod operators_log;
 mod page;
 mod rejections;
 mod reload;

@@ -32,8 +32,6 @@ def last_stage(world):
 
 def image(world):
     """docker build as the Dockerfile says, every stage"""
-    world.bases.for_build()
-    world.bases.for_gateway()
     build(world, "gateway", GATEWAY)
     looks_right(world)
 
@@ -52,18 +50,18 @@ def umask(world):
 
 def docker_run(world):
     """`docker run` of deploy/README.md word for word: calls, a replaced secret, stop with a call in flight"""
-    if not world.docker.has(GATEWAY):
-        (last_stage if world.fast else image)(world)
+    gateway_image(world)
     secrets = world.folder / "secrets"
     secrets.mkdir(exist_ok=True)
     (secrets / "client-secret").write_text("secret\n")
     (secrets / "client-secret").chmod(0o444)
     with StandIn(world) as sso:
         words = documented_run(world.folder)
-        name = "documented"
-        more = ["--detach", "--name", name, *sso.hosts]
-        world.docker("run", *more, *words)
-        until(lambda: world.docker.health_of(name) == "healthy", 30, "the container is healthy")
+        name, log = "documented", world.folder / "documented.log"
+        client = world.docker.start(log, "run", "--name", name, *sso.hosts, *words)
+        over = lambda: client.poll() is not None  # noqa: E731
+        until(lambda: over() or world.docker.health_of(name) == "healthy", 60, "the container is healthy")
+        check(not over(), log.read_text())
         token = sso.token("alice")
         calls(world, "http://127.0.0.1:8080", token)
 
@@ -72,7 +70,7 @@ def docker_run(world):
         (secrets / "new").write_text("renewed\n")
         (secrets / "new").chmod(0o444)
         (secrets / "new").rename(secrets / "client-secret")
-        until(lambda: "configuration reloaded" in logs(world, name), 15, "the new secret is read")
+        until(lambda: "configuration reloaded" in log.read_text(), 30, "the new secret is read")
         check(call(world, "http://127.0.0.1:8080", sso.token("bob"))[0] == 200, "bob's exchange with the new secret")
 
         # `docker stop` as it is typed.
@@ -85,13 +83,13 @@ def docker_run(world):
         world.docker("stop", name, seconds=60)
         waiting.join()
         check(slow[0][0] == 200, f"the call in flight got {slow[0]}")
+        check(client.wait(30) == 0, f"exit code {client.returncode}: {log.read_text()[-400:]}")
         check(world.docker.attempt("inspect", name).returncode != 0, "--rm has removed it")
 
 
 def health_elsewhere(world):
     """the image's health check follows admin.address of a mounted configuration"""
-    if not world.docker.has(GATEWAY):
-        last_stage(world)
+    gateway_image(world)
     folder = world.folder / "elsewhere"
     folder.mkdir(exist_ok=True)
     text = (ROOT / "deploy/kubernetes/example/gateway.toml").read_text()
@@ -109,12 +107,7 @@ def compose(world):
     jaeger(world)
     world.bases.for_tool()
     for target, name in [("simulator", "koodrive-gateway-simulator"), ("local", "koodrive-gateway-local"), ("tool", "koodrive-gateway-tool")]:
-        if world.fast:
-            last_stages(world, target, name)
-        else:
-            world.bases.for_build()
-            world.bases.for_gateway()
-            build(world, target, name)
+        (last_stages if world.fast else build)(world, target, name)
     patient(world)
     words = ["compose", "--file", str(ROOT / "deploy/compose.yaml")]
     world.docker(*words, "up", "--detach", "--no-build", seconds=180)
@@ -156,12 +149,21 @@ CONTAINERS = [last_stage, image, umask, docker_run, health_elsewhere, compose]
 # ── building ─────────────────────────────────────────────────────────────────────────────────────
 
 
+def gateway_image(world):
+    """Unless a step before has made it."""
+    if GATEWAY not in world.made:
+        (last_stages if world.fast else build)(world, "gateway", GATEWAY)
+
+
 def commit():
     return run("git", "rev-parse", "HEAD", cwd=ROOT).strip()
 
 
 def build(world, target, name):
     """As documented, plus the way out to the crate registry."""
+    world.bases.for_build()
+    world.bases.for_gateway()
+    world.made.add(name)
     proxy = world.network.way_out(BRIDGE, 3128)
     arguments = [word for key in ("https_proxy", "HTTPS_PROXY") for word in ("--build-arg", f"{key}={proxy}")]
     world.docker(
@@ -172,6 +174,7 @@ def build(world, target, name):
 
 def last_stages(world, target, name, *words, private=False):
     """The Dockerfile from its first base of distroless on; what it copies from the builders is at hand."""
+    world.made.add(name)
     world.bases.for_gateway()
     world.bases.for_tool()
     gateway, demo = world.binaries()

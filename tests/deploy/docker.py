@@ -58,6 +58,13 @@ class Docker:
         command = self.network.inside("/usr/bin/docker", *words)
         return attempt(*command, seconds=seconds, environment=self._environment(), cwd=cwd)
 
+    def start(self, log, *words):
+        """A client that stays, what it says in the file."""
+        command = self.network.inside("/usr/bin/docker", *words)
+        environment = {**os.environ, **self._environment()}
+        with open(log, "w") as out:
+            return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+
     def compose_plugin(self):
         plugin = self.config / "cli-plugins/docker-compose"
         if not plugin.exists():
@@ -73,7 +80,7 @@ class Docker:
         return self("inspect", "--format", "{{.NetworkSettings.IPAddress}}", container)
 
     def health_of(self, container):
-        return self("inspect", "--format", "{{.State.Health.Status}}", container)
+        return self.attempt("inspect", "--format", "{{.State.Health.Status}}", container).stdout.strip()
 
     def close(self):
         containers = self.attempt("ps", "--all", "--quiet").stdout.split()

@@ -18,6 +18,8 @@ class World:
         self.network = Network()
         self._docker = self._podman = self._binaries = None
         self._bases = None
+        # Images of ours that this run has made; older ones may be kept under the same names.
+        self.made = set()
 
     def __enter__(self):
         return self

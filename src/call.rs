@@ -12,6 +12,9 @@ use crate::words::words;
 /// KooDrive's preverify path in its canonical spelling.
 pub const PREVERIFY_PATH: &str = "/koodrive/ose/v1/users/batchimport/preverify";
 
+const TASK_CREATE_PATH: &str = "/koodrive/ose/v1/task/create";
+const TASK_RESULT_PATH: &str = "/koodrive/ose/v1/task/result";
+
 /// Methods that pass, as an `Allow` header.
 pub const ALLOWED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
@@ -20,7 +23,11 @@ words! {
     pub enum CallPlan {
         /// Limited, and its batch is validated; goes upstream in the canonical spelling.
         Preverify = "preverify",
-        /// Streamed through untouched.
+        /// Begins an import, or another task. Streamed through untouched, as those that follow here.
+        TaskCreate = "task_create",
+        /// What became of an import.
+        TaskResult = "task_result",
+        /// All others.
         Passthrough = "other",
     }
 }
@@ -52,6 +59,8 @@ impl CallPlan {
     pub fn route(self) -> &'static str {
         match self {
             Self::Preverify => PREVERIFY_PATH,
+            Self::TaskCreate => TASK_CREATE_PATH,
+            Self::TaskResult => TASK_RESULT_PATH,
             Self::Passthrough => "/koodrive/*",
         }
     }
@@ -110,9 +119,31 @@ impl Routes {
         let known = target.path().starts_with(&self.prefix);
         if known && (is_plain(&sent) || any_reading(&sent, |path| self.is_lost(path)) == Ok(false))
         {
-            return Ok(Route { plan: CallPlan::Passthrough, path: sent });
+            return Ok(Route { plan: self.named(method, &sent), path: sent });
         }
         Err(CallRefused::RouteUnknown(self.hint(target.path())))
+    }
+
+    /// The name of a call that passes untouched. Nothing but figures hangs on it: what its path
+    /// does not tell, such as the type of a task, stands in a body that nobody reads.
+    fn named(&self, method: &Method, sent: &str) -> CallPlan {
+        let plan = match *method {
+            Method::POST => CallPlan::TaskCreate,
+            Method::GET => CallPlan::TaskResult,
+            _ => return CallPlan::Passthrough,
+        };
+        let known = if is_plain(sent) {
+            let sent = sent.strip_suffix('/').unwrap_or(sent);
+            let at = sent.len().checked_sub(plan.route().len());
+            at.and_then(|at| sent.split_at_checked(at)).is_some_and(|(before, tail)| {
+                self.base_path.starts_with(before) && tail.eq_ignore_ascii_case(plan.route())
+            })
+        } else {
+            let segments: Vec<&str> = plan.route().split('/').skip(1).collect();
+            let before = CanonicalPath::of(sent).ok().and_then(|path| path.ends_with(&segments));
+            before.is_some_and(|before| before <= self.base_segments)
+        };
+        if known { plan } else { CallPlan::Passthrough }
     }
 
     #[cold]
@@ -303,6 +334,31 @@ mod tests {
         ];
         for (path, expected) in table {
             assert_eq!(plan_for(&Method::GET, path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_calls_of_an_import_have_names() {
+        use CallPlan::{Passthrough, TaskCreate, TaskResult};
+        for (base_path, method, path, expected) in [
+            ("", Method::POST, "/koodrive/ose/v1/task/create", TaskCreate),
+            ("", Method::POST, "/koodrive/ose/v1/Task/Create/", TaskCreate),
+            ("", Method::POST, "/koodrive/ose/v1//task/x/../%63reate", TaskCreate),
+            ("", Method::GET, "/koodrive/ose/v1/task/result?taskId=1", TaskResult),
+            ("/gw", Method::GET, "/koodrive/ose/v1/task/result", TaskResult),
+            ("/gw", Method::GET, "/koodrive/ose/v1/task/./result", TaskResult),
+            ("", Method::GET, "/koodrive/ose/v1/task/create", Passthrough),
+            ("", Method::POST, "/koodrive/ose/v1/task/result", Passthrough),
+            ("", Method::PUT, "/koodrive/ose/v1/task/create", Passthrough),
+            ("", Method::POST, "/koodrive/ose/v1/task/create/x", Passthrough),
+            ("", Method::POST, "/koodrive/x/koodrive/ose/v1/task/create", Passthrough),
+            ("", Method::POST, "/koodrive/x//koodrive/ose/v1/task/create", Passthrough),
+            ("", Method::GET, "/koodrive/ose/v1/task/list", Passthrough),
+            ("", Method::POST, "/koodrive/ose/v1/task/creat", Passthrough),
+        ] {
+            let routes = Routes::new(base_path, "/koodrive/");
+            let route = routes.plan_for(&method, &path.parse().unwrap()).unwrap();
+            assert_eq!(route.plan, expected, "{base_path} {method} {path}");
         }
     }
 

@@ -167,7 +167,9 @@ impl Pipeline {
         self.authorize(context, &route, &accepted)?;
 
         let body = match route.plan {
-            CallPlan::Passthrough => CallBody::from(body),
+            CallPlan::TaskCreate | CallPlan::TaskResult | CallPlan::Passthrough => {
+                CallBody::from(body)
+            }
             CallPlan::Preverify => {
                 let mut limits = self.limiter.for_caller(identity.caller);
                 let checked = self.preverify(context, body, &mut limits).await;

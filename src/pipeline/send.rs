@@ -206,7 +206,7 @@ impl Pipeline {
     fn outbound<'c>(&'c self, context: &'c RequestContext, route: &'c Route) -> OutboundCall<'c> {
         let default_language = match route.plan {
             CallPlan::Preverify => self.default_language.as_ref(),
-            CallPlan::Passthrough => None,
+            CallPlan::TaskCreate | CallPlan::TaskResult | CallPlan::Passthrough => None,
         };
         OutboundCall {
             inbound: &context.parts,

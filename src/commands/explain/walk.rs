@@ -183,7 +183,9 @@ fn limit(config: &Config, plan: CallPlan, caller: &Accepted, told: &mut Told) {
     told.stage("limit");
     let limit = &config.limit;
     match (plan, limit.mode) {
-        (CallPlan::Passthrough, _) => return told.line("for preverify only"),
+        (CallPlan::TaskCreate | CallPlan::TaskResult | CallPlan::Passthrough, _) => {
+            return told.line("for preverify only");
+        }
         (_, GuardMode::Off) => return told.line("switched off by limit.mode"),
         (_, GuardMode::Observe) => told.line("counts and logs only: limit.mode is observe"),
         (_, GuardMode::Enforce) => {}
@@ -207,7 +209,7 @@ fn validate(
     told: &mut Told,
 ) -> Result<(), Rejection> {
     told.stage("validate");
-    if plan == CallPlan::Passthrough {
+    if plan != CallPlan::Preverify {
         told.line("for preverify only: the gateway does not look into the body");
         return Ok(());
     }

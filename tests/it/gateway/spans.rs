@@ -420,3 +420,33 @@ async fn key_fetches_are_spans_of_their_own() {
     let why = spans.iter().find(|span| failed(span)).expect("just seen").text("gateway.detail");
     assert!(why.is_some_and(|why| why.contains("Connection refused")), "{why:?}");
 }
+
+#[tokio::test]
+async fn a_whole_import_can_be_followed_by_the_names_of_its_calls() {
+    let world = World::start().await;
+    let alice = world.caller("alice");
+    let create = "/koodrive/ose/v1/task/create";
+    let import = json!({"taskType": 1, "resultId": "r", "orgId": "o", "orgUserId": "u"});
+    let result = "/koodrive/ose/v1/task/result";
+    let calls = [
+        (alice.call(Method::POST, PREVERIFY).json(GOOD_BATCH), "preverify", "POST", PREVERIFY),
+        (alice.call(Method::POST, create).json(import.to_string()), "task_create", "POST", create),
+        (alice.call(Method::GET, &format!("{result}?taskId=7")), "task_result", "GET", result),
+    ];
+    for (call, name, method, route) in calls {
+        let reply = call.send().await;
+        assert_eq!(reply.reason(), None, "KooDrive's own: {}", reply.text());
+        let span = world.collector.trace_of(&reply.trace_id(), SOON).await.expect("a trace");
+        let root = span.iter().find(|span| span.kind == Kind::Server).expect("a SERVER span");
+        assert_eq!(root.name, format!("{method} {route}"));
+        assert_eq!(root.text("http.route"), Some(route));
+        assert_eq!(root.text("gateway.call"), Some(name));
+        let line = world.gateway.logs.of_call(&reply.trace_id(), SOON).await.expect("a line");
+        assert_eq!(line["call"], name);
+        let status = reply.status;
+        let series = format!(
+            "koodrive_gateway_requests_total{{call=\"{name}\",status=\"{status}\",origin=\"none\"}}"
+        );
+        metric_becomes(&world, &series, 1.0).await;
+    }
+}

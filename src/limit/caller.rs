@@ -9,8 +9,8 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use super::bucket::{Buckets, FullAt, Quota};
-use super::shared::{Answer, Ask};
-use super::throttle::Sent;
+use super::shared::{Answer, Ask, AskPause};
+use super::throttle::{Sent, Throttling};
 use super::{
     Decision, Decisions, LimitExceeded, Limiter, Policy, SECOND, Standing, Stores, shared,
 };
@@ -57,41 +57,53 @@ impl CallerLimits {
     /// then calls of this caller, and of all. A rule that refuses has already charged those before
     /// it.
     pub async fn admit_call(&mut self) -> Result<(), LimitExceeded> {
+        let mut pause = AskPause::No;
         if self.limiter.obey_throttling {
             let stores = &self.limiter.stores;
             let looked = stores.throttle.look(stores.clock.monotonic());
             self.decide(&[Policy::Upstream], looked.map_err(paused))?;
+            let enforce = self.limiter.mode == GuardMode::Enforce;
+            pause = if enforce { AskPause::Obey } else { AskPause::Look };
         }
         let asked = match self.limiter.mode {
             GuardMode::Off => Ok(()),
-            GuardMode::Enforce | GuardMode::Observe => self.charge([1, 1, 0]).await,
+            GuardMode::Enforce | GuardMode::Observe => self.charge([1, 1, 0], pause).await,
         };
-        self.decide(&[Policy::Calls, Policy::Total], asked)
+        let rules: &[_] = match asked {
+            Err(LimitExceeded { policy: Policy::Upstream, .. }) => &[Policy::Upstream],
+            _ => &[Policy::Calls, Policy::Total],
+        };
+        self.decide(rules, asked)
     }
 
     /// Takes a place among the calls at KooDrive, unless it throttles by now; to be dropped when its
     /// answer has ended. After a pause, the first call here is the probe: all its body has arrived,
-    /// so that no slow caller makes the others wait. `None` when there are no limits, or when they only observe and all places are taken.
+    /// so that no slow caller makes the others wait. `None` when there are no limits, or when they
+    /// only observe and all places are taken.
     pub fn take_place(&mut self) -> Result<Option<Place>, LimitExceeded> {
         if self.limiter.mode == GuardMode::Off {
             return Ok(None);
         }
+        let holder = Holder::Caller(self.caller.to_bytes());
+        let exceeded = LimitExceeded { policy: Policy::Concurrent, retry_after: SECOND };
+        let taken = self.limiter.stores.concurrent.try_take(holder).map_err(|_| exceeded);
+        let place = self.decide(&[Policy::Concurrent], taken.map(Some))?;
         if self.limiter.obey_throttling {
+            // Last: who is refused a place has not been the probe, nor had his turn.
             let stores = &self.limiter.stores;
             let entered = stores.throttle.enter(stores.clock.monotonic());
             self.sent = self.decide(&[Policy::Upstream], entered.map(Some).map_err(paused))?;
         }
-        let holder = Holder::Caller(self.caller.to_bytes());
-        let exceeded = LimitExceeded { policy: Policy::Concurrent, retry_after: SECOND };
-        let taken = self.limiter.stores.concurrent.try_take(holder).map_err(|_| exceeded);
-        self.decide(&[Policy::Concurrent], taken.map(Some))
+        Ok(place)
     }
 
     /// Charges the users of a batch.
     pub async fn admit_users(&mut self, users: u32) -> Result<(), LimitExceeded> {
         let asked = match self.limiter.mode {
             GuardMode::Off => Ok(()),
-            GuardMode::Enforce | GuardMode::Observe => self.charge([0, 0, users]).await,
+            GuardMode::Enforce | GuardMode::Observe => {
+                self.charge([0, 0, users], AskPause::No).await
+            }
         };
         self.decide(&[Policy::Users], asked)
     }
@@ -99,15 +111,30 @@ impl CallerLimits {
     /// KooDrive throttled this call: calls are refused for as long as it asks, or for a while.
     pub fn throttled(&self, retry_after: Option<Duration>) {
         let Some(sent) = &self.sent else { return };
-        if let Some(pause) = sent.throttled(retry_after, self.limiter.stores.clock.monotonic()) {
-            tracing::warn!(seconds = pause.as_secs(), "KooDrive throttles; preverify pauses");
+        let stores = &self.limiter.stores;
+        let Some(throttling) = sent.throttled(retry_after, stores.clock.monotonic()) else {
+            return;
+        };
+        let (Throttling::Begins(pause) | Throttling::Longer(pause)) = throttling;
+        if let Throttling::Begins(_) = throttling {
+            tracing::warn!(seconds = pause.lasts.as_secs(), "KooDrive throttles; preverify pauses");
+        }
+        if let Some(shared) = &stores.shared {
+            let throttle = stores.throttle.clone();
+            shared.tell(Some(pause), move || throttle.told());
         }
     }
 
     /// KooDrive served this call.
     pub fn served(&self) {
-        if self.sent.as_ref().is_some_and(Sent::served) {
-            tracing::info!("KooDrive throttles no more");
+        let stores = &self.limiter.stores;
+        let now = stores.clock.monotonic();
+        if !self.sent.as_ref().is_some_and(|sent| sent.served(now)) {
+            return;
+        }
+        tracing::info!("KooDrive serves again; preverify resumes step by step");
+        if let Some(shared) = &stores.shared {
+            shared.tell(None, || ());
         }
     }
 
@@ -172,15 +199,21 @@ impl CallerLimits {
         Some(Standing { policy: self.limiter.policy.clone(), limits })
     }
 
-    async fn charge(&mut self, tokens: Tokens) -> Result<(), LimitExceeded> {
+    async fn charge(&mut self, tokens: Tokens, pause: AskPause) -> Result<(), LimitExceeded> {
         let stores = Arc::clone(&self.limiter.stores);
         let answer = match &stores.shared {
-            Some(shared) => shared.charge(&stores.asks(self.caller, tokens)).await,
+            Some(shared) => shared.charge(&stores.asks(self.caller, tokens), pause).await,
             None => None,
         };
-        let Some(Answer { refused, until_full }) = answer else {
+        let Some(Answer { pause: elsewhere, refused, until_full }) = answer else {
             return stores.charge(self.caller, tokens, &mut self.full_at);
         };
+        let now = stores.clock.monotonic();
+        let heard = elsewhere.map_or(Ok(()), |elsewhere| stores.throttle.hear(elsewhere, now));
+        if let (Err(wait), AskPause::Obey) = (heard, pause) {
+            self.full_at = until_full.map(|until| Some(FullAt::of(now + until)));
+            return Err(paused(wait));
+        }
         // What this process let through weighs on its own buckets too: when the store goes away,
         // nobody finds a full one.
         let passed = refused.map_or(RULES.len(), |(rule, _)| rule);

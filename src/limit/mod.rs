@@ -1,7 +1,7 @@
 //! Limits preverify calls: per caller, per caller by batch length, and for the whole process.
 //!
-//! Rates live in this process, or in a store that replicas share; concurrency, and the pauses while
-//! KooDrive throttles, are always local.
+//! Rates, and the pauses while KooDrive throttles, live in this process, or in a store that replicas
+//! share; concurrency is always local.
 //! Knows callers only as digests. Knows nothing of statuses or headers of the call itself.
 
 mod bucket;

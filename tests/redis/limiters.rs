@@ -9,7 +9,9 @@ use koodrive_gateway::accept::CallerId;
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::LimitConfig;
 use koodrive_gateway::lifecycle::Tasks;
-use koodrive_gateway::limit::{LimitExceeded, LimitStores, Limiter, Policy, StoreFailed};
+use koodrive_gateway::limit::{
+    CallerLimits, LimitExceeded, LimitStores, Limiter, Policy, StoreNews,
+};
 
 use crate::store::Store;
 
@@ -24,8 +26,10 @@ impl Replica {
     pub(crate) fn with(config: &LimitConfig) -> Self {
         let failures = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&failures);
-        let report = Arc::new(move |StoreFailed| {
-            counted.fetch_add(1, Ordering::Relaxed);
+        let report = Arc::new(move |news| {
+            if let StoreNews::Failed = news {
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
         });
         let stores = LimitStores::new(config, Clock::system(), Tasks::default(), report);
         Self { limiter: Limiter::new(config, &stores), stores, failures }
@@ -37,6 +41,21 @@ impl Replica {
 
     async fn users(&self, name: &str, users: u32) -> Result<(), LimitExceeded> {
         self.limiter.for_caller(caller(name)).admit_users(users).await.map(drop)
+    }
+
+    /// A preverify call up to where it goes out.
+    async fn goes_out(&self, name: &str) -> Result<CallerLimits, LimitExceeded> {
+        let mut limits = self.limiter.for_caller(caller(name));
+        limits.admit_call().await?;
+        limits.take_place()?;
+        Ok(limits)
+    }
+
+    /// Refused because KooDrive throttles; after how long it is worth another try.
+    async fn waits(&self) -> Duration {
+        let refused = self.goes_out("waiting").await.err().expect("KooDrive throttles");
+        assert_eq!(refused.policy, Policy::Upstream);
+        refused.retry_after
     }
 
     /// How many calls in a row are let through.
@@ -85,6 +104,98 @@ async fn what_one_replica_lets_through_is_gone_for_the_other() {
     b.users("alice", 2000).await.unwrap();
     assert_eq!(a.users("alice", 1).await.unwrap_err().policy, Policy::Users);
     assert_eq!(a.failures() + b.failures(), 0);
+}
+
+/// Asks until the answer is as wished: what replicas tell each other travels in the background.
+async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(told) = ask().await {
+            return told;
+        }
+        assert!(Instant::now() < deadline, "it never came to that");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_throttles_one_replica_pauses_all_and_one_call_of_all_goes_first() {
+    let store = Store::start();
+    let config = LimitConfig { calls_burst: number(10_000), ..slow(&store.address()) };
+    let [a, b, c] = [(); 3].map(|()| Replica::with(&config));
+    let sent = a.goes_out("alice").await.unwrap();
+    sent.throttled(Some(Duration::from_secs(3)));
+    assert!(a.waits().await <= Duration::from_secs(3));
+    let told = until(async || b.goes_out("bob").await.err()).await;
+    assert_eq!(told.policy, Policy::Upstream);
+    assert!(told.retry_after <= Duration::from_secs(3));
+
+    // B asks the store no more until then; C never heard of it. One of them is the probe.
+    let mut others = [&c, &b, &a];
+    let probe = until(async || {
+        for at in 0..others.len() {
+            if let Ok(probe) = others[at].goes_out("probe").await {
+                others.swap(0, at);
+                return Some(probe);
+            }
+        }
+        None
+    })
+    .await;
+    let [prober, waiting @ ..] = others;
+    for replica in [prober, waiting[0], waiting[1], waiting[0]] {
+        assert_eq!(replica.waits().await, Duration::from_secs(1), "the probe is on its way");
+    }
+    // Throttled again: twice as long, for all.
+    probe.throttled(None);
+    let doubled = until(async || {
+        let told = waiting[1].goes_out("bob").await.err()?;
+        // While somebody probes, it is a second.
+        (told.retry_after != Duration::from_secs(1)).then_some(told.retry_after)
+    })
+    .await;
+    assert!(doubled <= Duration::from_secs(2), "{doubled:?}");
+    tokio::time::sleep(doubled).await;
+    let probe = until(async || prober.goes_out("probe").await.ok()).await;
+    probe.served();
+    // All go on, by turns, and nobody probes again.
+    for replica in others {
+        let first = until(async || replica.goes_out("first").await.ok()).await;
+        let second = until(async || replica.goes_out("second").await.ok()).await;
+        drop((first, second));
+    }
+    assert_eq!(a.failures() + b.failures() + c.failures(), 0);
+}
+
+#[tokio::test]
+async fn a_replica_that_never_ends_its_probe_keeps_the_others_waiting_for_five_seconds() {
+    let store = Store::start();
+    let config = LimitConfig { calls_burst: number(10_000), ..slow(&store.address()) };
+    let [a, b] = [(); 2].map(|()| Replica::with(&config));
+    a.goes_out("alice").await.unwrap().throttled(None);
+    until(async || b.goes_out("bob").await.err()).await;
+    let began = Instant::now();
+    let probe = until(async || a.goes_out("alice").await.ok()).await;
+    until(async || b.goes_out("bob").await.ok()).await.served();
+    assert!(Duration::from_secs(4) < began.elapsed(), "{:?}", began.elapsed());
+    drop(probe);
+}
+
+#[tokio::test]
+async fn without_its_store_each_replica_pauses_for_itself() {
+    let mut store = Store::start();
+    let config = LimitConfig { calls_burst: number(10_000), ..slow(&store.address()) };
+    let [a, b] = [(); 2].map(|()| Replica::with(&config));
+    assert_eq!(a.admitted("alice", 1).await + b.admitted("bob", 1).await, 2);
+    store.kill();
+    let sent = a.goes_out("alice").await.unwrap();
+    sent.throttled(None);
+    assert!(a.waits().await <= Duration::from_secs(1));
+    b.goes_out("bob").await.expect("nobody told it");
+    let probe = until(async || a.goes_out("alice").await.ok()).await;
+    assert_eq!(a.waits().await, Duration::from_secs(1), "the probe is on its way");
+    probe.served();
+    until(async || a.goes_out("alice").await.ok()).await;
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ section! {
         total_burst: NonZeroU32 = non_zero(50),
         /// Preverify calls in flight, whole process.
         concurrent: NonZeroU32 = non_zero(32),
-        /// Whether preverify pauses while KooDrive throttles; per process.
+        /// Whether preverify pauses while KooDrive throttles.
         obey_throttling: bool = true,
         store: LimitStore = LimitStore::Local,
         store_password_file: SecretFile as Password = SecretFile::default(),

@@ -1,4 +1,5 @@
 //! Buckets shared by all replicas, in a Redis or Valkey: one script, one round trip per question.
+//! Pauses are told of in the background, and asked about along with the buckets.
 //!
 //! The server's clock decides, so those of the replicas do not matter. Away is a state, not an
 //! error: who asks then learns at once that there is no answer. Knows nothing of what the buckets
@@ -19,6 +20,7 @@ use tokio_rustls::TlsConnector;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::bucket::Quota;
+use super::throttle::{Elsewhere, Pause};
 use crate::client::{SystemRoots, tls_config};
 use crate::clock::Clock;
 use crate::config::{LimitConfig, LimitStore, SecretFile, TextFile};
@@ -47,8 +49,20 @@ pub(super) struct Ask {
     pub(super) tokens: u32,
 }
 
-/// What the buckets said.
+/// Whether the pause that replicas share is asked about, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AskPause {
+    No,
+    /// Buckets are charged all the same.
+    Look,
+    /// While it lasts, no bucket is charged.
+    Obey,
+}
+
+/// What the store said.
 pub(super) struct Answer<const N: usize> {
+    /// Nothing while nobody asked about it.
+    pub(super) pause: Option<Elsewhere>,
     /// The first that had too little, and after how long it would have enough. Nothing was taken
     /// from it nor from those behind it.
     pub(super) refused: Option<(usize, Duration)>,
@@ -96,6 +110,9 @@ pub(super) struct Shared {
     login: RedisConnectionInfo,
     tls: Option<TlsConnector>,
     script: Script,
+    pause_script: Script,
+    /// Under which this process tells of pauses.
+    me: String,
     clock: Clock,
     tasks: Tasks,
     report: StoreReport,
@@ -161,6 +178,8 @@ impl Shared {
             tls: access.tls(),
             access,
             script: Script::new(include_str!("gcra.lua")),
+            pause_script: Script::new(include_str!("pause.lua")),
+            me: random_name(),
             clock,
             tasks,
             report,
@@ -180,9 +199,10 @@ impl Shared {
     pub(super) async fn charge<const N: usize>(
         self: &Arc<Self>,
         asks: &[Ask; N],
+        pause: AskPause,
     ) -> Option<Answer<N>> {
         let version = self.link.borrow().version;
-        let answered = tokio::time::timeout(ANSWER_TIMEOUT, self.try_charge(asks)).await;
+        let answered = tokio::time::timeout(ANSWER_TIMEOUT, self.try_charge(asks, pause)).await;
         answered.unwrap_or_else(|_| {
             (self.report)(StoreNews::Failed);
             if self.away(&StoreError::Slow(ANSWER_TIMEOUT), |link| link.version == version) {
@@ -193,7 +213,11 @@ impl Shared {
         })
     }
 
-    async fn try_charge<const N: usize>(self: &Arc<Self>, asks: &[Ask; N]) -> Option<Answer<N>> {
+    async fn try_charge<const N: usize>(
+        self: &Arc<Self>,
+        asks: &[Ask; N],
+        pause: AskPause,
+    ) -> Option<Answer<N>> {
         let mut links = self.link.subscribe();
         // The second time over a new connection: a server that was restarted while nobody called
         // is not away.
@@ -205,7 +229,7 @@ impl Shared {
                 return None;
             };
             let asked = Instant::now();
-            match self.invoke(&mut connection, asks).await {
+            match self.invoke(&mut connection, asks, pause).await {
                 Ok(answer) => {
                     (self.report)(StoreNews::Answered(asked.elapsed()));
                     return Some(answer);
@@ -220,19 +244,61 @@ impl Shared {
         &self,
         connection: &mut MultiplexedConnection,
         asks: &[Ask; N],
+        pause: AskPause,
     ) -> Result<Answer<N>, RedisError> {
         let mut invocation = self.script.prepare_invoke();
+        let (me, refuses) = match pause {
+            AskPause::No => ("", 0),
+            AskPause::Look => (&*self.me, 0),
+            AskPause::Obey => (&*self.me, 1),
+        };
+        invocation.key(key("pause")).arg(me).arg(refuses);
         for Ask { key, quota, tokens } in asks {
             let tokens = (*tokens).min(quota.burst());
             invocation.key(key).arg(micros(quota.per_token())).arg(quota.burst()).arg(tokens);
         }
         let numbers: Vec<u64> = invocation.invoke_async(connection).await?;
-        let duration = |at: usize| Duration::from_micros(numbers.get(at).copied().unwrap_or(0));
-        let refused = numbers.first().and_then(|place| usize::try_from(*place).ok());
+        let number = |at: usize| numbers.get(at).copied().unwrap_or(0);
+        let duration = |at: usize| Duration::from_micros(number(at));
+        let (lasts, length) = (duration(3), duration(4));
+        let elsewhere = match number(2) {
+            1 => Elsewhere::Paused(Pause { lasts, length }),
+            2 => Elsewhere::Yours { length },
+            3 => Elsewhere::Probing,
+            4 => Elsewhere::Theirs { length },
+            _ => Elsewhere::None,
+        };
+        let refused = usize::try_from(number(0)).unwrap_or(0).checked_sub(1);
         Ok(Answer {
-            refused: refused.and_then(|place| Some((place.checked_sub(1)?, duration(1)))),
-            until_full: std::array::from_fn(|at| duration(at + 2)),
+            pause: (pause != AskPause::No).then_some(elsewhere),
+            refused: refused.map(|place| (place, duration(1))),
+            until_full: std::array::from_fn(|at| duration(at + 5)),
         })
+    }
+
+    /// Tells the other replicas of a pause, or that there is none any more, in the background.
+    /// `known` is told when they know; where the store is away, they find out for themselves.
+    pub(super) fn tell(
+        self: &Arc<Self>,
+        pause: Option<Pause>,
+        known: impl FnOnce() + Send + 'static,
+    ) {
+        let State::Up(mut connection, guard) = self.link.borrow().state.clone() else { return };
+        let shared = Arc::clone(self);
+        self.tasks.spawn("limit-store-pause", async move {
+            let _guard = guard;
+            let (lasts, length) =
+                pause.map(|pause| (pause.lasts, pause.length)).unwrap_or_default();
+            let mut invocation = shared.pause_script.prepare_invoke();
+            let invocation = invocation.key(key("pause")).arg(&shared.me);
+            let invocation = invocation.arg(whole_micros(lasts)).arg(whole_micros(length));
+            let told = invocation.invoke_async::<u64>(&mut connection);
+            match tokio::time::timeout(ANSWER_TIMEOUT, told).await {
+                Ok(Ok(_)) => known(),
+                // The next charge finds out what is the matter.
+                Ok(Err(_)) | Err(_) => (shared.report)(StoreNews::Failed),
+            }
+        });
     }
 
     /// A connection broke, or its server refuses. Whether the store is away, the next one tells.
@@ -337,9 +403,12 @@ impl Shared {
             gone.run_until_cancelled(driver).await;
         });
         let probe = [Ask { key: key("probe"), quota: Quota::PROBE, tokens: 1 }];
-        self.invoke(&mut connection, &probe).await?; // the first time it may have to be loaded
-        let quickly =
-            tokio::time::timeout(ANSWER_TIMEOUT, self.invoke(&mut connection, &probe)).await;
+        self.invoke(&mut connection, &probe, AskPause::No).await?; // the first time it may have to be loaded
+        let quickly = tokio::time::timeout(
+            ANSWER_TIMEOUT,
+            self.invoke(&mut connection, &probe, AskPause::No),
+        )
+        .await;
         quickly.map_err(|_| StoreError::Slow(ANSWER_TIMEOUT))??;
         Ok(State::Up(connection, guard))
     }
@@ -371,6 +440,17 @@ pub(super) fn key(name: &str) -> String {
 pub(super) fn micros(duration: Duration) -> String {
     let nanos = duration.as_nanos();
     format!("{}.{:03}", nanos / 1000, nanos % 1000)
+}
+
+fn whole_micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Unlike that of any other process.
+fn random_name() -> String {
+    let mut bytes = [0; 8];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system's random source does not fail");
+    format!("{:016x}", u64::from_ne_bytes(bytes))
 }
 
 /// Longest that a call waits for the store.

@@ -55,8 +55,12 @@ async fn preverify_waits_as_long_as_koodrive_asks_then_one_call_goes_first() {
     };
     let (probe, ()) = join(alice.preverify(GOOD_BATCH), others).await;
     assert_eq!(probe.status, 200);
-    let replies = join_all((0..8).map(|_| bob.preverify(GOOD_BATCH))).await;
-    assert!(replies.iter().all(|reply| reply.status == 200), "the full rate is back");
+    // One probe, and KooDrive is asked again, though not by all at once.
+    for _ in 0..3 {
+        world.clock.advance(Duration::from_millis(125));
+        assert_eq!(bob.preverify(GOOD_BATCH).await.status, 200);
+    }
+    assert_eq!(paused(&world, &bob).await, 1, "by turns");
 }
 
 #[tokio::test]
@@ -81,6 +85,7 @@ async fn obeying_works_while_koodrive_throttles_on_in_status_or_code() {
         world.koodrive.switch.clear();
         for _ in 0..3 {
             assert_eq!(alice.preverify(GOOD_BATCH).await.status, 200);
+            world.clock.advance(Duration::from_millis(125));
         }
     }
 }
@@ -142,6 +147,41 @@ async fn observing_counts_pauses_and_switched_off_there_are_none() {
             metric_becomes(&world, &name, expected).await;
         }
     }
+}
+
+/// Two hundred callers who never wait, for half a minute of the gateway's clock, by which KooDrive
+/// counts as well.
+#[tokio::test]
+async fn koodrive_is_asked_for_little_more_than_it_bears_however_eager_callers_are() {
+    const SECONDS: u64 = 30;
+    let limits = "[limit]\ncalls_burst = 1000\ntotal_burst = 1000\ntotal_calls_per_second = 1000";
+    let world = World::plan().config(limits).start().await;
+    let callers: Vec<Caller> = (0..200).map(|n| world.caller(&format!("eager-{n}"))).collect();
+    let mut eager = callers.iter().cycle();
+    let (mut served, mut asked, mut second) = (0, 0, None);
+    let began = world.clock.monotonic();
+    loop {
+        let now = world.clock.monotonic().saturating_sub(began);
+        if SECONDS <= now.as_secs() {
+            break;
+        }
+        if second.replace(now.as_secs()) != Some(now.as_secs()) {
+            // KooDrive's next second, with ten calls to be had.
+            world.koodrive.switch.clear();
+            world.koodrive.switch.next(10, Behaviour::default());
+            world.koodrive.switch.set(Behaviour::status(429).retry_after(1));
+        }
+        let calls = eager.by_ref().take(4).map(|caller| caller.preverify(GOOD_BATCH));
+        for reply in join_all(calls).await {
+            let ours = reply.reason().as_deref() == Some("limit_upstream");
+            assert!(matches!((reply.status, ours), (200, false) | (429, _)), "{}", reply.text());
+            served += u64::from(reply.status == 200);
+            asked += u64::from(!ours);
+        }
+        world.clock.advance(Duration::from_millis(50));
+    }
+    assert!(asked <= SECONDS * 11, "asked {asked} times in {SECONDS} s, served {served}");
+    assert!(SECONDS * 8 <= served, "served {served} in {SECONDS} s of 10 each");
 }
 
 #[tokio::test]

@@ -121,6 +121,11 @@ impl Places {
         turn.await.expect("who waits is not dropped before the places are")
     }
 
+    /// How many are taken.
+    pub fn taken(&self) -> usize {
+        self.lock().taken
+    }
+
     fn place_of(&self, holder: Holder) -> Place {
         Place { places: self.clone(), holder }
     }
@@ -182,6 +187,10 @@ impl State {
 }
 
 impl Place {
+    pub fn holder(&self) -> Holder {
+        self.holder
+    }
+
     /// From now on the place is `holder`'s, who was not known before. Fails, and gives the place
     /// back, when `holder` could not have taken it.
     pub fn hand_to(mut self, holder: Holder) -> Result<Self, PlacesTaken> {

@@ -14,7 +14,6 @@ use bytes::Bytes;
 use http::{Request, Response, Uri};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::connection::{Http1, Unanswered, muted};
@@ -23,6 +22,7 @@ use super::egress::Way;
 use super::error::ClientError;
 use super::{ClientOptions, ClientSetupError, tls_config};
 use crate::body::{BodyError, OutboundBody};
+use crate::places::{Holder, Place, Places};
 
 /// Connections to one origin. Clones share them.
 #[derive(Clone, Debug)]
@@ -35,8 +35,8 @@ struct Shared {
     connect_timeout: Duration,
     idle_timeout: Duration,
     connections_max: usize,
-    /// One for each call that has a connection, or is making one. Fair: first come, first served.
-    places: Arc<Semaphore>,
+    /// One for each call that has a connection, or is making one.
+    places: Places,
     idle: Mutex<Idle>,
 }
 
@@ -62,12 +62,12 @@ pub struct AnswerTimeouts {
 struct Lease {
     connection: Http1,
     pool: Arc<Shared>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Pool {
     pub fn new(options: &ClientOptions<'_>, origin: &Uri) -> Result<Self, ClientSetupError> {
-        let connections_max = options.connections_max.min(Semaphore::MAX_PERMITS);
+        let connections_max = options.connections_max;
         let connector = Connector::new(
             tls_config(options.roots, options.extra_roots, options.identity)?,
             options.connect_timeout,
@@ -80,13 +80,14 @@ impl Pool {
             connect_timeout: options.connect_timeout,
             idle_timeout: options.pool_idle_timeout,
             connections_max,
-            places: Arc::new(Semaphore::new(connections_max)),
+            places: Places::new("connections to KooDrive", connections_max),
             idle: Mutex::default(),
         })))
     }
 
     /// Sends a request in origin form, with a `Host`, and waits for the head of the answer. Waits
-    /// for a connection at most as long as connecting may take; only then the answer's time begins.
+    /// for a connection on behalf of `holder` at most as long as connecting may take; only then the
+    /// answer's time begins.
     /// A `fresh` connection is one that the peer cannot have been closing already.
     ///
     /// Dropping the future, or the body before its end, closes the connection and so ends the call.
@@ -94,12 +95,13 @@ impl Pool {
         &self,
         mut request: Request<OutboundBody>,
         timeouts: AnswerTimeouts,
+        holder: Holder,
         fresh: bool,
     ) -> Result<Response<PooledBody>, ClientError> {
         self.0.way.address(&mut request, &self.0.origin);
         let begun = Instant::now();
         let deadline = begun + self.0.connect_timeout;
-        let place = self.place(deadline).await?;
+        let place = self.place(holder, deadline).await?;
         let idle = if fresh { None } else { self.0.take(begun) };
         let mut reused = idle.is_some();
         let connection = match idle {
@@ -125,19 +127,15 @@ impl Pool {
 
     /// Connections that carry a call or are being made, and how many there may be.
     pub fn taken(&self) -> (usize, usize) {
-        let most = self.0.connections_max;
-        (most.saturating_sub(self.0.places.available_permits()), most)
+        (self.0.places.taken(), self.0.connections_max)
     }
 
-    async fn place(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, ClientError> {
-        let places = &self.0.places;
-        if let Ok(place) = Arc::clone(places).try_acquire_owned() {
+    async fn place(&self, holder: Holder, deadline: Instant) -> Result<Place, ClientError> {
+        if let Ok(place) = self.0.places.try_take(holder) {
             return Ok(place);
         }
-        match tokio::time::timeout_at(deadline, Arc::clone(places).acquire_owned()).await {
-            Ok(place) => Ok(place.expect("the semaphore is never closed")),
-            Err(_) => Err(ClientError::Saturated),
-        }
+        let place = tokio::time::timeout_at(deadline, self.0.places.take(holder)).await;
+        place.map_err(|_| ClientError::Saturated)
     }
 
     /// Closes connections that were idle for too long, or that the peer has closed. Ends some time
@@ -185,7 +183,7 @@ impl Shared {
     /// Whoever wants a fresh connection may do so while others are idle: one of them goes.
     fn make_room(&self) {
         let mut idle = self.idle();
-        let in_use = self.connections_max - self.places.available_permits();
+        let in_use = self.places.taken();
         if self.connections_max < in_use + idle.connections.len() {
             idle.connections.remove(0);
         }

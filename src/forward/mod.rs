@@ -59,6 +59,8 @@ pub struct OutboundCall<'a> {
     pub path: &'a str,
     pub x_trace_id: &'a XTraceId,
     pub caller: CallerAddress,
+    /// Whose connection to KooDrive it takes.
+    pub holder: Holder,
     pub default_language: Option<&'a HeaderValue>,
 }
 
@@ -156,7 +158,7 @@ impl Forwarder {
         if !fresh {
             self.retries.earn();
         }
-        let sent = self.pool.send(request, self.timeouts, fresh).await;
+        let sent = self.pool.send(request, self.timeouts, call.holder, fresh).await;
         let (mut head, body) = sent.map_err(|error| self.failure(error))?.into_parts();
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(ForwardError::Switched);
@@ -181,7 +183,7 @@ impl Forwarder {
         span: SpanContext,
         now: SystemTime,
     ) -> Request<OutboundBody> {
-        let OutboundCall { inbound, path, x_trace_id, caller, default_language } = *call;
+        let OutboundCall { inbound, path, x_trace_id, caller, default_language, .. } = *call;
         let uri = target(&inbound.uri, path);
         let mut headers = headers::for_upstream(&inbound.headers, &self.sso_header);
         inflate::reduce_accept_encoding(&mut headers);

@@ -213,6 +213,7 @@ impl Pipeline {
             path: &route.path,
             x_trace_id: &context.x_trace_id,
             caller: context.arrival.caller,
+            holder: context.held.in_flight.as_ref().map_or(context.arrival.holder, Place::holder),
             default_language,
         }
     }

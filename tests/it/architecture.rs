@@ -118,7 +118,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "accept",
         &["client", "lifecycle", "body", "clock", "config", "digest", "trace_context", "words"],
     ),
-    ("client", &["blocking", "body", "config", "words"]),
+    ("client", &["blocking", "places", "body", "config", "words"]),
     ("listener", &["config"]),
     ("lifecycle", &["config"]),
     ("call", &["path", "words"]),

@@ -9,18 +9,24 @@ use http_body::{Body, Frame, SizeHint};
 use super::context::Held;
 use crate::body::BodyError;
 use crate::forward::AnswerBody;
+use crate::places::{Holder, Place};
 use crate::telemetry::RecordedBody;
 
 /// Frees what the request held when the answer has gone out. The default is an empty body.
 #[derive(Debug, Default)]
 pub struct ResponseBody {
     recorded: Option<RecordedBody<AnswerBody>>,
-    _held: Held,
+    held: Held,
 }
 
 impl ResponseBody {
     pub(super) fn new(recorded: RecordedBody<AnswerBody>, held: Held) -> Self {
-        Self { recorded: Some(recorded), _held: held }
+        Self { recorded: Some(recorded), held }
+    }
+
+    /// Whose call it answers, if its caller was accepted.
+    pub fn holder(&self) -> Option<Holder> {
+        self.held.in_flight.as_ref().map(Place::holder)
     }
 }
 

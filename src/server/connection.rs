@@ -145,9 +145,11 @@ impl Connections {
             let last = old_from <= Instant::now();
             let exchange = presence.begin_exchange();
             let arrival = served.arrival(caller, &presence, fault);
+            let presence = Arc::clone(&presence);
             // On the heap, so that an idle connection does not keep the room a call needs.
             Box::pin(async move {
                 let mut response = served.handle_http1(request, arrival).await;
+                response.body().holder().inspect(|holder| presence.accepted(*holder));
                 if last {
                     response.headers_mut().insert(CONNECTION, CLOSE);
                 }
@@ -194,8 +196,10 @@ impl Connections {
             let served = served.clone();
             let stream = opened.begin(presence.begin_exchange());
             let arrival = served.arrival(caller, &presence, None);
+            let presence = Arc::clone(&presence);
             async move {
                 let response = served.handle_http2(request, arrival).await;
+                response.body().holder().inspect(|holder| presence.accepted(*holder));
                 Ok::<_, std::convert::Infallible>(response.map(|body| stream.carry(body)))
             }
         });

@@ -105,13 +105,13 @@ impl Server {
 }
 
 impl Server {
-    /// A place for the connection that was just accepted. When all are taken, whoever has been idle
-    /// longest leaves; while nobody is idle, nothing more is accepted.
+    /// A place for the connection that was just accepted. When all are taken, an idle one leaves;
+    /// while none is idle, nothing more is accepted.
     async fn place(&self) -> OwnedSemaphorePermit {
         loop {
             let place = Arc::clone(&self.places).acquire_owned();
             let wait = if self.places.available_permits() == 0 {
-                self.roster.send_longest_idle_away();
+                self.roster.send_one_away();
                 IDLE_LOOKED_FOR_EVERY
             } else {
                 Duration::MAX

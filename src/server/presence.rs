@@ -1,5 +1,9 @@
-//! Which connections are idle, so that the one that has been so longest can make room for another.
+//! Which connections are idle, and whose they are, so that one can make room for another.
+//!
+//! First those go on which nobody was accepted: strangers take no place from callers, however many
+//! they come. Then those of the caller who has most.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -31,6 +35,8 @@ struct Activity {
     exchanges: AtomicUsize,
     /// Milliseconds since the start of the roster.
     idle_since: AtomicU64,
+    /// Whoever was accepted on it last, as a number; 0 for nobody yet.
+    caller: AtomicU64,
     leave: CancellationToken,
 }
 
@@ -42,6 +48,9 @@ pub(super) struct Presence {
     roster: Roster,
     activity: Arc<Activity>,
 }
+
+/// The caller of a connection on which no call was accepted.
+const NOBODY: u64 = 0;
 
 /// A request and its answer, until the answer has gone out.
 #[derive(Debug)]
@@ -68,14 +77,24 @@ impl Roster {
         Presence { id, ip, roster: self.clone(), activity }
     }
 
-    /// Asks the connection to leave that has been idle longest; whether there was one.
-    pub(super) fn send_longest_idle_away(&self) -> bool {
+    /// Asks an idle connection to leave: one of those that have had no accepted call, else one of
+    /// the caller who has most; of several the one that has been idle longest. Whether there was one.
+    pub(super) fn send_one_away(&self) -> bool {
         let present = self.present();
+        let mut of_callers: HashMap<u64, usize> = HashMap::new();
+        for activity in present.values() {
+            *of_callers.entry(activity.caller.load(Ordering::Relaxed)).or_default() += 1;
+        }
+        // Before all others.
+        of_callers.insert(NOBODY, usize::MAX);
         let idle = present.values().filter(|activity| {
             activity.exchanges.load(Ordering::Relaxed) == 0 && !activity.leave.is_cancelled()
         });
-        let longest = idle.min_by_key(|activity| activity.idle_since.load(Ordering::Relaxed));
-        longest.inspect(|activity| activity.leave.cancel()).is_some()
+        let first = idle.min_by_key(|activity| {
+            let of_caller = of_callers.get(&activity.caller.load(Ordering::Relaxed)).copied();
+            (Reverse(of_caller), activity.idle_since.load(Ordering::Relaxed))
+        });
+        first.inspect(|activity| activity.leave.cancel()).is_some()
     }
 
     fn now(&self) -> u64 {
@@ -94,6 +113,14 @@ impl Presence {
         match self.ip {
             Some(ip) if !ip.to_canonical().is_loopback() => Holder::Peer(ip),
             _ => Holder::Connection(self.id),
+        }
+    }
+
+    /// A call of this holder was accepted on it.
+    pub(super) fn accepted(&self, holder: Holder) {
+        if let Holder::Caller([a, b, c, d, e, f, g, h, ..]) = holder {
+            let caller = u64::from_be_bytes([a, b, c, d, e, f, g, h]).max(NOBODY + 1);
+            self.activity.caller.store(caller, Ordering::Relaxed);
         }
     }
 
@@ -177,19 +204,47 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
+    async fn strangers_go_first_then_those_of_whoever_has_most() {
+        let roster = Roster::new();
+        let enter = |caller: u8| {
+            let presence = roster.enter(None);
+            presence.accepted(Holder::Caller([caller; 16]));
+            presence
+        };
+        let second = || tokio::time::advance(std::time::Duration::from_secs(1));
+        let kept = enter(1);
+        second().await;
+        let older = enter(2);
+        second().await;
+        let (newer, stranger) = (enter(2), roster.enter(None));
+        for expected in [&stranger, &older, &newer] {
+            assert!(!expected.leave().is_cancelled());
+            assert!(roster.send_one_away());
+            assert!(expected.leave().is_cancelled());
+            assert!(
+                !kept.leave().is_cancelled(),
+                "it has been idle longest, but is its caller's only one"
+            );
+            second().await;
+        }
+        assert!(roster.send_one_away());
+        assert!(kept.leave().is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_longest_idle_is_sent_away_and_nobody_who_is_busy() {
         let roster = Roster::new();
         let (first, second, third) = (roster.enter(None), roster.enter(None), roster.enter(None));
         let busy = first.begin_exchange();
         tokio::time::advance(Duration::from_secs(1)).await;
         drop(second.begin_exchange());
-        assert!(roster.send_longest_idle_away());
+        assert!(roster.send_one_away());
         assert!(third.leave().is_cancelled(), "idle since it came");
-        assert!(roster.send_longest_idle_away());
+        assert!(roster.send_one_away());
         assert!(second.leave().is_cancelled());
-        assert!(!roster.send_longest_idle_away(), "one is busy, the others are leaving");
+        assert!(!roster.send_one_away(), "one is busy, the others are leaving");
         drop(busy);
-        assert!(roster.send_longest_idle_away());
+        assert!(roster.send_one_away());
         assert!(first.leave().is_cancelled());
         drop((first, second, third));
         assert_eq!(roster.present().len(), 0);

@@ -121,11 +121,6 @@ impl Places {
         turn.await.expect("who waits is not dropped before the places are")
     }
 
-    /// How many are taken.
-    pub fn taken(&self) -> usize {
-        self.lock().taken
-    }
-
     fn place_of(&self, holder: Holder) -> Place {
         Place { places: self.clone(), holder }
     }

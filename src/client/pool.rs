@@ -127,7 +127,7 @@ impl Pool {
 
     /// Connections that carry a call or are being made, and how many there may be.
     pub fn taken(&self) -> (usize, usize) {
-        (self.0.places.taken(), self.0.connections_max)
+        self.0.places.taken()
     }
 
     async fn place(&self, holder: Holder, deadline: Instant) -> Result<Place, ClientError> {
@@ -183,7 +183,7 @@ impl Shared {
     /// Whoever wants a fresh connection may do so while others are idle: one of them goes.
     fn make_room(&self) {
         let mut idle = self.idle();
-        let in_use = self.places.taken();
+        let (in_use, _) = self.places.taken();
         if self.connections_max < in_use + idle.connections.len() {
             idle.connections.remove(0);
         }

@@ -211,7 +211,7 @@ mod tests {
             presence.accepted(Holder::Caller([caller; 16]));
             presence
         };
-        let second = || tokio::time::advance(std::time::Duration::from_secs(1));
+        let second = || tokio::time::advance(Duration::from_secs(1));
         let kept = enter(1);
         second().await;
         let older = enter(2);

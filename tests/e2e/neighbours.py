@@ -3,6 +3,7 @@
 Simple ones, for what the gateway shows of them; what it sends them is proved with real parts.
 """
 
+import functools
 import http.server
 import json
 import threading
@@ -104,6 +105,7 @@ class Neighbours:
         for neighbour in (self.sso, self.token_endpoint, self.koodrive):
             neighbour.close()
 
+    @functools.cache
     def token(self, subject, kid="sso"):
         """An SSO token of the user with this subject."""
         now = int(time.time())
@@ -130,6 +132,8 @@ timeout = "1s"
 [forward]
 upstream = "http://127.0.0.1:{self.koodrive.port}"
 response_timeout = "1s"
+[limit]
+calls_per_minute = 1
 [telemetry]
 jaeger_ui = "http://127.0.0.1:16686"
 """

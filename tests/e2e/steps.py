@@ -370,7 +370,7 @@ def back(world):
 def admin(world):
     """the admin page names the refused calls and links each to its trace"""
     answer = expect_refusal(world, lambda: world.tool.quota(None), 401, "token_missing")
-    listed = {refusal["trace_id"] for refusal in read_json(f"{world.admin}/refusals")}
+    listed = {refusal["traceid"] for refusal in read_json(f"{world.admin}/refusals")}
     assert answer.x_trace_id in listed, f"{answer.x_trace_id} is not in /refusals"
     link = f"http://127.0.0.1:{world.parts.query}/trace/{answer.x_trace_id[:32]}"
     assert link in read(f"{world.admin}/"), f"the page has no link {link}"

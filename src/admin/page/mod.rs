@@ -9,6 +9,7 @@ mod sections;
 
 use std::fmt;
 use std::fmt::Write as _;
+use std::time::SystemTime;
 
 use self::markup::Text;
 use super::overview::Overview;
@@ -49,10 +50,18 @@ fn header(html: &mut String, overview: &Overview, ready: bool) -> fmt::Result {
     let since = overview.now.checked_sub(overview.uptime).unwrap_or(overview.now);
     write!(html, "<header id=top><h1>koodrive-gateway <strong class={class}>{word}</strong></h1>")?;
     write!(html, "<p>{} on <b>{}</b></p>", Text(&overview.version), Text(&overview.host))?;
-    write!(html, "<p>as of <time>{}</time></p>", time(overview.now))?;
-    write!(html, "<p>up since <time>{}</time> ({})</p>", time(since), overview.ago(since))?;
+    write!(html, "<p>as of <time>{}</time></p>", second(overview.now))?;
+    write!(html, "<p>up since <time>{}</time> ({})</p>", second(since), overview.ago(since))?;
     html.push_str("</header>");
     Ok(())
+}
+
+/// To the second.
+fn second(then: SystemTime) -> String {
+    let mut text = time(then);
+    text.truncate("2026-11-24T03:14:00".len());
+    text.push('Z');
+    text
 }
 
 /// Filled by the script.

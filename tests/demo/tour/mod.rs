@@ -95,7 +95,10 @@ impl<'a> Tour<'a> {
         let trace = self.traced.chars().take(32).collect::<String>();
         show::note("");
         show::note(&format!("metrics      {}/metrics", town.admin));
-        show::note(&format!("admin page   {}/  (health, keys, tokens, last refusals)", town.admin));
+        show::note(&format!(
+            "admin page   {}/  (what is wrong, neighbours, traffic, refusals)",
+            town.admin
+        ));
         show::note(&format!(
             "fresh token  curl -s '{}/demo-token?subject=alice'  ",
             town.sso.issuer()

@@ -198,7 +198,8 @@ impl KeySet {
 
     /// The kids; a key without one has none to go by.
     pub(super) fn names(&self) -> BTreeSet<String> {
-        self.describe().iter().map(|key| key.kid.to_string()).collect()
+        let kid = |key: &Arc<VerifyKey>| key.kid.as_deref().unwrap_or("(none)").to_owned();
+        self.keys.iter().map(kid).collect()
     }
 
     /// The usable keys: name and the algorithms of each.

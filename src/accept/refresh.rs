@@ -166,21 +166,9 @@ impl IssuerKeys {
         if let FetchError::NoUsableKeys { skipped, .. } = error {
             fetch.skipped.clone_from(skipped);
         }
-        fetch.failure = Some(failure_of(error));
+        fetch.failure = Some(FetchFailure(client::told(error).into()));
         self.state().failure.clone_from(&fetch.failure);
         let error = error as &dyn std::error::Error;
         tracing::debug!(issuer = %self.issuer, error, failures, "keys not fetched");
     }
-}
-
-/// With all its causes, each once.
-fn failure_of(error: &FetchError) -> FetchFailure {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    FetchFailure(text.into())
 }

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::egress::{Egress, Way};
-use super::proxy::{Proxy, ProxyFailure};
+use super::proxy::{Proxy, ProxyError, ProxyFailure};
 use super::tunnel;
 use crate::blocking::Blocking;
 
@@ -31,6 +31,15 @@ pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 #[error("all connections are in use")]
 pub(super) struct NoPlace;
+
+/// Where it was that no connection could be made to.
+#[derive(Debug, thiserror::Error)]
+#[error("{to}")]
+struct Unreached {
+    to: String,
+    #[source]
+    why: BoxError,
+}
 
 /// Connects to `http` and `https` origins, by a proxy where one is meant to be used. Offers
 /// `http/1.1` alone by ALPN.
@@ -60,6 +69,14 @@ impl Connector {
     }
 
     pub(super) async fn connect(&self, origin: Uri, deadline: Instant) -> Result<Stream, BoxError> {
+        let to = || origin.authority().map_or_else(String::new, ToString::to_string);
+        self.reach(origin.clone(), deadline).await.map_err(|why| {
+            // A proxy that stands in the way names itself.
+            if why.is::<ProxyError>() { why } else { Unreached { to: to(), why }.into() }
+        })
+    }
+
+    async fn reach(&self, origin: Uri, deadline: Instant) -> Result<Stream, BoxError> {
         let way = self.way_to(&origin);
         let tcp = match &way {
             Way::Direct => self.dial(origin.clone(), deadline).await?,

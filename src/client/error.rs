@@ -95,6 +95,22 @@ impl From<legacy::Error> for ClientError {
     }
 }
 
+/// An error with its causes, each once; what only says that there is a cause is left out.
+pub fn told(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        cause = error.source();
+        let said = error.to_string();
+        let says_nothing = error.is::<legacy::Error>() || said == "tcp connect error";
+        if !(says_nothing && cause.is_some() || text.contains(&said)) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+    }
+    text
+}
+
 /// The first cause of this type.
 fn cause_of<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     let mut cause = error.source();

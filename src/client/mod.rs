@@ -38,7 +38,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use self::connector::{BoundedConnector, Connector};
 pub use self::date::{answer_date, clock_skew, retry_after};
 pub use self::egress::{Egress, EgressError, ProxyVariables, Way};
-pub use self::error::{ClientError, ClientSetupError};
+pub use self::error::{ClientError, ClientSetupError, told};
 pub use self::pool::{AnswerTimeouts, Pool, PooledBody};
 pub use self::proxy::{ProxyFailures, ProxyFault};
 pub use self::roots::SystemRoots;

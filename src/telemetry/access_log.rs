@@ -3,34 +3,39 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::config::LogFormat;
 
 use super::event::Stage;
-use super::log_line::Line;
+use super::log_line::{Line, Style};
 use super::logs::LogWriter;
 use super::record::Closed;
-use super::{call_word, origin_word};
+use super::{call_word, cut, origin_word};
 use crate::rejection::{Origin, Reason};
 use crate::token::TokenSource;
+use crate::trace_context::TraceId;
 
 /// Writes access lines; the buffer is kept per thread, the writer never waits.
 #[derive(Clone, Debug)]
 pub(super) struct AccessLog {
     writer: LogWriter,
-    format: LogFormat,
+    style: Style,
 }
 
 impl AccessLog {
     pub(super) fn new(writer: LogWriter, format: LogFormat) -> Self {
-        Self { writer, format }
+        let style = Style::of(format, &writer);
+        Self { writer, style }
     }
 
     pub(super) fn write(&self, closed: &Closed<'_>) {
         BUFFER.with_borrow_mut(|buffer| {
             buffer.clear();
-            push_line(buffer, self.format, closed);
+            match self.style {
+                Style::Json => push_line(buffer, closed),
+                Style::Text { .. } => push_text(buffer, self.style, closed),
+            }
             self.writer.write(buffer.as_bytes());
         });
     }
@@ -45,7 +50,7 @@ impl AccessLog {
         BUFFER.with_borrow_mut(|buffer| {
             buffer.clear();
             let level = level(Some(reason.origin()));
-            let mut line = Line::start(buffer, self.format, time, level, "call not readable");
+            let mut line = Line::start(buffer, self.style, time, level, "call not readable");
             line.text("call", Some(call_word(None)));
             line.number("status", u64::from(reason.status().as_u16()));
             line.text("origin", Some(reason.origin().as_str()));
@@ -60,7 +65,7 @@ impl AccessLog {
 /// The line for whoever watches, whatever the log's own format.
 pub(super) fn json_line(closed: &Closed<'_>) -> Arc<str> {
     let mut line = String::with_capacity(1024);
-    push_line(&mut line, LogFormat::Json, closed);
+    push_line(&mut line, closed);
     line.trim_end().into()
 }
 
@@ -69,10 +74,10 @@ thread_local! {
 }
 
 /// The field list of the contract, in its order; a fact that is not known is `null`.
-fn push_line(buffer: &mut String, format: LogFormat, closed: &Closed<'_>) {
+fn push_line(buffer: &mut String, closed: &Closed<'_>) {
     let facts = closed.facts;
     let ended = facts.opened.started + closed.duration;
-    let mut line = Line::start(buffer, format, ended, level(closed.origin), "call");
+    let mut line = Line::start(buffer, Style::Json, ended, level(closed.origin), "call");
     line.text("traceid", facts.x_trace_id());
     line.plain("trace_id", Some(facts.opened.span.trace_id));
     line.text("method", Some(facts.opened.method.as_str()));
@@ -96,6 +101,40 @@ fn push_line(buffer: &mut String, format: LogFormat, closed: &Closed<'_>) {
     line.text("traceid_replaced", facts.opened.x_trace_id_replaced.as_deref());
     line.finish();
 }
+
+/// What people look for, in the order in which they do: what became of which call, how long it took
+/// and where, why not, whose it was.
+fn push_text(buffer: &mut String, style: Style, closed: &Closed<'_>) {
+    let facts = closed.facts;
+    let ended = facts.opened.started + closed.duration;
+    let reason = closed.reason.unwrap_or("ok");
+    let method = facts.opened.method.as_str();
+    let said = format!("{} {reason} {method} {}", closed.status, cut(&facts.opened.path));
+    let mut line = Line::start(buffer, style, ended, level(closed.origin), &said);
+    line.millis("duration_ms", Some(closed.duration));
+    for (stage, key) in Stage::ALL.iter().zip(STAGE_KEYS) {
+        let busy = facts.stage(*stage).map(|timing| timing.busy(closed.duration));
+        line.millis(key, busy.filter(|busy| WORTH_TELLING <= *busy));
+    }
+    line.text("detail", facts.refused.as_ref().map(|refused| refused.detail.as_str()));
+    line.text("observed", facts.observed.first().map(|reason| reason.as_str()));
+    line.text("caller", facts.caller.map(|caller| caller.to_string()).as_deref());
+    push_ids(&mut line, facts.x_trace_id(), facts.opened.span.trace_id);
+    line.text("traceid_replaced", facts.opened.x_trace_id_replaced.as_deref());
+    line.finish();
+}
+
+/// For people: the trace id alone only where the other one does not begin with it.
+pub(super) fn push_ids(line: &mut Line<'_>, x_trace_id: Option<&str>, trace_id: TraceId) {
+    line.text("traceid", x_trace_id);
+    let trace_id = trace_id.to_string();
+    if !x_trace_id.is_some_and(|traceid| traceid.starts_with(&trace_id)) {
+        line.text("trace_id", Some(&trace_id));
+    }
+}
+
+/// A stage that took less says nothing.
+const WORTH_TELLING: Duration = Duration::from_millis(1);
 
 /// What the caller cannot mend is for operators to see.
 fn level(origin: Option<Origin>) -> &'static str {

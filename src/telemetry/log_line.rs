@@ -5,26 +5,46 @@ use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use super::cut;
+use super::writer::LogWriter;
 use crate::clock::push_rfc3339;
 use crate::config::LogFormat;
+
+/// How lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    Json,
+    Text {
+        /// Somebody looks on: colours, and the time of day alone.
+        terminal: bool,
+    },
+}
+
+impl Style {
+    pub(super) fn of(format: LogFormat, writer: &LogWriter) -> Self {
+        match format {
+            LogFormat::Json => Self::Json,
+            LogFormat::Text => Self::Text { terminal: writer.has_colours() },
+        }
+    }
+}
 
 /// A line under construction: `time`, `level`, `msg`, then fields in the order they are added.
 #[derive(Debug)]
 pub(super) struct Line<'a> {
     buffer: &'a mut String,
-    format: LogFormat,
+    style: Style,
 }
 
 impl<'a> Line<'a> {
     pub(super) fn start(
         buffer: &'a mut String,
-        format: LogFormat,
+        style: Style,
         time: SystemTime,
         level: &str,
         msg: &str,
     ) -> Self {
-        match format {
-            LogFormat::Json => {
+        match style {
+            Style::Json => {
                 buffer.push_str("{\"time\":\"");
                 push_rfc3339(buffer, time);
                 buffer.push_str("\",\"level\":\"");
@@ -32,26 +52,30 @@ impl<'a> Line<'a> {
                 buffer.push_str("\",\"msg\":");
                 push_json_string(buffer, msg);
             }
-            LogFormat::Text => {
+            Style::Text { terminal } => {
+                let from = buffer.len();
                 push_rfc3339(buffer, time);
-                buffer.push(' ');
-                buffer.push_str(level);
-                buffer.push(' ');
+                if terminal {
+                    // Of a date and time only the time of day.
+                    buffer.replace_range(from..=from + "2026-11-25".len(), "");
+                }
+                let (colour, plain) = if terminal { (colour(level), PLAIN) } else { ("", "") };
+                write!(buffer, " {colour}{level:<5}{plain} ").expect("a String takes everything");
                 push_plain(buffer, msg);
             }
         }
-        Self { buffer, format }
+        Self { buffer, style }
     }
 
     pub(super) fn text(&mut self, key: &str, value: Option<&str>) {
         let Some(value) = value.map(cut) else { return self.nothing(key) };
         self.key(key);
-        match self.format {
-            LogFormat::Json => push_json_string(self.buffer, value),
-            LogFormat::Text if value.contains([' ', '"', '=']) || value.is_empty() => {
+        match self.style {
+            Style::Json => push_json_string(self.buffer, value),
+            Style::Text { .. } if value.contains([' ', '"', '=']) || value.is_empty() => {
                 push_json_string(self.buffer, value);
             }
-            LogFormat::Text => push_plain(self.buffer, value),
+            Style::Text { .. } => push_plain(self.buffer, value),
         }
     }
 
@@ -59,7 +83,7 @@ impl<'a> Line<'a> {
     pub(super) fn plain(&mut self, key: &str, value: Option<impl fmt::Display>) {
         let Some(value) = value else { return self.nothing(key) };
         self.key(key);
-        let quote = if self.format == LogFormat::Json { "\"" } else { "" };
+        let quote = if self.style == Style::Json { "\"" } else { "" };
         self.buffer.push_str(quote);
         write!(self.buffer, "{value}").expect("a String takes everything");
         self.buffer.push_str(quote);
@@ -91,14 +115,14 @@ impl<'a> Line<'a> {
     }
 
     pub(super) fn finish(self) {
-        if self.format == LogFormat::Json {
+        if self.style == Style::Json {
             self.buffer.push('}');
         }
         self.buffer.push('\n');
     }
 
     fn nothing(&mut self, key: &str) {
-        if self.format == LogFormat::Json {
+        if self.style == Style::Json {
             self.key(key);
             self.buffer.push_str("null");
         }
@@ -107,20 +131,31 @@ impl<'a> Line<'a> {
     /// Keys are written in the source, and need no escaping.
     fn key(&mut self, key: &str) {
         debug_assert!(is_plain(key), "{key}");
-        match self.format {
-            LogFormat::Json => {
+        match self.style {
+            Style::Json => {
                 self.buffer.push_str(",\"");
                 self.buffer.push_str(key);
                 self.buffer.push_str("\":");
             }
-            LogFormat::Text => {
-                self.buffer.push(' ');
-                self.buffer.push_str(key);
-                self.buffer.push('=');
+            Style::Text { terminal } => {
+                let (dim, plain) = if terminal { (DIM, PLAIN) } else { ("", "") };
+                write!(self.buffer, " {dim}{key}={plain}").expect("a String takes everything");
             }
         }
     }
 }
+
+fn colour(level: &str) -> &'static str {
+    match level {
+        "error" => "\x1b[31m",
+        "warn" => "\x1b[33m",
+        "info" => "\x1b[32m",
+        _ => DIM,
+    }
+}
+
+const DIM: &str = "\x1b[2m";
+const PLAIN: &str = "\x1b[0m";
 
 pub(super) fn push_json_string(buffer: &mut String, text: &str) {
     buffer.push('"');

@@ -15,11 +15,12 @@ use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::clock::Clock;
-use crate::config::{LogFormat, TelemetryConfig};
+use crate::config::TelemetryConfig;
 use crate::trace_context::TraceId;
 
+use super::access_log::push_ids;
 use super::chain;
-use super::log_line::Line;
+use super::log_line::{Line, Style};
 
 pub use super::writer::LogWriter;
 
@@ -53,7 +54,8 @@ pub fn subscriber(
     writer: LogWriter,
 ) -> impl Subscriber + Send + Sync + use<> {
     let filter = EnvFilter::new(&config.log_level);
-    let lines = LineLayer { writer, clock, format: config.log_format };
+    let style = Style::of(config.log_format, &writer);
+    let lines = LineLayer { writer, clock, style };
     tracing_subscriber::registry().with(filter).with(lines)
 }
 
@@ -82,7 +84,7 @@ tokio::task_local! {
 struct LineLayer {
     writer: LogWriter,
     clock: Clock,
-    format: LogFormat,
+    style: Style,
 }
 
 impl<S: Subscriber> Layer<S> for LineLayer {
@@ -111,15 +113,24 @@ impl LineLayer {
             Level::DEBUG => "debug",
             Level::TRACE => "trace",
         };
-        let mut line = Line::start(buffer, self.format, self.clock.now(), level, &message.0);
-        // Outside of a request there are no ids, and the fields are absent.
-        IDS.try_with(|ids| {
-            line.text("traceid", ids.x_trace_id.to_str().ok());
-            line.plain("trace_id", Some(ids.trace_id));
-        })
-        .unwrap_or_default();
-        line.text("target", Some(event.metadata().target()));
-        event.record(&mut Fields { line: &mut line });
+        let mut line = Line::start(buffer, self.style, self.clock.now(), level, &message.0);
+        let target = event.metadata().target();
+        if self.style == Style::Json {
+            // Outside of a request there are no ids, and the fields are absent.
+            IDS.try_with(|ids| {
+                line.text("traceid", ids.x_trace_id.to_str().ok());
+                line.plain("trace_id", Some(ids.trace_id));
+            })
+            .unwrap_or_default();
+            line.text("target", Some(target));
+            event.record(&mut Fields { line: &mut line });
+        } else {
+            event.record(&mut Fields { line: &mut line });
+            // Where it was said is for who debugs.
+            line.text("target", Some(target).filter(|_| Level::INFO < *event.metadata().level()));
+            IDS.try_with(|ids| push_ids(&mut line, ids.x_trace_id.to_str().ok(), ids.trace_id))
+                .unwrap_or_default();
+        }
         line.finish();
         self.writer.write(buffer.as_bytes());
     }

@@ -55,6 +55,7 @@ pub use self::refusals::{Refusal, RefusalGroup};
 use self::traffic::Recent;
 pub use self::traffic::{Latency, Outcome, Timed, Traffic};
 use crate::call::CallPlan;
+use crate::client;
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::config::TelemetryConfig;
@@ -239,18 +240,7 @@ fn origin_word(origin: Option<Origin>) -> &'static str {
 
 /// An error with its causes, each once, for a log line.
 pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let told = error.to_string();
-        // Some errors print their cause, and name it as such besides.
-        if !text.contains(&told) {
-            text.push_str(": ");
-            text.push_str(&told);
-        }
-        cause = error.source();
-    }
-    text
+    client::told(error)
 }
 
 /// A text as long as attributes and log fields may be.

@@ -1,9 +1,9 @@
 //! A bounded way to stdout: who writes a line never waits, and what does not fit is counted.
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use std::{fmt, io, thread};
+use std::{env, fmt, io, thread};
 
 /// Hands whole lines to a thread of its own. Clones share it; it ends with the last of them.
 #[derive(Clone)]
@@ -15,21 +15,35 @@ impl LogWriter {
 
     /// The log of a process.
     pub fn stdout() -> io::Result<Self> {
-        Self::to(io::stdout())
+        let stdout = io::stdout();
+        // https://no-color.org
+        let plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+        let has_colours = stdout.is_terminal() && !plain;
+        Self::start(stdout, has_colours)
     }
 
     /// # Errors
     /// When no thread can be started.
     pub fn to(sink: impl Write + Send + 'static) -> io::Result<Self> {
+        Self::start(sink, false)
+    }
+
+    /// Whether lines for people go to a terminal that shows colours.
+    pub(super) fn has_colours(&self) -> bool {
+        self.0.has_colours
+    }
+
+    fn start(sink: impl Write + Send + 'static, has_colours: bool) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let for_thread = shared.clone();
         thread::Builder::new().name("log".to_owned()).spawn(move || drain(&for_thread, sink))?;
-        Ok(Self(Arc::new(Handle(shared))))
+        Ok(Self(Arc::new(Handle { shared, has_colours })))
     }
 
     /// Queues one line, its newline included; drops and counts it when too much is waiting.
     pub fn write(&self, line: &[u8]) {
-        let mut queue = self.0.0.lock();
+        let mut queue = self.0.shared.lock();
         if WAITING_BYTES_MAX < queue.bytes.len() + line.len() {
             queue.dropped += 1;
             return;
@@ -40,22 +54,22 @@ impl LogWriter {
         drop(queue);
         let batch_full = before < BATCH_BYTES && BATCH_BYTES <= after;
         if before == 0 || batch_full {
-            self.0.0.work.notify_one();
+            self.0.shared.work.notify_one();
         }
     }
 
     /// Waits until everything queued is written, at most `within`. Blocks.
     pub fn flush(&self, within: Duration) {
         let deadline = Instant::now() + within;
-        let mut queue = self.0.0.lock();
+        let mut queue = self.0.shared.lock();
         queue.urgent = true;
-        self.0.0.work.notify_one();
+        self.0.shared.work.notify_one();
         while !queue.bytes.is_empty() || queue.writing {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
-            let waited = self.0.0.idle.wait_timeout(queue, left);
+            let waited = self.0.shared.idle.wait_timeout(queue, left);
             queue = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         queue.urgent = false;
@@ -69,12 +83,15 @@ impl fmt::Debug for LogWriter {
 }
 
 /// Its drop tells the thread that no more lines come.
-struct Handle(Arc<Shared>);
+struct Handle {
+    shared: Arc<Shared>,
+    has_colours: bool,
+}
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.lock().closed = true;
-        self.0.work.notify_one();
+        self.shared.lock().closed = true;
+        self.shared.work.notify_one();
     }
 }
 

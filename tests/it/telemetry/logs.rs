@@ -226,7 +226,12 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("koodrive_gateway_clock_skew_seconds", "gauge", "peer"),
     ("koodrive_gateway_config_reloads", "counter", "outcome"),
     ("koodrive_gateway_spans_dropped", "counter", ""),
-    ("koodrive_gateway_build", "info", "version"),
+    ("koodrive_gateway_build", "info", "commit,version"),
+    ("process_resident_memory_bytes", "gauge", ""),
+    ("process_open_fds", "gauge", ""),
+    ("process_max_fds", "gauge", ""),
+    ("process_cpu_seconds", "counter", ""),
+    ("process_start_time_seconds", "gauge", ""),
 ];
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::rejection::Reason;
+use crate::rejection::{Origin, Reason};
 use crate::telemetry::{Neighbour, NeighbourKind, NeighbourState, Outcome, RefusalGroup, Traffic};
 
 /// Everything the page shows, as of one moment.
@@ -127,13 +127,23 @@ impl Overview {
         concerns
     }
 
-    /// The reason of most refusals of the last minute with such a status.
+    /// The reason of most refusals of the last minute with such a status; of the caller's own, also
+    /// the caller it was said to above all.
     fn mostly(&self, statuses: std::ops::Range<u16>) -> String {
         let of_minute = |counts: &[u32]| counts.iter().rev().take(MINUTE).sum::<u32>();
         let reasons = self.traffic.reasons.iter();
         let such = reasons.filter(|(reason, _)| statuses.contains(&reason.status().as_u16()));
         let most = such.max_by_key(|(_, counts)| of_minute(counts));
-        most.map_or(String::new(), |(reason, _)| format!(", most with {}", reason.as_str()))
+        let Some((reason, counts)) = most else { return String::new() };
+        let groups = self.refusals.iter().filter(|group| group.last.reason == *reason);
+        let caller = groups.max_by_key(|group| group.count).and_then(|group| {
+            let is_recent = self.ago(group.last.time).0 < Duration::from_mins(1);
+            let is_most = u64::from(of_minute(counts)) <= group.count * 2;
+            let is_own = reason.origin() == Origin::Caller;
+            group.last.caller.filter(|_| is_recent && is_most && is_own)
+        });
+        let caller = caller.map_or(String::new(), |caller| format!(", above all caller {caller}"));
+        format!(", most with {}{caller}", reason.as_str())
     }
 
     /// By reason, whoever's fault is not the caller's first, then the most frequent; with how often

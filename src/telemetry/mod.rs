@@ -212,7 +212,7 @@ impl Telemetry {
                 caller: facts.caller,
                 reason: refused.reason,
                 method: facts.opened.method.clone(),
-                path: cut(&facts.opened.path).to_owned(),
+                path: refusals::cut_path(&facts.opened.path).to_owned(),
                 detail: cut(&refused.detail).to_owned(),
             });
         }

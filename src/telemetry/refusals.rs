@@ -21,7 +21,7 @@ pub struct Refusal {
     pub caller: Option<CallerId>,
     pub reason: Reason,
     pub method: Method,
-    /// Without the query, clipped.
+    /// Without the query, at most 256 bytes of it.
     pub path: String,
     pub detail: String,
 }
@@ -83,6 +83,12 @@ impl Refusals {
     }
 }
 
+/// A path for a list of a hundred, which a caller must not make long.
+pub(super) fn cut_path(path: &str) -> &str {
+    path.split_at(path.floor_char_boundary(PATH_BYTES_MAX)).0
+}
+
+const PATH_BYTES_MAX: usize = 256;
 const REFUSALS_MAX: usize = 100;
 /// Reasons and callers; the one not added to for longest makes room.
 const GROUPS_MAX: usize = 100;

@@ -72,8 +72,10 @@ function add(call) {
 }
 
 function listen() {
-  said.textContent = "Waiting for the next call …";
   const events = new EventSource("calls");
+  events.addEventListener("open", () => {
+    if (!calls.firstChild) said.textContent = "Waiting for the next call …";
+  });
   events.addEventListener("call", (event) => {
     said.textContent = `The last ${CALLS_MAX}, newest first.`;
     if (box.checked) add(JSON.parse(event.data));

@@ -104,6 +104,20 @@ async fn koodrives_failures_and_ours_stand_first_and_a_callers_do_not() {
 }
 
 #[tokio::test]
+async fn a_storm_names_its_reason_and_its_caller() {
+    let world =
+        World::plan().config("[limit]\ncalls_per_minute = 1\ncalls_burst = 1").start().await;
+    let mallory = world.caller("mallory");
+    assert_eq!(mallory.preverify(batch_of(1)).await.status, 200);
+    for _ in 0..12 {
+        assert_eq!(mallory.preverify(batch_of(1)).await.status, 429);
+    }
+    let said = "<li class=note>12 of 13 calls of the last minute were refused, most with \
+                limit_calls, above all caller ";
+    shows(&world, &[said.to_owned()]).await;
+}
+
+#[tokio::test]
 async fn what_a_caller_sends_is_text_on_the_page() {
     let world = World::start().await;
     let kid = "<img src=x onerror=alert(1)>";

@@ -85,6 +85,11 @@ impl Head {
     }
 
     fn note_field(&mut self, line: &[u8]) -> Line {
+        // No field that decides the framing begins with another letter.
+        let first = line.first().map(u8::to_ascii_lowercase);
+        if matches!(first, Some(b'a'..=b'z')) && !matches!(first, Some(b'c' | b'h' | b't')) {
+            return Line::Fit;
+        }
         let mut halves = line.splitn(2, |b| *b == b':');
         let name = halves.next().unwrap_or_default().trim_ascii();
         let value = halves.next().unwrap_or_default().trim_ascii();

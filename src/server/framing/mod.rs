@@ -5,6 +5,8 @@
 
 mod head;
 
+use memchr::memchr;
+
 use self::head::{Head, Line};
 
 /// What is ambiguous about a request head.
@@ -184,7 +186,7 @@ impl Framing {
 
     /// `tell` is given how many of the bytes are left.
     fn follow_head<'a>(&mut self, bytes: &'a [u8], tell: &mut impl FnMut(usize, Told)) -> &'a [u8] {
-        let Some(end) = bytes.iter().position(|b| *b == b'\n') else {
+        let Some(end) = memchr(b'\n', bytes) else {
             self.head.keep(bytes);
             self.line_bytes += bytes.len();
             return &[];

@@ -74,6 +74,9 @@ pub struct Routes {
     base_segments: usize,
     /// `forward.prefix`: begins and ends with a slash.
     prefix: String,
+    /// The path on its way that callers of preverify send, if they write it as KooDrive does, and
+    /// what becomes of it: need not be worked out for each call.
+    usual: Option<(String, String)>,
     /// The segments with which every reading of a path on its way must begin, case folded.
     below: Vec<String>,
 }
@@ -90,12 +93,16 @@ impl Routes {
     pub fn new(base_path: &str, prefix: &str) -> Self {
         let below = format!("{base_path}{prefix}").to_lowercase();
         let segments = |path: &str| path.split('/').filter(|segment| !segment.is_empty()).count();
-        Self {
+        let mut routes = Self {
             base_path: base_path.to_owned(),
             base_segments: segments(base_path),
             prefix: prefix.to_owned(),
+            usual: None,
             below: below.split('/').filter(|s| !s.is_empty()).map(str::to_owned).collect(),
-        }
+        };
+        let usual = format!("{base_path}{PREVERIFY_PATH}");
+        routes.usual = routes.preverify(&usual).map(|path| (usual, path));
+        routes
     }
 
     /// Decides by method and by the path that will be sent.
@@ -104,7 +111,7 @@ impl Routes {
             return Err(CallRefused::Method { allow: ALLOWED_METHODS });
         }
         let query_bytes = target.query().map_or(0, |query| 1 + query.len());
-        let sent = format!("{}{}", self.base_path, target.path());
+        let sent = [&self.base_path, target.path()].concat();
         if TARGET_BYTES_MAX
             < sent.len().max(self.base_path.len() + PREVERIFY_PATH.len()) + query_bytes
         {
@@ -165,6 +172,11 @@ impl Routes {
     fn preverify(&self, sent: &str) -> Option<String> {
         if sent.len() < PREVERIFY_PATH.len() {
             return None;
+        }
+        if let Some((usual, path)) = &self.usual
+            && usual == sent
+        {
+            return Some(path.clone());
         }
         let path = CanonicalPath::of(sent).ok()?;
         let before = path.ends_with(&PREVERIFY).filter(|before| *before <= self.base_segments)?;

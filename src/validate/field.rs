@@ -54,19 +54,27 @@ impl Seen {
 /// The member of the root that `rest` starts with, and the length of its quoted name.
 #[inline]
 pub(super) fn root_member(rest: &[u8]) -> Option<(Field, usize)> {
-    known(rest, b"\"curDeptId\"", Field::CurDeptId)
-        .or_else(|| known(rest, b"\"users\"", Field::Users))
+    match rest.get(1)? {
+        b'c' => known(rest, b"\"curDeptId\"", Field::CurDeptId),
+        b'u' => known(rest, b"\"users\"", Field::Users),
+        _ => None,
+    }
 }
 
 /// The member of a user that `rest` starts with, and the length of its quoted name.
 #[inline]
 pub(super) fn user_member(rest: &[u8]) -> Option<(Field, usize)> {
-    known(rest, b"\"targetDeptName\"", Field::TargetDeptName)
-        .or_else(|| known(rest, b"\"personalCapacity\"", Field::PersonalCapacity))
-        .or_else(|| known(rest, b"\"isAllocateCapacity\"", Field::IsAllocateCapacity))
+    match rest.get(1)? {
+        b't' => known(rest, b"\"targetDeptName\"", Field::TargetDeptName),
+        b'p' => known(rest, b"\"personalCapacity\"", Field::PersonalCapacity),
+        b'i' => known(rest, b"\"isAllocateCapacity\"", Field::IsAllocateCapacity),
+        _ => None,
+    }
 }
 
 #[inline]
 fn known<const N: usize>(rest: &[u8], name: &[u8; N], field: Field) -> Option<(Field, usize)> {
-    rest.starts_with(name).then_some((field, N))
+    // An array of known length is compared in a few words, without a call.
+    let written: &[u8; N] = rest.first_chunk()?;
+    (written == name).then_some((field, N))
 }

@@ -104,9 +104,10 @@ impl Pool {
         let place = self.place(holder, deadline).await?;
         let idle = if fresh { None } else { self.0.take(begun) };
         let mut reused = idle.is_some();
+        // Connecting is rare, and most of what a call's future would hold: on the heap by itself.
         let connection = match idle {
             Some(idle) => idle,
-            None => self.0.connect(deadline).await?,
+            None => Box::pin(self.0.connect(deadline)).await?,
         };
         let mut lease = Lease { connection, pool: Arc::clone(&self.0), _place: place };
         loop {
@@ -118,7 +119,7 @@ impl Pool {
                 Err(Unanswered::Unsent(unsent, _)) if reused => {
                     request = *unsent;
                     reused = false;
-                    lease.connection = self.0.connect(deadline).await?;
+                    lease.connection = Box::pin(self.0.connect(deadline)).await?;
                 }
                 Err(Unanswered::Unsent(_, error) | Unanswered::Failed(error)) => return Err(error),
             }

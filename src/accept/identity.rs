@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use aws_lc_rs::hmac;
@@ -82,6 +82,35 @@ pub struct Identity {
     /// `exp`, without leeway.
     pub expires_at: SystemTime,
     pub caller: CallerId,
+    pub memo: Memo,
+}
+
+/// What a later stage has worked out of an identity, for the next call with the same token.
+#[derive(Debug, Default)]
+pub struct Memo(OnceLock<Worked>);
+
+/// A copy of an identity may be changed, so nothing is worked out of it yet.
+impl Clone for Memo {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+/// A digest, and what decides it besides the identity.
+#[derive(Clone, Copy, Debug)]
+struct Worked {
+    under: [u8; 32],
+    digest: [u8; 32],
+}
+
+impl Memo {
+    /// What `work` makes of the identity. `under` differs whenever anything else does that `work`
+    /// looks at.
+    pub fn get_or_work(&self, under: [u8; 32], work: impl Fn() -> [u8; 32]) -> [u8; 32] {
+        let known = *self.0.get_or_init(|| Worked { under, digest: work() });
+        // Until the token ends the first configuration it met has the place.
+        if known.under == under { known.digest } else { work() }
+    }
 }
 
 impl fmt::Debug for Identity {
@@ -180,7 +209,7 @@ impl SsoToken {
         Self(token.into())
     }
 
-    /// The token itself: for the token endpoint, and for nothing else.
+    /// The token itself: for the token endpoint, and to know it again; for nothing else.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
@@ -213,6 +242,7 @@ impl Accepted {
             met: Met::default(),
             expires_at: now,
             caller: CallerId::of(issuer, subject),
+            memo: Memo::default(),
         };
         let sso_token = SsoToken::new("not-a-token.check-config.koodrive-gateway");
         Self { identity: Arc::new(identity), sso_token: Arc::new(sso_token), cached: false }
@@ -222,6 +252,16 @@ impl Accepted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_memo_holds_for_the_rules_and_the_identity_it_was_made_under() {
+        let memo = Memo::default();
+        assert_eq!(memo.get_or_work([1; 32], || [10; 32]), [10; 32]);
+        assert_eq!(memo.get_or_work([1; 32], || [0; 32]), [10; 32], "known");
+        assert_eq!(memo.get_or_work([2; 32], || [20; 32]), [20; 32], "other rules");
+        assert_eq!(memo.get_or_work([1; 32], || [0; 32]), [10; 32], "known still");
+        assert_eq!(memo.clone().get_or_work([1; 32], || [30; 32]), [30; 32], "another identity");
+    }
 
     #[test]
     fn a_claim_keeps_its_digits_and_only_named_ones_are_kept() {

@@ -39,7 +39,7 @@ pub use error::{
 };
 pub use explain::{ExplainLine, Verdict};
 pub use identity::{
-    Accepted, CallerId, CallerKey, CertificateDigest, Claim, Claims, Identity, IdentityRules,
+    Accepted, CallerId, CallerKey, CertificateDigest, Claim, Claims, Identity, IdentityRules, Memo,
     SsoToken,
 };
 pub use keys::{SkipReason, Skipped, UsableKey};
@@ -53,7 +53,7 @@ use self::claims::{Checked, ClaimRules};
 use self::jwks::{IssuerKeys, KeyFault, KeySettings};
 use self::keys::{Candidates, Fingerprint, VerifyKey};
 use self::token::Jws;
-use self::verified::{TokenDigest, Verified};
+use self::verified::Verified;
 use crate::clock::Clock;
 use crate::config::{AcceptConfig, IssuerConfig, SignatureAlgorithm};
 use crate::digest;
@@ -117,8 +117,7 @@ impl Acceptor {
         certificate: Option<&CertificateDigest>,
     ) -> Result<Accepted, AcceptError> {
         let credentials = bearer::credentials(headers, &self.header)?;
-        let digest = TokenDigest::of(credentials);
-        if let Some(verified) = self.verified.find(&digest, now).await
+        if let Some(verified) = self.verified.find(credentials, now).await
             && self.still_holds(&verified)
         {
             verified.check_certificate(certificate)?;
@@ -132,7 +131,7 @@ impl Acceptor {
         verified.check_certificate(certificate)?;
         let identity = Arc::clone(&verified.identity);
         let sso_token = Arc::clone(&verified.sso_token);
-        self.verified.keep(digest, verified, now).await;
+        self.verified.keep(verified, now).await;
         Ok(Accepted { identity, sso_token, cached: false })
     }
 
@@ -179,6 +178,7 @@ impl Acceptor {
             met: Met::of(&self.requirements, claims),
             expires_at: checked.expires_at,
             caller: CallerId::keyed(&issuer.identities.caller_key, &issuer.name, checked.subject),
+            memo: Memo::default(),
         }
     }
 

@@ -1,9 +1,11 @@
-//! Tokens that were verified before: one digest and one look-up instead of a signature.
+//! Tokens that were verified before: one look-up instead of a signature.
 //!
 //! Only good verdicts are kept, and each only as long as it would be given again: until `exp` by
 //! the gateway's clock, while its key is among the issuer's usable keys, and under the issuer's
 //! unchanged rules.
 
+use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -13,12 +15,11 @@ use moka::policy::EvictionPolicy;
 use super::error::{AcceptError, ClaimFault, Shown, SkewHint};
 use super::identity::{CallerId, CertificateDigest, Identity, SsoToken};
 use super::keys::Fingerprint;
-use crate::digest;
 
 /// Bytes of an entry besides its token, measured. At 32 MiB that makes about 30 000 short tokens
 /// or 17 000 of 1.2 KiB; whose token has no place is verified once more, which costs as much as a
 /// signature.
-const ENTRY_BYTES: usize = 640;
+const ENTRY_BYTES: usize = 688;
 
 /// Real time after which an entry that nobody asked for is dropped. Verifying once more is
 /// cheaper than holding tokens that have long expired.
@@ -26,17 +27,32 @@ const IDLE_MAX: Duration = Duration::from_mins(15);
 
 /// Verified tokens of the whole process. Survives reloads; clones share it.
 #[derive(Clone)]
-pub struct VerifiedTokens(Cache<TokenDigest, Arc<Verified>>);
+pub struct VerifiedTokens(Cache<Presented, Arc<Verified>>);
 
-/// SHA-256 of a token.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct TokenDigest([u8; 32]);
+/// A token as a key: its bytes themselves, which are kept anyway. Nobody can find another token
+/// for the same verdict, nor, without the key of the hash, two that collide.
+#[derive(Clone)]
+struct Presented(Arc<SsoToken>);
 
-impl TokenDigest {
-    pub(super) fn of(token: &[u8]) -> Self {
-        Self(digest::sha256(token))
+impl Borrow<[u8]> for Presented {
+    fn borrow(&self) -> &[u8] {
+        self.0.expose().as_bytes()
     }
 }
+
+impl Hash for Presented {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Borrow::<[u8]>::borrow(self).hash(state);
+    }
+}
+
+impl PartialEq for Presented {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.expose() == other.0.expose()
+    }
+}
+
+impl Eq for Presented {}
 
 /// A verdict, and what it rests on.
 pub(super) struct Verified {
@@ -96,12 +112,8 @@ impl VerifiedTokens {
         self.0.run_pending_tasks().await;
     }
 
-    pub(super) async fn find(
-        &self,
-        digest: &TokenDigest,
-        now: SystemTime,
-    ) -> Option<Arc<Verified>> {
-        let verified = self.0.get(digest).await?;
+    pub(super) async fn find(&self, token: &[u8], now: SystemTime) -> Option<Arc<Verified>> {
+        let verified = self.0.get(token).await?;
         (now < verified.identity.expires_at).then_some(verified)
     }
 
@@ -117,9 +129,10 @@ impl VerifiedTokens {
     }
 
     /// Tokens that live on their leeway alone are not worth a place.
-    pub(super) async fn keep(&self, digest: TokenDigest, verified: Verified, now: SystemTime) {
+    pub(super) async fn keep(&self, verified: Verified, now: SystemTime) {
         if now < verified.identity.expires_at {
-            self.0.insert(digest, Arc::new(verified)).await;
+            let presented = Presented(Arc::clone(&verified.sso_token));
+            self.0.insert(presented, Arc::new(verified)).await;
         }
     }
 }

@@ -26,6 +26,8 @@ impl SsoDigest {
 #[derive(Debug)]
 pub(super) struct Sharing {
     setup: SetupDigest,
+    /// Of all that decides a key besides the identity: `setup`, and the names in `claims`.
+    rules: [u8; 32],
     /// The claims that, besides issuer and subject, make two calls two callers: those that the
     /// configuration names and those that the grant shows to the token endpoint. `None`: the
     /// token is the whole process's.
@@ -34,11 +36,15 @@ pub(super) struct Sharing {
 
 impl Sharing {
     pub(super) fn new(config: &TokenConfig, grant: &Grant) -> Self {
-        let claims = (!grant.is_per_process()).then(|| {
+        let setup = SetupDigest::of(config);
+        let claims: Option<BTreeSet<String>> = (!grant.is_per_process()).then(|| {
             let shown = grant.claims().into_iter().map(str::to_owned);
             config.cache_claims.iter().cloned().chain(shown).collect()
         });
-        Self { setup: SetupDigest::of(config), claims }
+        let names = claims.iter().flatten().map(String::as_bytes);
+        let per_process: &[u8] = if claims.is_none() { b"process" } else { b"caller" };
+        let rules = digest::of([&setup.0, per_process].into_iter().chain(names));
+        Self { setup, rules, claims }
     }
 
     /// The claims that make two calls two callers; `None` when the token is the whole process's.
@@ -53,6 +59,10 @@ impl Sharing {
     /// - each of the claims, by its name and as its token writes it, so that no two numbers are
     ///   taken for one; an absent claim differs from every present one.
     pub(super) fn key(&self, identity: &Identity) -> CacheKey {
+        CacheKey(identity.memo.get_or_work(self.rules, || self.work_out(identity)))
+    }
+
+    fn work_out(&self, identity: &Identity) -> [u8; 32] {
         let mut fields = Fields::new();
         fields.add(&self.setup.0);
         if let Some(claims) = &self.claims {
@@ -63,7 +73,7 @@ impl Sharing {
                 fields.add(identity.claims.get(name).map_or("", Claim::json).as_bytes());
             }
         }
-        CacheKey(fields.finish())
+        fields.finish()
     }
 
     /// Whose the token is: of nobody when it is the whole process's.

@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use http::HeaderValue;
 use proptest::prelude::*;
 
-use crate::accept::{Accepted, CallerId, Identity, Met, SsoToken};
+use crate::accept::{Accepted, CallerId, Identity, Memo, Met, SsoToken};
 use crate::clock::Moment;
 use crate::config::ExpiresIn;
 use crate::token::cache::{CachedToken, Issue, Lifetimes, NewToken};
@@ -41,6 +41,7 @@ pub(super) fn caller(expires_in: Duration) -> Accepted {
             met: Met::default(),
             expires_at: start().wall + expires_in,
             caller: CallerId::of("i", "s"),
+            memo: Memo::default(),
         }),
         sso_token: Arc::new(SsoToken::new("sso")),
         cached: false,

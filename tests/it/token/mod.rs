@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use koodrive_gateway::accept::{Accepted, CallerId, Identity, Met, SsoToken};
+use koodrive_gateway::accept::{Accepted, CallerId, Identity, Memo, Met, SsoToken};
 use koodrive_gateway::client::{Client, ClientOptions, Egress, SystemRoots};
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::{Config, TokenConfig};
@@ -129,6 +129,7 @@ fn caller_of(issuer: &str, subject: &str, claims: serde_json::Value) -> Accepted
             met: Met::default(),
             expires_at: far_future(),
             caller: CallerId::of(issuer, subject),
+            memo: Memo::default(),
         }),
         sso_token: Arc::new(SsoToken::new(format!("sso.{issuer}.{subject}"))),
         cached: false,

@@ -6,6 +6,7 @@
 //! dozen together leave some, and the others still get in.
 //! Knows nothing of what the places are for.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
@@ -143,9 +144,8 @@ impl Places {
 impl State {
     fn may_take(&self, holder: Holder) -> bool {
         let free = self.total.saturating_sub(self.taken);
-        let quarter = self.total / 4;
-        let held = self.held.get(&holder).copied().unwrap_or(0);
-        quarter < free || 4 * held < free
+        let held = || self.held.get(&holder).copied().unwrap_or(0);
+        self.total / 4 < free || 4 * held() < free
     }
 
     fn take(&mut self, holder: Holder) -> bool {
@@ -172,10 +172,10 @@ impl State {
 
     fn give_back(&mut self, holder: Holder) {
         self.taken -= 1;
-        match self.held.get_mut(&holder) {
-            Some(held) if 1 < *held => *held -= 1,
-            _ => {
-                self.held.remove(&holder);
+        if let Entry::Occupied(mut held) = self.held.entry(holder) {
+            *held.get_mut() -= 1;
+            if *held.get() == 0 {
+                held.remove();
             }
         }
     }
@@ -197,9 +197,12 @@ impl Place {
             state.taken += 1;
             *state.held.entry(self.holder).or_default() += 1;
         }
+        let nobody_waits = state.waiting.is_empty();
         drop(state);
-        // Whose it was holds less now, and may wait for another.
-        self.places.hand_on();
+        if !nobody_waits {
+            // Whose it was holds less now, and may wait for another.
+            self.places.hand_on();
+        }
         if !taken {
             return Err(PlacesTaken { name: self.places.0.name });
         }

@@ -60,6 +60,8 @@ class QuietServer(http.server.ThreadingHTTPServer):
 
 class NeighbourHandler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body leave together.
+    wbufsize = -1
     owner = None
 
     def answer(self):

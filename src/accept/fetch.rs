@@ -13,12 +13,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use serde::Deserialize;
 
 use super::error::Shown;
-use super::json;
 use super::keys::{KeySet, Skipped};
 use crate::body::OutboundBody;
 use crate::client;
 use crate::client::{Client, ClientError, SmallAnswer};
-use crate::config::HttpUrl;
+use crate::config::{HttpUrl, KeySetDocument, without_bom};
 
 /// Largest key set or discovery document, in bytes.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
@@ -80,10 +79,12 @@ impl Fetch<'_> {
     pub(super) async fn keys_at(&self, url: &HttpUrl) -> Result<Fetched, FetchError> {
         let answer = self.get(url).await?;
         let date = client::answer_date(&answer.headers);
-        let (set, skipped) = KeySet::parse(&answer.body).map_err(|_| FetchError::NotAKeySet {
-            url: Box::new(url.clone()),
-            content_type: shown(&answer.headers, CONTENT_TYPE),
-        })?;
+        let document =
+            KeySetDocument::read(&answer.body).ok_or_else(|| FetchError::NotAKeySet {
+                url: Box::new(url.clone()),
+                content_type: shown(&answer.headers, CONTENT_TYPE),
+            })?;
+        let (set, skipped) = KeySet::read(&document);
         if set.len() == 0 {
             return Err(FetchError::NoUsableKeys { url: Box::new(url.clone()), skipped });
         }
@@ -103,7 +104,7 @@ impl Fetch<'_> {
             fault,
             content_type: shown(&answer.headers, CONTENT_TYPE),
         };
-        let document: Discovery = serde_json::from_slice(json::without_bom(&answer.body))
+        let document: Discovery = serde_json::from_slice(without_bom(&answer.body))
             .map_err(|_| malformed("not a JSON object with the strings issuer and jwks_uri"))?;
         if document.issuer != issuer {
             let found = Shown::new(&document.issuer);

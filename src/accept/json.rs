@@ -11,11 +11,6 @@ use serde_json::{Map, Value};
 /// Deepest nesting; the object itself is depth 1.
 const DEPTH_MAX: usize = 16;
 
-/// Without the byte order mark that RFC 8259 section 8.1 lets a reader ignore.
-pub(super) fn without_bom(text: &[u8]) -> &[u8] {
-    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
-}
-
 /// One JSON object in UTF-8 without repeated member names, and nothing after it.
 pub(super) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);

@@ -19,7 +19,9 @@ use super::keys::{Candidates, Fingerprint, KeySet, Pick, Skipped, UsableKey};
 use super::report::KeyFetchCause;
 use super::unknown_kids::UnknownKids;
 use crate::clock::Clock;
-use crate::config::{AcceptConfig, HttpUrl, IssuerConfig, SignatureAlgorithm, TextFile};
+use crate::config::{
+    AcceptConfig, File, HttpUrl, IssuerConfig, KeySetDocument, SignatureAlgorithm,
+};
 
 /// Longest time a caller waits for a fetch that an unknown key id caused.
 const REFRESH_WAIT: Duration = Duration::from_secs(2);
@@ -42,7 +44,7 @@ pub(super) struct KeySettings {
 pub(super) enum KeySource {
     Url(HttpUrl),
     /// Read anew by the reload of the configuration, not here.
-    File(TextFile),
+    File(File<KeySetDocument>),
     Discovery,
 }
 

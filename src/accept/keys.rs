@@ -15,15 +15,13 @@ use aws_lc_rs::signature::{
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::algorithms::Algorithms;
 use super::error::Shown;
 use super::token::KID_BYTES_MAX;
 use super::{algorithms, json, weak_rsa};
-use crate::config::SignatureAlgorithm;
+use crate::config::{KeySetDocument, SignatureAlgorithm};
 use crate::digest;
 use crate::words::words;
 
@@ -159,16 +157,9 @@ pub(super) enum Pick {
     Unknown,
 }
 
-/// The text is not `{"keys": […]}`.
-#[derive(Debug, thiserror::Error)]
-#[error("not a key set")]
-pub(super) struct NotAKeySet;
-
 impl KeySet {
     /// Reads a key set; unusable keys are left out and named.
-    pub(super) fn parse(text: &[u8]) -> Result<(Self, Skipped), NotAKeySet> {
-        let document: Document<'_> =
-            serde_json::from_slice(json::without_bom(text)).map_err(|_| NotAKeySet)?;
+    pub(super) fn read(document: &KeySetDocument) -> (Self, Skipped) {
         let mut skipped = Skipped::default();
         let mut keys: Vec<Arc<VerifyKey>> = Vec::new();
         for (place, raw) in document.keys.iter().enumerate() {
@@ -189,7 +180,7 @@ impl KeySet {
                 Err(reason) => skipped.add(place, kid, reason),
             }
         }
-        Ok((Self { keys }, skipped))
+        (Self { keys }, skipped)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -244,12 +235,6 @@ impl KeySet {
 pub struct UsableKey {
     pub kid: Shown,
     pub algorithms: Vec<&'static str>,
-}
-
-#[derive(Deserialize)]
-struct Document<'a> {
-    #[serde(borrow)]
-    keys: Vec<&'a RawValue>,
 }
 
 type Jwk = Map<String, Value>;

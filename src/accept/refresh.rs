@@ -11,7 +11,7 @@ use super::report::{KeyFetch, KeyFetchCause, KeyFetchOutcome};
 use super::stores::Fetching;
 use crate::client;
 use crate::clock::chance;
-use crate::config::TextFile;
+use crate::config::{File, KeySetDocument};
 
 /// An answer's `max-age` may bring the next fetch nearer than `jwks_refresh`, but not below this.
 const REFRESH_MIN: Duration = Duration::from_mins(1);
@@ -40,23 +40,19 @@ impl IssuerKeys {
     }
 
     /// Takes over a key set file, at start and whenever its content changed.
-    pub(super) fn read_file(&self, file: &TextFile) -> KeyFetch {
+    pub(super) fn read_file(&self, file: &File<KeySetDocument>) -> KeyFetch {
         let now = self.clock.now();
         let mut fetch = KeyFetch::begin(&self.issuer, KeyFetchCause::File, now);
-        let read = KeySet::parse(file.text().as_bytes());
-        fetch.outcome = match read {
-            Ok((set, skipped)) if set.len() != 0 => {
-                (fetch.keys, fetch.skipped) = (set.len(), skipped);
-                self.note_rotation(&set);
-                self.install(set, true);
-                self.note_skipped(&fetch.skipped);
-                KeyFetchOutcome::Fetched
-            }
-            Ok((_, skipped)) => {
-                fetch.skipped = skipped;
-                KeyFetchOutcome::NoUsableKeys
-            }
-            Err(_) => KeyFetchOutcome::NotAKeySet,
+        let set = file.content().map(|document| KeySet::read(document));
+        let (set, skipped) = set.unwrap_or_default();
+        (fetch.keys, fetch.skipped) = (set.len(), skipped);
+        fetch.outcome = if fetch.keys == 0 {
+            KeyFetchOutcome::NoUsableKeys
+        } else {
+            self.note_rotation(&set);
+            self.install(set, true);
+            self.note_skipped(&fetch.skipped);
+            KeyFetchOutcome::Fetched
         };
         if fetch.outcome != KeyFetchOutcome::Fetched {
             self.keep_stale();

@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use super::network::{Outside, network_client};
 use crate::accept::{KeyFetch, KeyStores};
-use crate::client::ClientSetupError;
 use crate::clock::Clock;
 use crate::config::AcceptConfig;
 use crate::lifecycle::Tasks;
@@ -25,17 +24,14 @@ pub struct FetchedKeys {
 }
 
 /// One attempt for each issuer; those with a key set file read it.
-pub async fn fetch_keys(
-    config: &AcceptConfig,
-    outside: &Outside,
-) -> Result<FetchedKeys, ClientSetupError> {
+pub async fn fetch_keys(config: &AcceptConfig, outside: &Outside) -> FetchedKeys {
     let (sender, mut fetched) = mpsc::unbounded_channel();
     let report = Arc::new(move |fetch: KeyFetch| {
         // Nobody listens any more once every issuer has answered.
         drop(sender.send(fetch));
     });
     let tasks = Tasks::default();
-    let client = network_client(outside, 1, &config.ca_file)?;
+    let client = network_client(outside, 1, &config.ca_file);
     let keys = KeyStores::new(client, Clock::system(), tasks.clone(), report);
     keys.apply(config);
     let mut silent: Vec<String> =
@@ -52,7 +48,7 @@ pub async fn fetch_keys(
         }
     }
     tasks.stop(STOP_PATIENCE).await;
-    Ok(FetchedKeys { keys, fetches, silent })
+    FetchedKeys { keys, fetches, silent }
 }
 
 /// Discovery and keys, with time to spare.

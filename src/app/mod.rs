@@ -33,7 +33,7 @@ use self::reload::{Reloader, serving_on};
 use self::stores::Stores;
 use crate::admin;
 use crate::admin::Pages;
-use crate::client::{ClientSetupError, EgressError};
+use crate::client::EgressError;
 use crate::clock::Clock;
 use crate::config::{Config, HttpUrl, ListenAddress, Loaded};
 use crate::lifecycle::{
@@ -41,9 +41,8 @@ use crate::lifecycle::{
 };
 use crate::listener::Listener;
 use crate::pipeline::CurrentPipeline;
-use crate::server::{Server, Tls, TlsSetupError};
+use crate::server::{Server, Tls};
 use crate::telemetry::{Environment, LogWriter, Telemetry, TelemetrySetupError};
-use crate::token::TokenSetupError;
 
 /// What the process brings along besides its configuration.
 pub struct AppOptions<'a> {
@@ -64,25 +63,12 @@ pub enum StartError {
     },
     #[error("cannot take over the socket of the service manager")]
     Inherited(#[source] io::Error),
-    #[error("cannot offer TLS")]
-    Tls(#[from] TlsSetupError),
     #[error("cannot set up telemetry")]
     Telemetry(#[from] TelemetrySetupError),
     #[error("cannot tell the service manager at NOTIFY_SOCKET")]
     ServiceManager(#[source] io::Error),
-    #[error(transparent)]
-    Setup(#[from] SetupError),
-}
-
-/// Why a configuration cannot be put to work.
-#[derive(Debug, thiserror::Error)]
-pub enum SetupError {
-    #[error("cannot set up the connection to KooDrive or the SSO")]
-    Client(#[from] ClientSetupError),
     #[error("cannot find the way out")]
     Egress(#[from] EgressError),
-    #[error("cannot set up access tokens")]
-    Token(#[from] TokenSetupError),
 }
 
 /// A gateway that listens, but does not serve yet.
@@ -127,7 +113,7 @@ pub async fn bind(loaded: &Loaded, options: AppOptions<'_>) -> Result<Bound, Sta
     let readiness = Readiness::default();
     let stores = Arc::new(Stores::new(config, options, tasks.clone(), shares.upstream)?);
     let pipeline = CurrentPipeline::new(stores.pipeline(config)?);
-    let tls = Tls::load(&config.listen)?.map(Arc::new);
+    let tls = Tls::new(&config.listen).map(Arc::new);
     let server = Server::new(
         listener,
         &config.listen,

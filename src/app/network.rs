@@ -3,14 +3,12 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use secrecy::ExposeSecret as _;
-
-use super::SetupError;
 use crate::client::{
-    Client, ClientOptions, ClientSetupError, Egress, Pool, ProxyFailures, ProxyVariables,
-    SystemRoots,
+    Client, ClientOptions, Egress, EgressError, Pool, ProxyFailures, ProxyVariables, SystemRoots,
 };
-use crate::config::{ClientAuth, Config, EgressConfig, ForwardConfig, TextFile, TokenConfig};
+use crate::config::{
+    ClientAuth, Config, EgressConfig, File, ForwardConfig, Roots, TokenConfig, certified_key,
+};
 use crate::lifecycle::Tasks;
 
 /// One client for each neighbour, so that they cannot starve each other. They outlive
@@ -52,9 +50,9 @@ struct Terms {
 
 #[derive(Clone, PartialEq)]
 struct Neighbours {
-    sso_roots: TextFile,
+    sso_roots: File<Roots>,
     token: TokenConfig,
-    collector_roots: TextFile,
+    collector_roots: File<Roots>,
 }
 
 /// Clients that connect as a configuration says, before it is in force.
@@ -71,13 +69,13 @@ impl Network {
         upstream_max: usize,
         variables: ProxyVariables,
         tasks: Tasks,
-    ) -> Result<Self, SetupError> {
+    ) -> Result<Self, EgressError> {
         let terms = Terms::of(config);
         let proxy_failures = ProxyFailures::default();
         let egress = Egress::new(&terms.egress, &variables, &proxy_failures)?;
         let outside = Outside::by(egress);
-        let [sso, token, collector] = terms.neighbours.clients(&outside)?;
-        let pool = upstream_pool(&outside, &terms.forward, upstream_max, &tasks)?;
+        let [sso, token, collector] = terms.neighbours.clients(&outside);
+        let pool = upstream_pool(&outside, &terms.forward, upstream_max, &tasks);
         let (roots, in_force) = (outside.roots, Mutex::new((terms, pool)));
         Ok(Self {
             sso,
@@ -92,8 +90,8 @@ impl Network {
         })
     }
 
-    /// Everything that can fail. What has not changed stays.
-    pub(super) fn prepare(&self, config: &Config) -> Result<Prepared, SetupError> {
+    /// What can fail. What has not changed stays.
+    pub(super) fn prepare(&self, config: &Config) -> Result<Prepared, EgressError> {
         let terms = Terms::of(config);
         let in_force = self.in_force();
         let (before, pool) = &*in_force;
@@ -101,12 +99,11 @@ impl Network {
         let outside = Outside { roots: self.roots.clone(), egress };
         let same_way = before.egress == terms.egress;
         let clients = (!same_way || before.neighbours != terms.neighbours)
-            .then(|| terms.neighbours.clients(&outside))
-            .transpose()?;
+            .then(|| terms.neighbours.clients(&outside));
         let pool = if same_way && before.forward == terms.forward {
             pool.clone()
         } else {
-            upstream_pool(&outside, &terms.forward, self.upstream_max, &self.tasks)?
+            upstream_pool(&outside, &terms.forward, self.upstream_max, &self.tasks)
         };
         Ok(Prepared { terms, clients, pool })
     }
@@ -147,12 +144,12 @@ impl Terms {
 
 impl Neighbours {
     /// To SSO, token endpoint and collector.
-    fn clients(&self, outside: &Outside) -> Result<[Client; 3], ClientSetupError> {
-        Ok([
-            network_client(outside, 1, &self.sso_roots)?,
-            token_client(outside, &self.token)?,
-            network_client(outside, 1, &self.collector_roots)?,
-        ])
+    fn clients(&self, outside: &Outside) -> [Client; 3] {
+        [
+            network_client(outside, 1, &self.sso_roots),
+            token_client(outside, &self.token),
+            network_client(outside, 1, &self.collector_roots),
+        ]
     }
 }
 
@@ -160,36 +157,31 @@ impl Neighbours {
 pub(super) fn network_client(
     outside: &Outside,
     pool_max_idle: usize,
-    roots: &TextFile,
-) -> Result<Client, ClientSetupError> {
+    roots: &File<Roots>,
+) -> Client {
     Client::new(&ClientOptions {
         connect_timeout: CONNECT_TIMEOUT,
         pool_idle_timeout: POOL_IDLE_TIMEOUT,
         pool_max_idle,
         connections_max: pool_max_idle.max(CONNECTIONS_MAX),
         roots: &outside.roots,
-        extra_roots: roots.text(),
+        extra_roots: roots.content().map(AsRef::as_ref),
         identity: None,
         egress: &outside.egress,
     })
 }
 
 /// To the token endpoint: with a certificate of our own where that is how we prove ourselves.
-pub(super) fn token_client(
-    outside: &Outside,
-    config: &TokenConfig,
-) -> Result<Client, ClientSetupError> {
-    let identity = (config.client_auth == ClientAuth::Tls).then(|| {
-        (config.client_certificate_file.text(), config.client_key_file.secret().expose_secret())
-    });
+pub(super) fn token_client(outside: &Outside, config: &TokenConfig) -> Client {
+    let shown = certified_key(&config.client_certificate_file, &config.client_key_file);
     Client::new(&ClientOptions {
         connect_timeout: CONNECT_TIMEOUT,
         pool_idle_timeout: POOL_IDLE_TIMEOUT,
         pool_max_idle: config.max_concurrent,
         connections_max: config.max_concurrent,
         roots: &outside.roots,
-        extra_roots: config.ca_file.text(),
-        identity,
+        extra_roots: config.ca_file.content().map(AsRef::as_ref),
+        identity: shown.filter(|_| config.client_auth == ClientAuth::Tls),
         egress: &outside.egress,
     })
 }
@@ -200,11 +192,11 @@ fn upstream_pool(
     config: &ForwardConfig,
     connections_max: usize,
     tasks: &Tasks,
-) -> Result<Pool, ClientSetupError> {
-    let upstream = config.upstream.as_ref().expect("a checked configuration has an upstream");
-    let pool = Pool::new(&upstream_options(outside, config, connections_max), upstream.uri())?;
+) -> Pool {
+    let options = upstream_options(outside, config, connections_max);
+    let pool = Pool::new(&options, config.upstream.uri());
     tasks.spawn("upstream-connections", pool.watch());
-    Ok(pool)
+    pool
 }
 
 pub(super) fn upstream_options<'a>(
@@ -212,9 +204,6 @@ pub(super) fn upstream_options<'a>(
     config: &'a ForwardConfig,
     connections_max: usize,
 ) -> ClientOptions<'a> {
-    let identity = config.client_certificate_file.is_set().then(|| {
-        (config.client_certificate_file.text(), config.client_key_file.secret().expose_secret())
-    });
     let connections_max = config.max_connections.min(connections_max);
     ClientOptions {
         connect_timeout: config.connect_timeout,
@@ -222,8 +211,8 @@ pub(super) fn upstream_options<'a>(
         pool_max_idle: connections_max,
         connections_max,
         roots: &outside.roots,
-        extra_roots: config.ca_file.text(),
-        identity,
+        extra_roots: config.ca_file.content().map(AsRef::as_ref),
+        identity: certified_key(&config.client_certificate_file, &config.client_key_file),
         egress: &outside.egress,
     }
 }

@@ -7,26 +7,17 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 
-use super::SetupError;
 use super::stores::Stores;
+use crate::client::EgressError;
 use crate::config;
 use crate::config::{ConfigError, ListenAddress, Loaded};
 use crate::lifecycle::{Event, ServiceManager};
 use crate::pipeline::CurrentPipeline;
-use crate::server::{Tls, TlsSetupError};
+use crate::server::Tls;
 use crate::telemetry::ReloadOutcome;
 
 /// Where changed configurations come from: asked on a timer and on SIGHUP. Blocks.
 pub type ConfigSource = Box<dyn FnMut() -> Option<Result<Loaded, ConfigError>> + Send>;
-
-/// Why a configuration that reads well is not taken over.
-#[derive(Debug, thiserror::Error)]
-enum ReloadError {
-    #[error(transparent)]
-    Setup(#[from] SetupError),
-    #[error("the listener's certificate cannot be used")]
-    Tls(#[from] TlsSetupError),
-}
 
 /// What is in force now. Clones share it.
 #[derive(Clone, Debug)]
@@ -173,14 +164,12 @@ impl Reloader {
         self.stores.telemetry.metrics().config_reloaded(ReloadOutcome::Applied);
     }
 
-    fn try_take_over(&self, loaded: &Loaded) -> Result<(), ReloadError> {
+    fn try_take_over(&self, loaded: &Loaded) -> Result<(), EgressError> {
         // What can fail comes before anything is replaced; a pipeline sees to that itself.
-        let tls = match &self.tls {
-            Some(_) => Tls::load(&loaded.config.listen)?,
-            None => None,
-        };
         let pipeline = self.stores.pipeline(&loaded.config)?;
-        if let (Some(current), Some(fresh)) = (&self.tls, tls) {
+        if let Some(current) = &self.tls
+            && let Some(fresh) = Tls::new(&loaded.config.listen)
+        {
             current.replace(fresh);
         }
         self.pipeline.replace(pipeline);

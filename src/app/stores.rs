@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use http::HeaderValue;
-
 use super::network::Network;
-use super::{AppOptions, SetupError, StartError};
+use super::{AppOptions, StartError};
 use crate::accept::{Acceptor, CallerKey, IdentityRules, KeyFetch, KeyStores, VerifiedTokens};
 use crate::authorize::Authorizer;
 use crate::body::Budget;
 use crate::call::Routes;
-use crate::client::ProxyVariables;
+use crate::client::{EgressError, ProxyVariables};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, HttpUrl};
 use crate::forward::Forwarder;
 use crate::lifecycle::Tasks;
 use crate::limit::{LimitStores, Limiter, StoreNews};
@@ -78,27 +76,24 @@ impl Stores {
 
     /// The stages under `config`, over what this process already holds. On an error that is
     /// still what it was: the pipeline in force goes on with it.
-    pub(super) fn pipeline(&self, config: &Config) -> Result<Pipeline, SetupError> {
+    pub(super) fn pipeline(&self, config: &Config) -> Result<Pipeline, EgressError> {
         let network = self.network.prepare(config)?;
         let issuers = &config.accept.issuers;
         let client = self.network.token.clone();
-        let tokens = Tokens::new(&config.token, issuers, &self.tokens, client)?;
-        let caller_key = &config.telemetry.caller_key_file;
+        let tokens = Tokens::new(&config.token, issuers, &self.tokens, client);
         let identities = IdentityRules {
-            kept_claims: token::claims_read(&config.token, issuers)?,
-            caller_key: CallerKey::new(caller_key.is_set().then(|| caller_key.secret())),
+            kept_claims: token::claims_read(&config.token, issuers),
+            caller_key: CallerKey::new(config.telemetry.caller_key_file.secret()),
         };
         let pool = network.pool.clone();
         self.network.adopt(network);
         self.telemetry.follow(&config.accept, &config.limit, &config.token, &config.forward);
         self.uploads.resize(Places::three_quarters(config.forward.max_connections));
         self.keys.apply(&config.accept);
-        let upstream = config.forward.upstream.as_ref();
-        let upstream = upstream.expect("a checked configuration has an upstream");
+        let upstream: &HttpUrl = &config.forward.upstream;
         let authorizer = Authorizer::new(&config.authorize, upstream.base_path());
         let acceptor = Acceptor::new(&config.accept, &self.keys, &self.verified, identities);
         let sso_header = config.accept.header.clone();
-        let language = &config.validate.default_language;
         Ok(Pipeline {
             clock: self.clock.clone(),
             telemetry: self.telemetry.clone(),
@@ -109,9 +104,7 @@ impl Stores {
             limiter: Limiter::new(&config.limit, &self.limits),
             validate_mode: config.validate.mode,
             rules: BatchRules::new(&config.validate),
-            default_language: HeaderValue::from_str(language)
-                .ok()
-                .filter(|language| !language.is_empty()),
+            default_language: config.validate.default_language.clone(),
             tokens,
             upstream: Arc::new(Peer::of(upstream)),
             forwarder: Forwarder::new(&config.forward, sso_header, pool, self.uploads.clone()),

@@ -9,19 +9,6 @@ use super::connector::{BoxError, History, NoPlace};
 use super::proxy::ProxyError;
 use crate::body::BodyError;
 
-/// Why a client cannot be built.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientSetupError {
-    #[error("the extra root certificates are not usable PEM")]
-    Roots(#[source] rustls::pki_types::pem::Error),
-    #[error("a root certificate is not usable")]
-    Root(#[source] rustls::Error),
-    #[error("the client certificate or its key is not usable PEM")]
-    Identity(#[source] rustls::pki_types::pem::Error),
-    #[error("the client certificate does not go with its key")]
-    IdentityPair(#[source] rustls::Error),
-}
-
 /// Why a request got no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {

@@ -32,17 +32,17 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use self::connector::{BoundedConnector, Connector};
 pub use self::date::{answer_date, clock_skew, retry_after};
 pub use self::egress::{Egress, EgressError, ProxyVariables, Way};
-pub use self::error::{ClientError, ClientSetupError, told};
+pub use self::error::{ClientError, told};
 pub use self::pool::{AnswerTimeouts, Pool, PooledBody};
 pub use self::proxy::{ProxyFailures, ProxyFault};
 pub use self::roots::SystemRoots;
 use crate::body::{BodyError, InboundBody, OutboundBody, read_whole};
+use crate::config::Roots;
 
 /// How a client connects.
 #[derive(Clone, Debug)]
@@ -55,12 +55,19 @@ pub struct ClientOptions<'a> {
     /// Connections at once, busy or not; who needs one more waits, at most `connect_timeout`.
     pub connections_max: usize,
     pub roots: &'a SystemRoots,
-    /// PEM roots besides the system's; empty = none.
-    pub extra_roots: &'a str,
-    /// PEM certificate chain and key we present; empty = none.
-    pub identity: Option<(&'a str, &'a str)>,
+    /// Whom we believe besides the system's roots.
+    pub extra_roots: Option<&'a Roots>,
+    /// What we show.
+    pub identity: Option<CertifiedKey>,
     /// Which destinations are reached by which proxy.
     pub egress: &'a Egress,
+}
+
+impl ClientOptions<'_> {
+    fn connector(&self) -> Connector {
+        let tls = tls_config(self.roots, self.extra_roots, self.identity.clone());
+        Connector::new(tls, self.connect_timeout, self.egress.clone())
+    }
 }
 
 /// A pooled client for small exchanges with any origin. Clones share the pool.
@@ -84,13 +91,9 @@ pub struct SmallAnswer {
 }
 
 impl Client {
-    pub fn new(options: &ClientOptions<'_>) -> Result<Self, ClientSetupError> {
+    pub fn new(options: &ClientOptions<'_>) -> Self {
         let timeout = options.connect_timeout;
-        let connector = Connector::new(
-            tls_config(options.roots, options.extra_roots, options.identity)?,
-            timeout,
-            options.egress.clone(),
-        );
+        let connector = options.connector();
         let connector = BoundedConnector::new(connector, timeout, options.connections_max);
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder
@@ -100,7 +103,7 @@ impl Client {
         let fresh = builder.pool_max_idle_per_host(0).build(connector.clone());
         let pooled = builder.pool_max_idle_per_host(options.pool_max_idle).build(connector);
         let pools = Pools { egress: options.egress.clone(), pooled, fresh };
-        Ok(Self(Arc::new(ArcSwap::from_pointee(pools))))
+        Self(Arc::new(ArcSwap::from_pointee(pools)))
     }
 
     /// From now on this client and all its clones connect as `other` does. What is under way ends
@@ -161,24 +164,19 @@ fn copy_of(request: &Request<OutboundBody>) -> Option<Request<OutboundBody>> {
     Some(copy)
 }
 
-/// TLS to a peer: what it is verified against besides the system's roots, in PEM form, and what is
-/// shown to it, certificate chain and key.
+/// TLS to a peer: what it is verified against besides the system's roots, and what is shown to it.
 pub fn tls_config(
     roots: &SystemRoots,
-    extra_roots: &str,
-    identity: Option<(&str, &str)>,
-) -> Result<rustls::ClientConfig, ClientSetupError> {
+    extra_roots: Option<&Roots>,
+    identity: Option<CertifiedKey>,
+) -> rustls::ClientConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("the provider supports TLS 1.2 and 1.3")
-        .with_root_certificates(roots.and(extra_roots)?);
-    let Some((chain, key)) = identity else {
-        return Ok(builder.with_no_client_auth());
-    };
-    let chain = CertificateDer::pem_slice_iter(chain.as_bytes())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(ClientSetupError::Identity)?;
-    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(ClientSetupError::Identity)?;
-    builder.with_client_auth_cert(chain, key).map_err(ClientSetupError::IdentityPair)
+        .with_root_certificates(roots.and(extra_roots));
+    match identity {
+        Some(shown) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown))),
+        None => builder.with_no_client_auth(),
+    }
 }

@@ -16,11 +16,11 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use super::ClientOptions;
 use super::connection::{Http1, Unanswered, muted};
 use super::connector::Connector;
 use super::egress::Way;
 use super::error::ClientError;
-use super::{ClientOptions, ClientSetupError, tls_config};
 use crate::body::{BodyError, OutboundBody};
 use crate::places::{Holder, Place, Places};
 
@@ -66,14 +66,10 @@ struct Lease {
 }
 
 impl Pool {
-    pub fn new(options: &ClientOptions<'_>, origin: &Uri) -> Result<Self, ClientSetupError> {
+    pub fn new(options: &ClientOptions<'_>, origin: &Uri) -> Self {
         let connections_max = options.connections_max;
-        let connector = Connector::new(
-            tls_config(options.roots, options.extra_roots, options.identity)?,
-            options.connect_timeout,
-            options.egress.clone(),
-        );
-        Ok(Self(Arc::new(Shared {
+        let connector = options.connector();
+        Self(Arc::new(Shared {
             way: connector.way_to(origin),
             connector,
             origin: origin.clone(),
@@ -82,7 +78,7 @@ impl Pool {
             connections_max,
             places: Places::new("connections to KooDrive", connections_max),
             idle: Mutex::default(),
-        })))
+        }))
     }
 
     /// Sends a request in origin form, with a `Host`, and waits for the head of the answer. Waits

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 
-use super::ClientSetupError;
+use crate::config::Roots;
 
 /// The system's root certificates, read and parsed once. Clones share them.
 #[derive(Clone, Debug)]
@@ -29,13 +27,12 @@ impl SystemRoots {
         Self(Arc::new(roots))
     }
 
-    /// These, and the roots in `extra` (PEM, may be empty).
-    pub(super) fn and(&self, extra: &str) -> Result<Arc<RootCertStore>, ClientSetupError> {
+    /// These, and `extra` ones.
+    pub(super) fn and(&self, extra: Option<&Roots>) -> Arc<RootCertStore> {
         let mut roots = Arc::clone(&self.0);
-        for certificate in CertificateDer::pem_slice_iter(extra.as_bytes()) {
-            let certificate = certificate.map_err(ClientSetupError::Roots)?;
-            Arc::make_mut(&mut roots).add(certificate).map_err(ClientSetupError::Root)?;
+        if let Some(extra) = extra {
+            Arc::make_mut(&mut roots).extend(extra.anchors().iter().cloned());
         }
-        Ok(roots)
+        roots
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::Uri;
 use koodrive_gateway::client::{Egress, ProxyFailures, ProxyVariables, Way};
-use koodrive_gateway::config::{Config, LimitStore, TextFile};
+use koodrive_gateway::config::{Config, File, Roots};
 use koodrive_gateway::telemetry::CollectorAddress;
 
 use super::failure::Failure;
@@ -14,7 +14,7 @@ pub(super) struct Server<'a> {
     /// Scheme, host and port.
     pub(super) origin: String,
     /// The key of further roots, and their file.
-    roots: Option<(&'static str, &'a TextFile)>,
+    roots: Option<(&'static str, &'a File<Roots>)>,
 }
 
 /// The servers behind each section, in the order in which a call meets them.
@@ -22,7 +22,7 @@ pub(super) struct Servers<'a> {
     /// The SSOs whose keys come over the network.
     pub(super) accept: Vec<Server<'a>>,
     pub(super) token: Option<Server<'a>>,
-    pub(super) forward: Option<Server<'a>>,
+    pub(super) forward: Server<'a>,
     pub(super) telemetry: Option<Server<'a>>,
     pub(super) limit: Option<Server<'a>>,
 }
@@ -38,26 +38,22 @@ impl<'a> Servers<'a> {
         let urls = fetched
             .filter_map(|issuer| issuer.jwks_url.clone().or_else(|| issuer.issuer.parse().ok()));
         let sso = urls.map(|url| server(url.uri(), "accept.ca_file", &accept.ca_file));
-        let endpoint = token.endpoint.as_ref();
-        let upstream = forward.upstream.as_ref();
-        let store = match &config.limit.store {
-            LimitStore::Local => None,
-            store @ LimitStore::Redis(_) => Some(store.to_string()),
-        };
+        let endpoint = token.endpoint.written();
+        let store = config.limit.store.address();
         Self {
             accept: sso.collect(),
             token: endpoint.map(|url| server(url.uri(), "token.ca_file", &token.ca_file)),
-            forward: upstream.map(|url| server(url.uri(), "forward.ca_file", &forward.ca_file)),
+            forward: server(forward.upstream.uri(), "forward.ca_file", &forward.ca_file),
             telemetry: collector.map(|collector| {
                 server(&collector.url, "telemetry.ca_file", &config.telemetry.ca_file)
             }),
-            limit: store.map(|origin| Server { origin, roots: None }),
+            limit: store.map(|store| Server { origin: store.to_string(), roots: None }),
         }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Server<'a>> {
-        let one = [&self.token, &self.forward, &self.telemetry, &self.limit];
-        self.accept.iter().chain(one.into_iter().flatten())
+        let (behind, last) = (self.accept.iter().chain(&self.token), [&self.forward]);
+        behind.chain(last).chain(&self.telemetry).chain(&self.limit)
     }
 }
 

@@ -1,11 +1,10 @@
 //! The configuration in force, as an operator would write it.
 
-use super::check;
 use super::error::Origin;
 use super::keys::{Key, Shape, keys};
 use super::load::Loaded;
 use super::reader::joined;
-use super::values::REDACTED;
+use super::values::{Part, REDACTED};
 
 /// The configuration in force: TOML, every key, each with where its value comes from.
 ///
@@ -141,17 +140,10 @@ fn redacted(name: &str, value: &toml::Value) -> toml::Value {
 
 /// `"hunter2 {subject}"` → `"*** {subject}"`.
 fn without_literals(text: &str) -> String {
-    let mut shown = String::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (start, end) = check::placeholder(rest).unwrap_or((rest.len(), rest.len()));
-        let (literal, behind) = rest.split_at(start);
-        let (place, after) = behind.split_at(end - start);
-        let bare = literal.trim();
-        shown +=
-            &if bare.is_empty() { literal.to_owned() } else { literal.replace(bare, REDACTED) };
-        shown += place;
-        rest = after;
-    }
-    shown
+    let Ok(parts) = Part::all(text) else { return REDACTED.to_owned() };
+    let shown = parts.into_iter().map(|part| match part {
+        Part::Literal(text) if !text.trim().is_empty() => text.replace(text.trim(), REDACTED),
+        place => place.to_string(),
+    });
+    shown.collect()
 }

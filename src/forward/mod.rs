@@ -115,10 +115,9 @@ impl Forwarder {
         pool: Pool,
         uploads: Places,
     ) -> Self {
-        let upstream = config.upstream.as_ref().expect("a checked configuration has an upstream");
         Self {
             pool,
-            host: host_header(upstream.uri()),
+            host: host_header(config.upstream.uri()),
             timeouts: AnswerTimeouts { head: config.response_timeout, idle: config.idle_timeout },
             propagate: config.propagate,
             forwarded: config.forwarded,

@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::connection::Connections;
 use self::presence::Roster;
-pub use self::tls::{Tls, TlsSetupError};
+pub use self::tls::Tls;
 use crate::config::ListenConfig;
 use crate::lifecycle::{DrainWatch, Phase};
 use crate::listener::{CallerAddress, Listener};

@@ -6,28 +6,12 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig};
-use secrecy::ExposeSecret as _;
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::ListenConfig;
-
-/// Why callers cannot be offered TLS.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsSetupError {
-    #[error("listen.tls_certificate_file, tls_key_file or client_ca_file is not usable PEM")]
-    Pem(#[source] pem::Error),
-    #[error("the certificate does not go with its key")]
-    Pair(#[source] rustls::Error),
-    #[error("listen.client_ca_file holds no usable root certificate")]
-    ClientRoots(#[source] rustls::Error),
-    #[error("listen.client_ca_file cannot be used to verify callers")]
-    ClientVerifier(#[source] rustls::server::VerifierBuilderError),
-}
+use crate::config::{ListenConfig, Roots, certified_key};
 
 /// The certificate shown to callers and the roots theirs must come from; replaced on reload, for
 /// new connections. A handshake sees one generation of both.
@@ -35,11 +19,9 @@ pub struct Tls(ArcSwap<ServerConfig>);
 
 impl Tls {
     /// `None` when the listener has no TLS.
-    pub fn load(config: &ListenConfig) -> Result<Option<Self>, TlsSetupError> {
-        if !config.tls_certificate_file.is_set() {
-            return Ok(None);
-        }
-        Ok(Some(Self(ArcSwap::from(server_config(config)?))))
+    pub fn new(config: &ListenConfig) -> Option<Self> {
+        let shown = certified_key(&config.tls_certificate_file, &config.tls_key_file)?;
+        Some(Self(ArcSwap::from_pointee(server_config(shown, config.client_ca_file.content()))))
     }
 
     /// From now on this one is what `fresh` is.
@@ -58,38 +40,25 @@ impl fmt::Debug for Tls {
     }
 }
 
-fn server_config(config: &ListenConfig) -> Result<Arc<ServerConfig>, TlsSetupError> {
+fn server_config(shown: CertifiedKey, callers: Option<&Arc<Roots>>) -> ServerConfig {
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("the provider supports TLS 1.2 and 1.3");
-    let builder = if config.client_ca_file.is_set() {
-        let mut roots = RootCertStore::empty();
-        for root in CertificateDer::pem_slice_iter(config.client_ca_file.text().as_bytes()) {
-            roots.add(root.map_err(TlsSetupError::Pem)?).map_err(TlsSetupError::ClientRoots)?;
+    let builder = match callers {
+        Some(roots) => {
+            let roots = Arc::new(RootCertStore { roots: roots.anchors().to_vec() });
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
+            let verifier = verifier.build().expect("there are roots, and no lists of revocations");
+            builder.with_client_cert_verifier(verifier)
         }
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-            .build()
-            .map_err(TlsSetupError::ClientVerifier)?;
-        builder.with_client_cert_verifier(verifier)
-    } else {
-        builder.with_no_client_auth()
+        None => builder.with_no_client_auth(),
     };
-    let shown = SingleCertAndKey::from(certified_key(config)?);
-    let mut config = builder.with_cert_resolver(Arc::new(shown));
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
     config.alpn_protocols = vec![ALPN_H2.to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    config
 }
 
 pub(super) const ALPN_H2: &[u8] = b"h2";
-
-fn certified_key(config: &ListenConfig) -> Result<CertifiedKey, TlsSetupError> {
-    let chain = CertificateDer::pem_slice_iter(config.tls_certificate_file.text().as_bytes())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(TlsSetupError::Pem)?;
-    let key = config.tls_key_file.secret().expose_secret();
-    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(TlsSetupError::Pem)?;
-    CertifiedKey::from_der(chain, key, &provider()).map_err(TlsSetupError::Pair)
-}
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())

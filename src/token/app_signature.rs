@@ -11,7 +11,7 @@ use secrecy::SecretString;
 
 use super::error::Denial;
 use crate::accept::Identity;
-use crate::config::{AppConfig, IssuerConfig};
+use crate::config::{AppConfig, IssuerConfig, KooDriveUsers, user_id};
 
 /// Who signs, and for which KooDrive user.
 #[derive(Clone)]
@@ -40,34 +40,17 @@ pub(super) struct SigningApp {
 #[derive(Debug)]
 struct Users {
     claim: String,
-    listed: HashMap<String, HeaderValue>,
-}
-
-/// Why app authentication cannot be used as configured.
-#[derive(Debug, thiserror::Error)]
-pub enum AppSetupError {
-    #[error("`token.app.app_id` and `token.app.app_secret_file` are required")]
-    CredentialsMissing,
-    #[error("`token.app.app_id` must be printable ASCII without commas and spaces")]
-    AppId,
-    #[error("a user id in `koodrive_users_file` is no header value")]
-    UserId,
+    listed: Option<Arc<KooDriveUsers>>,
 }
 
 impl SigningApp {
-    pub(super) fn new(config: &AppConfig, issuers: &[IssuerConfig]) -> Result<Self, AppSetupError> {
-        if config.app_id.is_empty() || !config.app_secret_file.is_set() {
-            return Err(AppSetupError::CredentialsMissing);
-        }
-        if !config.app_id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',') {
-            return Err(AppSetupError::AppId);
-        }
-        let users = |issuer: &IssuerConfig| Ok((issuer.issuer.clone(), Users::new(issuer)?));
-        Ok(Self {
+    pub(super) fn new(config: &AppConfig, issuers: &[IssuerConfig]) -> Self {
+        let users = |issuer: &IssuerConfig| (issuer.issuer.clone(), Users::new(issuer));
+        Self {
             app_id: config.app_id.as_str().into(),
-            app_secret: Arc::new(config.app_secret_file.secret().clone()),
-            issuers: issuers.iter().map(users).collect::<Result<_, _>>()?,
-        })
+            app_secret: Arc::new(config.app_secret_file.password().cloned().unwrap_or_default()),
+            issuers: issuers.iter().map(users).collect(),
+        }
     }
 
     pub(super) fn identity_of(&self, caller: &Identity) -> Result<AppIdentity, Denial> {
@@ -86,7 +69,7 @@ impl SigningApp {
             let claim =
                 if claim.is_empty() { String::new() } else { format!(" nor claim {claim}") };
             format!("X-User-Id: unknown; neither koodrive_users_file{claim} of this issuer has one")
-        } else if users.is_some_and(|users| users.listed.contains_key(&*caller.subject)) {
+        } else if users.is_some_and(|users| users.listed(caller).is_some()) {
             "X-User-Id: known from koodrive_users_file of this issuer".to_owned()
         } else {
             format!("X-User-Id: known from claim {claim}")
@@ -96,32 +79,26 @@ impl SigningApp {
 }
 
 impl Users {
-    fn new(issuer: &IssuerConfig) -> Result<Self, AppSetupError> {
-        let mut listed = HashMap::new();
-        for (subject, user_id) in issuer.koodrive_users().unwrap_or_default() {
-            listed.insert(subject, user_id_header(&user_id).ok_or(AppSetupError::UserId)?);
-        }
-        Ok(Self { claim: issuer.koodrive_user_claim.clone(), listed })
+    fn new(issuer: &IssuerConfig) -> Self {
+        let listed = issuer.koodrive_users_file.content().cloned();
+        Self { claim: issuer.koodrive_user_claim.clone(), listed }
+    }
+
+    fn listed(&self, caller: &Identity) -> Option<&HeaderValue> {
+        self.listed.as_ref()?.get(&caller.subject)
     }
 
     /// The list's word counts before the claim's: it is the operator's.
     fn of(&self, caller: &Identity) -> Option<HeaderValue> {
-        self.listed.get(&*caller.subject).cloned().or_else(|| self.claimed(caller))
+        self.listed(caller).cloned().or_else(|| self.claimed(caller))
     }
 
     fn claimed(&self, caller: &Identity) -> Option<HeaderValue> {
         match caller.claims.get(&self.claim)?.value() {
-            serde_json::Value::String(user_id) => user_id_header(&user_id),
+            serde_json::Value::String(id) => user_id(&id),
             // Ids of 19 digits are exact in a JSON number read as u64.
-            serde_json::Value::Number(number) if number.is_u64() => {
-                user_id_header(&number.to_string())
-            }
+            serde_json::Value::Number(number) if number.is_u64() => user_id(&number.to_string()),
             _ => None,
         }
     }
-}
-
-fn user_id_header(user_id: &str) -> Option<HeaderValue> {
-    let legal = !user_id.is_empty() && user_id.bytes().all(|byte| byte.is_ascii_graphic());
-    if legal { HeaderValue::from_str(user_id).ok() } else { None }
 }

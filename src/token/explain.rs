@@ -2,7 +2,6 @@
 //!
 //! Requests nothing, and names claims without their values.
 
-use super::TokenSetupError;
 use super::app_signature::SigningApp;
 use super::error::Denial;
 use super::exchange::Grant;
@@ -19,16 +18,12 @@ pub struct Explanation {
 }
 
 /// How `caller` would obtain a KooDrive credential.
-pub fn explain(
-    config: &TokenConfig,
-    issuers: &[IssuerConfig],
-    caller: &Accepted,
-) -> Result<Explanation, TokenSetupError> {
+pub fn explain(config: &TokenConfig, issuers: &[IssuerConfig], caller: &Accepted) -> Explanation {
     let identity = &caller.identity;
-    let Some(grant) = Grant::new(config)? else {
-        let (line, denied) = SigningApp::new(&config.app, issuers)?.describe(identity);
+    let Some(grant) = Grant::new(config) else {
+        let (line, denied) = SigningApp::new(&config.app, issuers).describe(identity);
         let how = "nothing is exchanged: each attempt is signed with the AppSecret".to_owned();
-        return Ok(Explanation { lines: vec![how, line], denied });
+        return Explanation { lines: vec![how, line], denied };
     };
     let about = grant.describe();
     let mut lines = vec![
@@ -47,7 +42,7 @@ pub fn explain(
     lines.push(format!("kept: {}", Sharing::new(config, &grant).describe(identity)));
     lines.push(lives(config));
     let denied = (!needed.iter().all(|name| has(name))).then_some(Denial::ClaimMissing);
-    Ok(Explanation { lines, denied })
+    Explanation { lines, denied }
 }
 
 fn lives(config: &TokenConfig) -> String {

@@ -111,7 +111,7 @@ impl SetupDigest {
         let custom = serde_json::to_vec(&config.custom.to_table()).unwrap_or_default();
         for field in [
             format!("{:?} {:?}", config.method, config.client_auth).as_bytes(),
-            config.endpoint.as_ref().map_or("", |endpoint| endpoint.as_str()).as_bytes(),
+            config.endpoint.written().map_or("", |endpoint| endpoint.as_str()).as_bytes(),
             config.client_id.as_bytes(),
             config.subject_token_type.as_bytes(),
             config.requested_token_type.as_bytes(),

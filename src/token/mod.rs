@@ -35,9 +35,8 @@ use std::time::Duration;
 use http::HeaderValue;
 use moka::future::Cache;
 
-pub use self::app_signature::{AppIdentity, AppSetupError};
+pub use self::app_signature::AppIdentity;
 pub use self::error::{Crowded, Denial, Outage, Said, TokenError, Unusable};
-pub use self::exchange::{ExchangeSetupError, KeyError, TemplateError};
 pub use self::explain::{Explanation, explain};
 pub use self::report::{ExchangeOutcome, ExchangeReport, TokenVerdict};
 pub use self::store::TokenStore;
@@ -73,14 +72,11 @@ pub struct Issued {
 }
 
 /// The claims of an SSO token that `config` has this room read.
-pub fn claims_read(
-    config: &TokenConfig,
-    issuers: &[IssuerConfig],
-) -> Result<BTreeSet<String>, TokenSetupError> {
-    Ok(match Grant::new(config)? {
+pub fn claims_read(config: &TokenConfig, issuers: &[IssuerConfig]) -> BTreeSet<String> {
+    match Grant::new(config) {
         Some(grant) => Sharing::new(config, &grant).claims().cloned().unwrap_or_default(),
         None => issuers.iter().map(|issuer| issuer.koodrive_user_claim.clone()).collect(),
-    })
+    }
 }
 
 /// What proves the caller to KooDrive.
@@ -135,15 +131,6 @@ pub enum Refusal {
     Damped,
 }
 
-/// Why a configuration cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenSetupError {
-    #[error("the token method cannot be used")]
-    Exchange(#[from] ExchangeSetupError),
-    #[error("app authentication cannot be used")]
-    App(#[from] AppSetupError),
-}
-
 #[derive(Debug)]
 struct Inner {
     shared: Arc<Shared>,
@@ -169,17 +156,17 @@ impl Tokens {
         issuers: &[IssuerConfig],
         store: &TokenStore,
         client: Client,
-    ) -> Result<Self, TokenSetupError> {
-        let method = match Exchange::new(config, client)? {
+    ) -> Self {
+        let method = match Exchange::new(config, client) {
             Some(exchange) => {
                 let sharing = Sharing::new(config, exchange.grant());
                 Method::Network { exchange: Box::new(exchange), sharing }
             }
-            None => Method::Signature(SigningApp::new(&config.app, issuers)?),
+            None => Method::Signature(SigningApp::new(&config.app, issuers)),
         };
         let shared = Arc::clone(store.shared());
         let numbers = GateNumbers {
-            endpoint: config.endpoint.as_ref().map_or("", |url| url.as_str()).to_owned(),
+            endpoint: config.endpoint.written().map_or("", |url| url.as_str()).to_owned(),
             max_concurrent: config.max_concurrent,
             max_per_second: config.max_per_second,
         };
@@ -199,7 +186,7 @@ impl Tokens {
             gate: shared.gate(numbers),
             shared,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     /// The credential of `caller`. `span` is the call's; an exchange becomes its child.

@@ -76,7 +76,7 @@ impl Settings {
         let (sso, realm) = loopback(&issuer)
             .and_then(|(address, path)| Some((address, path.strip_prefix("realms/")?.to_owned())))
             .ok_or_else(|| wrong("the demo's issuer is http://127.0.0.1:PORT/realms/NAME"))?;
-        let upstream = config.forward.upstream.as_ref().map(|url| url.as_str().to_owned());
+        let upstream = config.forward.upstream.written().map(|url| url.as_str().to_owned());
         let koodrive = upstream.as_deref().and_then(loopback);
         let (koodrive, _) =
             koodrive.ok_or_else(|| wrong("the demo's upstream is http://127.0.0.1:PORT"))?;
@@ -117,7 +117,7 @@ impl Simulators {
                 .and_then(|issuer| issuer.audiences.first().cloned())
                 .unwrap_or_default(),
             client_id: token.client_id.clone(),
-            client_secret: token.client_secret_file.secret().expose_secret().to_owned(),
+            client_secret: token.client_secret_file.password().unwrap().expose_secret().to_owned(),
             token_seconds: TOKEN_SECONDS,
             demo_tokens: true,
             ..SsoOptions::default()

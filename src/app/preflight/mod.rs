@@ -21,7 +21,7 @@ use crate::call;
 use crate::client;
 use crate::client::{Client, ClientError, SmallAnswer};
 use crate::clock::{Clock, Span};
-use crate::config::{Config, ForwardConfig, HttpUrl, TelemetryConfig, TextFile, TokenConfig};
+use crate::config::{Config, File, ForwardConfig, HttpUrl, Roots, TelemetryConfig, TokenConfig};
 use crate::telemetry::{CollectorAddress, chain};
 use crate::token;
 use crate::token::{Trial, TrialVerdict};
@@ -49,12 +49,10 @@ pub async fn preflight(
     let mut asking =
         Asking { outside, clock: Clock::system(), probes: Vec::new(), clocks: Vec::new() };
     asking.keys(config).await;
-    if let Some(endpoint) = &config.token.endpoint {
+    if let Some(endpoint) = config.token.endpoint.written() {
         asking.token_endpoint(&config.token, endpoint).await;
     }
-    if let Some(upstream) = &config.forward.upstream {
-        asking.koodrive(&config.forward, upstream).await;
-    }
+    asking.koodrive(&config.forward).await;
     if let Some(collector) = collector {
         asking.collector(&config.telemetry, collector).await;
     }
@@ -81,10 +79,7 @@ impl Asking {
     }
 
     async fn keys(&mut self, config: &Config) {
-        let fetched = match fetch_keys(&config.accept, &self.outside).await {
-            Ok(fetched) => fetched,
-            Err(error) => return self.failed(format!("keys: {}", chain(&error))),
-        };
+        let fetched = fetch_keys(&config.accept, &self.outside).await;
         for fetch in &fetched.fetches {
             let text = told(fetch, &fetched.keys);
             if fetch.outcome == KeyFetchOutcome::Fetched {
@@ -92,8 +87,9 @@ impl Asking {
             } else {
                 let issuer = config.accept.issuers.iter().find(|i| *i.issuer == *fetch.issuer);
                 let url = issuer.and_then(|i| i.jwks_url.clone().or_else(|| i.issuer.parse().ok()));
-                let hint = match (url, network_client(&self.outside, 1, &config.accept.ca_file)) {
-                    (Some(url), Ok(client)) if fetch.outcome == KeyFetchOutcome::Unreachable => {
+                let client = network_client(&self.outside, 1, &config.accept.ca_file);
+                let hint = match url {
+                    Some(url) if fetch.outcome == KeyFetchOutcome::Unreachable => {
                         other_protocol(&url, &client).await
                     }
                     _ => None,
@@ -111,14 +107,11 @@ impl Asking {
     }
 
     async fn token_endpoint(&mut self, config: &TokenConfig, endpoint: &HttpUrl) {
-        let client = match token_client(&self.outside, config) {
-            Ok(client) => client,
-            Err(error) => return self.failed(format!("token endpoint: {}", chain(&error))),
-        };
+        let client = token_client(&self.outside, config);
         let started = self.clock.now();
         let trial = token::try_client(config, client.clone(), started).await;
         match trial {
-            Ok(Some(Trial { verdict, date })) => {
+            Some(Trial { verdict, date }) => {
                 self.note_clock("the token endpoint", date, started);
                 let name = format!("token endpoint {endpoint}");
                 match verdict {
@@ -132,7 +125,7 @@ impl Asking {
                     }
                 }
             }
-            Ok(None) => {
+            None => {
                 let mut request = Request::new(OutboundBody::empty());
                 *request.method_mut() = Method::HEAD;
                 *request.uri_mut() = endpoint.uri().clone();
@@ -140,17 +133,14 @@ impl Asking {
                 let asked = Asked { name: "token endpoint", url: endpoint, well: "reached", roots };
                 self.ask(&asked, request, &client).await;
             }
-            Err(error) => self.failed(format!("token endpoint: {}", chain(&error))),
         }
     }
 
     /// Whoever comes without a token is turned away, if the path leads to KooDrive's API at all.
-    async fn koodrive(&mut self, config: &ForwardConfig, upstream: &HttpUrl) {
+    async fn koodrive(&mut self, config: &ForwardConfig) {
+        let upstream: &HttpUrl = &config.upstream;
         let options = upstream_options(&self.outside, config, config.max_connections);
-        let client = match Client::new(&options) {
-            Ok(client) => client,
-            Err(error) => return self.failed(format!("KooDrive: {}", chain(&error))),
-        };
+        let client = Client::new(&options);
         let path = format!("{}{}", upstream.base_path(), call::PREVERIFY_PATH);
         let mut request = Request::new(OutboundBody::from(Bytes::from_static(b"{}")));
         *request.method_mut() = Method::POST;
@@ -163,10 +153,7 @@ impl Asking {
 
     /// An empty batch of spans is a legal one.
     async fn collector(&mut self, config: &TelemetryConfig, collector: CollectorAddress) {
-        let client = match network_client(&self.outside, 1, &config.ca_file) {
-            Ok(client) => client,
-            Err(error) => return self.failed(format!("collector: {}", chain(&error))),
-        };
+        let client = network_client(&self.outside, 1, &config.ca_file);
         let Ok(url) = collector.url.to_string().parse() else { return };
         let mut request = Request::new(OutboundBody::empty());
         *request.method_mut() = Method::POST;
@@ -237,11 +224,11 @@ struct Asked<'a> {
     url: &'a HttpUrl,
     well: &'a str,
     /// The key of roots besides the system's, and their file.
-    roots: (&'static str, &'a TextFile),
+    roots: (&'static str, &'a File<Roots>),
 }
 
 /// Of a failure because of a certificate that no root of ours stands behind: where to put one.
-fn untrusted(why: &str, key: &str, file: &TextFile) -> String {
+fn untrusted(why: &str, key: &str, file: &File<Roots>) -> String {
     let unknown = ["UnknownIssuer", "BadSignature"];
     if !why.contains("invalid peer certificate") || !unknown.iter().any(|word| why.contains(word)) {
         return String::new();

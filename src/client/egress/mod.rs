@@ -80,8 +80,8 @@ impl Egress {
         variables: &ProxyVariables,
         failures: &ProxyFailures,
     ) -> Result<Self, EgressError> {
-        let authorization = (!config.username.is_empty())
-            .then(|| basic(&config.username, config.password_file.secret().expose_secret()));
+        let password = config.password_file.password();
+        let authorization = password.map(|word| basic(&config.username, word.expose_secret()));
         let (https, http) = match &config.proxy {
             EgressProxy::Direct => (None, None),
             EgressProxy::Address(address) => {

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use koodrive_gateway::authorize::review;
-use koodrive_gateway::config::{Config, HttpUrl, LimitStore, ListenAddress, SecretFile};
-use secrecy::ExposeSecret as _;
+use koodrive_gateway::config::{Config, File, HttpUrl, ListenAddress, Password, RedisAddress};
+use secrecy::ExposeSecret;
 
 /// One sentence each: the key, what it means, what to do.
 pub(super) fn of(config: &Config) -> Vec<String> {
@@ -13,7 +13,7 @@ pub(super) fn of(config: &Config) -> Vec<String> {
     plain_http(config, &mut warnings);
     blanks(config, &mut warnings);
     telemetry(config, &mut warnings);
-    let base_path = config.forward.upstream.as_ref().map_or("", |upstream| upstream.base_path());
+    let base_path = config.forward.upstream.base_path();
     warnings.extend(review(&config.authorize, base_path, &config.forward.prefix));
     warnings
 }
@@ -67,15 +67,11 @@ fn plain_http(config: &Config, warnings: &mut Vec<String>) {
             warn("accept.issuers", &url, "whoever is on the way can replace its keys, which come");
         }
     }
-    if let Some(endpoint) = &config.token.endpoint {
+    if let Some(endpoint) = config.token.endpoint.written() {
         warn("token.endpoint", endpoint, "the client's secret and all tokens travel");
     }
-    if let Some(upstream) = &config.forward.upstream {
-        warn("forward.upstream", upstream, "KooDrive tokens and all data travel");
-    }
-    if let LimitStore::Redis(address) = &config.limit.store
-        && address.contains('@')
-    {
+    warn("forward.upstream", &config.forward.upstream, "KooDrive tokens and all data travel");
+    if config.limit.store.address().is_some_and(RedisAddress::has_password) {
         warnings.push(
             "limit.store has a password in its address, which whoever reads the file or the environment \
              sees"
@@ -87,14 +83,14 @@ fn plain_http(config: &Config, warnings: &mut Vec<String>) {
 /// A blank in front or behind is a slip of the editor far more often than a part of the secret.
 fn blanks(config: &Config, warnings: &mut Vec<String>) {
     let token = &config.token;
-    let secrets: [(&str, &SecretFile); 4] = [
+    let secrets: [(&str, &File<Password>); 4] = [
         ("token.client_secret_file", &token.client_secret_file),
         ("token.carrier.password_file", &token.carrier.password_file),
         ("token.app.app_secret_file", &token.app.app_secret_file),
         ("egress.password_file", &config.egress.password_file),
     ];
     for (key, file) in secrets {
-        let secret = file.secret().expose_secret();
+        let Some(secret) = file.password().map(ExposeSecret::expose_secret) else { continue };
         let place = match (secret.starts_with([' ', '\t']), secret.ends_with([' ', '\t'])) {
             (true, _) => "begins",
             (false, true) => "ends",

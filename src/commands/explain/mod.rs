@@ -14,7 +14,7 @@ use koodrive_gateway::telemetry::chain;
 use koodrive_gateway::{app, call};
 use serde::Serialize;
 
-use self::walk::{Call, Ended, Reached};
+use self::walk::{Call, Reached};
 use super::failure::Failure;
 use super::output::Output;
 use super::ways;
@@ -33,11 +33,7 @@ pub(super) fn run(asked: &Explain, out: &mut Output) -> Outcome {
     // Spans do not travel with a call.
     let reached = Reached { servers: Servers::of(&config, None), egress: ways::egress(&config)? };
     let call = Call { method, target, token: bare(&token), body: body.as_deref() };
-    let ended = match walk::walk(&call, &config, &keys, &reached, &mut told) {
-        Ok(()) => None,
-        Err(Ended::Refused(rejection)) => Some(rejection),
-        Err(Ended::Failed(failure)) => return Err(failure),
-    };
+    let ended = walk::walk(&call, &config, &keys, &reached, &mut told).err();
     match asked.format {
         Format::Text => print(&told, ended.as_ref(), out)?,
         Format::Json => {
@@ -120,8 +116,7 @@ fn keys(config: &Config, online: bool, told: &mut Told) -> Result<KeyStores, Fai
         keys.apply(&config.accept);
         return Ok(keys);
     }
-    let fetched = wait_for(app::fetch_keys(&config.accept, &outside(config)?))?
-        .map_err(Failure::at_run_time)?;
+    let fetched = wait_for(app::fetch_keys(&config.accept, &outside(config)?))?;
     told.stage("keys");
     for fetch in &fetched.fetches {
         told.line(line_of(fetch));

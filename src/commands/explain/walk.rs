@@ -18,7 +18,6 @@ use koodrive_gateway::{call, token};
 
 use super::Told;
 use crate::commands::caller;
-use crate::commands::failure::Failure;
 use crate::commands::ways::{Server, Servers};
 
 /// What is explained.
@@ -45,19 +44,6 @@ impl Reached<'_> {
     }
 }
 
-/// Why a walk ends early.
-pub(super) enum Ended {
-    /// As the caller would be told.
-    Refused(Rejection),
-    Failed(Failure),
-}
-
-impl From<Rejection> for Ended {
-    fn from(rejection: Rejection) -> Self {
-        Self::Refused(rejection)
-    }
-}
-
 /// Ends where the gateway would refuse the call.
 pub(super) fn walk(
     call: &Call<'_>,
@@ -65,10 +51,9 @@ pub(super) fn walk(
     keys: &KeyStores,
     servers: &Reached<'_>,
     told: &mut Told,
-) -> Result<(), Ended> {
+) -> Result<(), Rejection> {
     let route = plan(call, config, told)?;
-    let base_path = config.forward.upstream.as_ref().map_or("", |upstream| upstream.base_path());
-    let authorizer = Authorizer::new(&config.authorize, base_path);
+    let authorizer = Authorizer::new(&config.authorize, config.forward.upstream.base_path());
     let caller = accept(call, config, keys, &authorizer, servers, told)?;
     authorize(call, &authorizer, &route, &caller, told)?;
     limit(config, route.plan, &caller, told);
@@ -83,12 +68,11 @@ fn plan(call: &Call<'_>, config: &Config, told: &mut Told) -> Result<Route, Reje
     let Call { method, target, .. } = call;
     let path = target.split('?').next().unwrap_or_default();
     let prefix = &config.forward.prefix;
-    let base_path = config.forward.upstream.as_ref().map_or("", |upstream| upstream.base_path());
     let Ok(uri) = target.parse() else {
         told.line("REFUSED  not a request target");
         return Err(CallRefused::RouteUnknown(RouteHint::Elsewhere).into());
     };
-    let planned = Routes::new(base_path, prefix).plan_for(method, &uri);
+    let planned = Routes::new(config.forward.upstream.base_path(), prefix).plan_for(method, &uri);
     told.line(match &planned {
         Ok(Route { plan: CallPlan::Preverify, .. }) => {
             let spelling = if path == call::PREVERIFY_PATH { "" } else { " in another spelling" };
@@ -157,7 +141,7 @@ fn accept(
     }
     let issuers = &config.accept.issuers;
     let identities = IdentityRules {
-        kept_claims: token::claims_read(&config.token, issuers).unwrap_or_default(),
+        kept_claims: token::claims_read(&config.token, issuers),
         caller_key: caller::key(config),
     };
     let acceptor = Acceptor::new(&config.accept, keys, &VerifiedTokens::new(), identities)
@@ -255,17 +239,16 @@ fn exchange(
     caller: &Accepted,
     reached: &Reached<'_>,
     told: &mut Told,
-) -> Result<(), Ended> {
+) -> Result<(), Rejection> {
     told.stage("token");
-    let explained = token::explain(&config.token, &config.accept.issuers, caller)
-        .map_err(|error| Ended::Failed(Failure::at_run_time(error)))?;
+    let explained = token::explain(&config.token, &config.accept.issuers, caller);
     for line in explained.lines {
         told.line(line);
     }
     reached.tell(&reached.servers.token, told);
     let Some(denial) = explained.denied else { return Ok(()) };
     told.line(format!("REFUSED  403: {denial}"));
-    Err(Rejection::from(TokenError::Denied(denial)).into())
+    Err(Rejection::from(TokenError::Denied(denial)))
 }
 
 fn forward(
@@ -276,12 +259,12 @@ fn forward(
     told: &mut Told,
 ) {
     told.stage("forward");
-    let Some(upstream) = &config.forward.upstream else { return };
+    let upstream = &config.forward.upstream;
     let origin = upstream.as_str().trim_end_matches('/');
     let origin = origin.strip_suffix(upstream.base_path()).unwrap_or(origin);
     let query = call.target.split_once('?').map_or(String::new(), |(_, query)| format!("?{query}"));
     told.line(format!("to {origin}{}{query}", route.path));
-    reached.tell(&reached.servers.forward, told);
+    reached.tell([&reached.servers.forward], told);
 }
 
 const REPORT_COLUMNS: usize = 100;

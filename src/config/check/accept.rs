@@ -2,11 +2,8 @@
 
 use std::collections::HashSet;
 
-use serde::Deserialize;
 use serde_json::json;
-use serde_json::value::RawValue;
 
-use super::pem;
 use super::rules::{Rule, safe_url, unless_plain_http, written};
 use crate::config::reader::Reader;
 use crate::config::sections::{AcceptConfig, IssuerConfig, TokenMethod};
@@ -19,7 +16,6 @@ pub(super) fn check(accept: &AcceptConfig, method: TokenMethod, to: &mut Reader<
             "required; name at least one SSO: [[accept.issuers]] with `issuer` and `audiences`",
         );
     }
-    pem::roots(to, "accept.ca_file", &accept.ca_file);
     let mut known = HashSet::new();
     for (index, issuer) in accept.issuers.iter().enumerate() {
         let key = |name: &str| format!("accept.issuers[{index}].{name}");
@@ -70,16 +66,6 @@ fn koodrive_users(
              KooDrive user, or `koodrive_users_file`",
         );
     }
-    if let Err((line, column)) = issuer.koodrive_users() {
-        to.say(
-            &[&key("koodrive_users_file")],
-            format!(
-                "file {}:{line}:{column}: expected lines such as \"subject\" = \"KooDrive user \
-                 id\"",
-                issuer.koodrive_users_file.path().display()
-            ),
-        );
-    }
 }
 
 fn check_issuer(
@@ -115,16 +101,6 @@ fn check_issuer(
         );
     }
     to.plain_http(&key("jwks_url"), issuer.jwks_url.as_ref(), leave);
-    if issuer.jwks_file.is_set() && !is_key_set(issuer.jwks_file.text()) {
-        to.say(
-            &[&key("jwks_file")],
-            format!(
-                "file {} is no key set: expected JSON such as {{\"keys\": […]}} with at least \
-                 one key",
-                issuer.jwks_file.path().display()
-            ),
-        );
-    }
     if issuer.algorithms.is_empty() {
         to.say(&[&key("algorithms")], "expected at least one algorithm, such as \"RS256\"");
     }
@@ -134,16 +110,4 @@ fn check_issuer(
             "jwks_max_stale is shorter than jwks_refresh, so keys would lapse between fetches",
         );
     }
-}
-
-/// Only as strict as the room that uses the keys: one bad key spoils no set.
-fn is_key_set(text: &str) -> bool {
-    serde_json::from_str::<KeySet<'_>>(text)
-        .is_ok_and(|set| set.keys.iter().any(|key| key.get().starts_with('{')))
-}
-
-#[derive(Deserialize)]
-struct KeySet<'a> {
-    #[serde(borrow)]
-    keys: Vec<&'a RawValue>,
 }

@@ -2,19 +2,18 @@
 
 use serde_json::json;
 
-use super::pem;
 use super::rules::{Rule, safe_url, together, unless_plain_http};
 use crate::config::reader::Reader;
 use crate::config::sections::ForwardConfig;
 
 pub(super) fn check(forward: &ForwardConfig, to: &mut Reader<'_>) {
-    if forward.upstream.is_none() {
+    if forward.upstream.written().is_none() {
         to.say(
             &["forward.upstream"],
             "required; KooDrive's address, such as \"https://cn.myhuaweicloud-koodrive.com\"",
         );
     }
-    let upstream = forward.upstream.as_ref();
+    let upstream = forward.upstream.written();
     to.plain_http(
         "forward.upstream",
         upstream,
@@ -24,12 +23,10 @@ pub(super) fn check(forward: &ForwardConfig, to: &mut Reader<'_>) {
         ("forward.client_certificate_file", forward.client_certificate_file.is_set()),
         ("forward.client_key_file", forward.client_key_file.is_set()),
     );
-    pem::pair(
-        to,
+    to.pair(
         ("forward.client_certificate_file", &forward.client_certificate_file),
         ("forward.client_key_file", &forward.client_key_file),
     );
-    pem::roots(to, "forward.ca_file", &forward.ca_file);
 }
 
 pub(super) fn rules() -> Vec<Rule> {

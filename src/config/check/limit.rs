@@ -2,7 +2,6 @@
 
 use serde_json::json;
 
-use super::pem;
 use super::rules::{Rule, together, written};
 use crate::config::reader::Reader;
 use crate::config::sections::{LimitConfig, ValidateConfig};
@@ -38,8 +37,7 @@ pub(super) fn check(limit: &LimitConfig, validate: &ValidateConfig, to: &mut Rea
         return;
     }
     to.together((OF_TLS[1], set[1]), (OF_TLS[2], set[2]));
-    pem::roots(to, OF_TLS[0], &limit.store_ca_file);
-    pem::pair(to, (OF_TLS[1], &limit.store_certificate_file), (OF_TLS[2], &limit.store_key_file));
+    to.pair((OF_TLS[1], &limit.store_certificate_file), (OF_TLS[2], &limit.store_key_file));
 }
 
 fn password(limit: &LimitConfig, to: &mut Reader<'_>) {
@@ -47,12 +45,12 @@ fn password(limit: &LimitConfig, to: &mut Reader<'_>) {
     if !limit.store_password_file.is_set() {
         return;
     }
-    match limit.store.connection() {
+    match limit.store.address() {
         None => to.say(
             &[KEY, "limit.store"],
             "applies only to a shared store; set store = \"redis://…\"",
         ),
-        Some(info) if info.redis_settings().password().is_some() => to.say(
+        Some(address) if address.has_password() => to.say(
             &[KEY, "limit.store"],
             "limit.store has a password too; keep this file and take it out of the address",
         ),

@@ -1,6 +1,5 @@
 //! `[listen]` and `[admin]`.
 
-use super::pem;
 use super::rules::{Rule, together, wants};
 use crate::config::reader::Reader;
 use crate::config::sections::Config;
@@ -25,12 +24,10 @@ pub(super) fn check(config: &Config, to: &mut Reader<'_>) {
              `listen.tls_key_file`",
         );
     }
-    pem::pair(
-        to,
+    to.pair(
         ("listen.tls_certificate_file", &listen.tls_certificate_file),
         ("listen.tls_key_file", &listen.tls_key_file),
     );
-    pem::roots(to, "listen.client_ca_file", &listen.client_ca_file);
     if listen.max_buffered < config.validate.max_body {
         to.say(
             &["listen.max_buffered", "validate.max_body"],

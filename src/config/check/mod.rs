@@ -8,16 +8,17 @@ mod egress;
 mod forward;
 mod limit;
 mod listen;
-mod pem;
 mod rules;
 mod token;
+
+use rustls::sign::CertifiedKey;
+use rustls::{Error, InconsistentKeys};
 
 use super::error::Origin;
 use super::reader::Reader;
 use super::sections::Config;
-use super::values::HttpUrl;
+use super::values::{CertificateChain, File, HttpUrl, TlsKey, certified_key};
 
-pub(super) use custom::placeholder;
 pub(super) use rules::Rule;
 
 /// Tells `to` what is wrong with `config`, unless its key was found wrong before.
@@ -28,7 +29,6 @@ pub(super) fn check(config: &Config, to: &mut Reader<'_>) {
     token::check(&config.token, to);
     forward::check(&config.forward, to);
     egress::check(&config.egress, to);
-    pem::roots(to, "telemetry.ca_file", &config.telemetry.ca_file);
 }
 
 /// What of all this a JSON Schema can say.
@@ -100,6 +100,28 @@ impl Reader<'_> {
                 format!(
                     "http:// is accepted for loopback hosts only; use https://, or set \
                      {leave_key} = true"
+                ),
+            );
+        }
+    }
+
+    /// A certificate and its private key, if both are there.
+    fn pair(
+        &mut self,
+        (chain_name, chain): (&str, &File<CertificateChain>),
+        (key_name, key): (&str, &File<TlsKey>),
+    ) {
+        let unusable = |shown: CertifiedKey| match shown.keys_match() {
+            Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => false,
+            Err(_) => true,
+        };
+        if certified_key(chain, key).is_some_and(unusable) {
+            self.say(
+                &[key_name, chain_name],
+                format!(
+                    "file {} is not the private key of the first certificate in {}",
+                    key.path().display(),
+                    chain.path().display()
                 ),
             );
         }

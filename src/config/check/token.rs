@@ -2,14 +2,15 @@
 
 use serde_json::json;
 
+use super::custom;
 use super::rules::{Rule, safe_url, unless_plain_http};
-use super::{custom, pem};
 use crate::config::reader::Reader;
 use crate::config::sections::{AssertionAlgorithm, ClientAuth, TokenConfig, TokenMethod};
+use crate::config::values::AssertionKey;
 
 pub(super) fn check(token: &TokenConfig, to: &mut Reader<'_>) {
     let over_network = token.method != TokenMethod::AppSignature;
-    if over_network && token.endpoint.is_none() {
+    if over_network && token.endpoint.written().is_none() {
         to.say(
             &["token.endpoint"],
             "required by this `token.method`; the address that gives access tokens",
@@ -17,7 +18,7 @@ pub(super) fn check(token: &TokenConfig, to: &mut Reader<'_>) {
     }
     to.plain_http(
         "token.endpoint",
-        token.endpoint.as_ref(),
+        token.endpoint.written(),
         (token.allow_plain_http, "token.allow_plain_http"),
     );
     match token.method {
@@ -34,13 +35,10 @@ pub(super) fn check(token: &TokenConfig, to: &mut Reader<'_>) {
              \"urn:ietf:params:oauth:token-type:access_token\"",
         );
     }
-    pem::private_key(to, "token.private_key_file", &token.private_key_file);
-    pem::pair(
-        to,
+    to.pair(
         ("token.client_certificate_file", &token.client_certificate_file),
         ("token.client_key_file", &token.client_key_file),
     );
-    pem::roots(to, "token.ca_file", &token.ca_file);
     algorithm(token, to);
     lives(token, to);
 }
@@ -101,7 +99,7 @@ fn client(token: &TokenConfig, required: bool, to: &mut Reader<'_>) {
             if !token.client_key_file.is_set() {
                 missing(to, "token.client_key_file", whom);
             }
-            if token.endpoint.as_ref().is_some_and(|endpoint| !endpoint.is_https()) {
+            if token.endpoint.written().is_some_and(|endpoint| !endpoint.is_https()) {
                 to.say(&["token.endpoint"], "a certificate is shown over https:// only");
             }
         }
@@ -127,9 +125,9 @@ fn client(token: &TokenConfig, required: bool, to: &mut Reader<'_>) {
 
 /// PS256 is signed with RSA keys.
 fn algorithm(token: &TokenConfig, to: &mut Reader<'_>) {
-    let key = &token.private_key_file;
-    if token.private_key_algorithm == AssertionAlgorithm::PS256 && key.is_set() && !pem::is_rsa(key)
-    {
+    let of_another_kind =
+        token.private_key_file.content().is_some_and(|key| !matches!(**key, AssertionKey::Rsa(_)));
+    if token.private_key_algorithm == AssertionAlgorithm::PS256 && of_another_kind {
         to.say(
             &["token.private_key_algorithm", "token.private_key_file"],
             "PS256 is signed with an RSA key, and this one is of another kind",

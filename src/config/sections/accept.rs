@@ -11,8 +11,8 @@ use crate::config::document::Node;
 use crate::config::keys::{Key, Shape};
 use crate::config::reader::{Reader, joined};
 use crate::config::values::{
-    Claim, ClaimValue, HttpUrl, Kind, List, Map, OneOf, OptionalUrl, Period, PeriodOrZero,
-    TextFile, TokenHeader, choice,
+    Claim, ClaimValue, File, HttpUrl, KeySetDocument, Kind, KooDriveUsers, List, Map, OneOf,
+    OptionalUrl, Period, PeriodOrZero, Roots, TokenHeader, choice,
 };
 
 section! {
@@ -21,7 +21,7 @@ section! {
         /// Header that carries `Bearer <jwt>`; it never goes upstream.
         header: HeaderName as TokenHeader = AUTHORIZATION,
         /// PEM roots besides the system's, for the SSO.
-        ca_file: TextFile = TextFile::default(),
+        ca_file: File<Roots> = File::default(),
         /// Leave to fetch keys over `http://` from hosts other than loopback.
         allow_plain_http: bool = false,
         /// One or more.
@@ -54,7 +54,7 @@ section! {
         /// Where the key set is; empty, and no `jwks_file`: OpenID discovery at the issuer.
         jwks_url: Option<HttpUrl> as OptionalUrl = None,
         /// A key set on disk, watched.
-        jwks_file: TextFile = TextFile::default(),
+        jwks_file: File<KeySetDocument> = File::default(),
         algorithms: Vec<SignatureAlgorithm> as List<SignatureAlgorithm> =
             vec![SignatureAlgorithm::RS256, SignatureAlgorithm::ES256],
         /// Tolerated difference of clocks.
@@ -70,24 +70,11 @@ section! {
         /// Claim that becomes X-User-Id, where calls are signed.
         koodrive_user_claim: String = String::new(),
         /// Or a TOML file: subject = "KooDrive user id".
-        koodrive_users_file: TextFile = TextFile::default(),
+        koodrive_users_file: File<KooDriveUsers> = File::default(),
         jwks_refresh: Duration as Period = Duration::from_mins(10),
         /// How long a key set may be used after it was last fetched.
         jwks_max_stale: Duration as Period = Duration::from_hours(24),
         /// Shortest time between two fetches caused by unknown key ids.
         unknown_kid_cooldown: Duration as Period = Duration::from_secs(10),
-    }
-}
-
-impl IssuerConfig {
-    /// `koodrive_users_file`: subject → KooDrive user id; else the line and column that do not fit.
-    pub fn koodrive_users(&self) -> Result<BTreeMap<String, String>, (usize, usize)> {
-        let text = self.koodrive_users_file.text();
-        toml::from_str(text).map_err(|error: toml::de::Error| {
-            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-            let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-            let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-            (before.matches('\n').count() + 1, column)
-        })
     }
 }

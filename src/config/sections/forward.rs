@@ -7,8 +7,8 @@ use crate::config::document::Node;
 use crate::config::keys::{Key, Shape};
 use crate::config::reader::{Reader, joined};
 use crate::config::values::{
-    Code, Count, HttpUrl, Kind, List, OptionalBase, Period, Prefix, SecretFile, Status, TextFile,
-    choice,
+    CertificateChain, Code, Count, File, HttpUrl, Kind, List, Must, OptionalBase, Period, Prefix,
+    Required, Roots, Status, TlsKey, choice,
 };
 
 choice! {
@@ -34,7 +34,7 @@ section! {
     /// The way to KooDrive.
     pub struct ForwardConfig {
         /// Required.
-        upstream: Option<HttpUrl> as OptionalBase = None,
+        upstream: Required<HttpUrl> as Must<OptionalBase> = Required::UNWRITTEN,
         /// Paths outside it are 404 `route_unknown`.
         prefix: String as Prefix = "/koodrive/".to_owned(),
         connect_timeout: Duration as Period = Duration::from_secs(3),
@@ -45,9 +45,9 @@ section! {
         pool_idle_timeout: Duration as Period = Duration::from_secs(30),
         max_connections: usize as Count = 512,
         /// PEM roots besides the system's.
-        ca_file: TextFile = TextFile::default(),
-        client_certificate_file: TextFile = TextFile::default(),
-        client_key_file: SecretFile = SecretFile::default(),
+        ca_file: File<Roots> = File::default(),
+        client_certificate_file: File<CertificateChain> = File::default(),
+        client_key_file: File<TlsKey> = File::default(),
         propagate: Propagate = Propagate::Traceparent,
         forwarded: Forwarded = Forwarded::None,
         /// Statuses by which KooDrive refuses a token.

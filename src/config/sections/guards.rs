@@ -2,12 +2,15 @@
 
 use std::num::NonZeroU32;
 
+use http::HeaderValue;
+
 use super::section::{kind, section};
 use crate::config::document::Node;
 use crate::config::keys::{Key, Shape};
 use crate::config::reader::{Reader, joined};
 use crate::config::values::{
-    Count, Depth, Kind, Language, LimitStore, MIB, Password, SecretFile, Size, TextFile, choice,
+    CertificateChain, Count, Depth, File, Kind, Language, LimitStore, MIB, Password, Roots, Size,
+    TlsKey, choice,
 };
 
 choice! {
@@ -35,10 +38,10 @@ section! {
         /// Whether preverify pauses while KooDrive throttles.
         obey_throttling: bool = true,
         store: LimitStore = LimitStore::Local,
-        store_password_file: SecretFile as Password = SecretFile::default(),
-        store_ca_file: TextFile = TextFile::default(),
-        store_certificate_file: TextFile = TextFile::default(),
-        store_key_file: SecretFile = SecretFile::default(),
+        store_password_file: File<Password> = File::default(),
+        store_ca_file: File<Roots> = File::default(),
+        store_certificate_file: File<CertificateChain> = File::default(),
+        store_key_file: File<TlsKey> = File::default(),
         /// Beyond it newcomers share one bucket until places come free.
         max_tracked_callers: usize as Count = 100_000,
     }
@@ -69,7 +72,7 @@ section! {
         unknown_fields: UnknownFields = UnknownFields::Allow,
         max_findings: usize as Count = 50,
         /// `language` header sent when the caller gives none; empty = nothing.
-        default_language: String as Language = String::new(),
+        default_language: Option<HeaderValue> as Language = None,
     }
 }
 

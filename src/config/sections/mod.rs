@@ -16,9 +16,9 @@ use super::document::Node;
 use super::keys::{Key, Shape};
 use super::reader::{Reader, joined};
 use super::values::{
-    Count, EgressProxy, HeadSize, HttpUrl, Id, KIB, Kind, List, ListenAddress, LogDirectives, MIB,
-    NoProxy, OptionalBase, Password, Period, PeriodOrZero, SecretFile, Share, Size, TextFile,
-    choice,
+    CertificateChain, Count, EgressProxy, File, HeadSize, HttpUrl, Id, KIB, Kind, List,
+    ListenAddress, LogDirectives, MIB, NoProxy, OptionalBase, Password, Period, PeriodOrZero,
+    Roots, Secret, Share, Size, TlsKey, choice,
 };
 
 use self::section::{kind, section};
@@ -52,11 +52,11 @@ section! {
         /// `host:port` or `unix:/path`; port 0 takes a free one.
         address: ListenAddress = ListenAddress::loopback(8080),
         /// PEM certificate chain; turns TLS on together with `tls_key_file`.
-        tls_certificate_file: TextFile = TextFile::default(),
+        tls_certificate_file: File<CertificateChain> = File::default(),
         /// PEM private key of that certificate.
-        tls_key_file: SecretFile = SecretFile::default(),
+        tls_key_file: File<TlsKey> = File::default(),
         /// PEM roots; callers must then present a certificate signed by one of them.
-        client_ca_file: TextFile = TextFile::default(),
+        client_ca_file: File<Roots> = File::default(),
         /// Connections open at once; at the bound the one that was idle longest makes room.
         max_connections: usize as Count = 10_000,
         /// From accept, or from the first byte, to the complete request head.
@@ -111,7 +111,7 @@ section! {
         no_proxy: Vec<String> as List<NoProxy> = Vec::new(),
         /// Who the gateway is to the proxy (RFC 7617).
         username: String as Id = String::new(),
-        password_file: SecretFile as Password = SecretFile::default(),
+        password_file: File<Password> = File::default(),
     }
 }
 
@@ -136,9 +136,9 @@ section! {
         /// So are calls that took longer; 0: no.
         keep_slower_than: Duration as PeriodOrZero = Duration::from_secs(5),
         /// Keys the digests of callers, so that nobody without it can tell who is meant.
-        caller_key_file: SecretFile = SecretFile::default(),
+        caller_key_file: File<Secret> = File::default(),
         /// PEM roots besides the system's, for the collector.
-        ca_file: TextFile = TextFile::default(),
+        ca_file: File<Roots> = File::default(),
         access_log: bool = true,
         log_format: LogFormat = LogFormat::Json,
         /// A level, or directives such as `info,koodrive_gateway::token=debug`.

@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use http::{HeaderName, HeaderValue};
+
 use super::section::{kind, section};
 use crate::config::document::Node;
 use crate::config::keys::{Key, Shape};
 use crate::config::reader::{Reader, joined};
 use crate::config::values::{
-    Count, HttpUrl, Id, Kind, List, LiveFile, Map, OptionalUrl, Password, Period, PeriodOrZero,
-    ProperShare, Scheme, SecretFile, TextFile, Texts, choice,
+    AppId, AssertionKey, CertificateChain, Count, Expectations, Expected, Fields, File,
+    HeaderFields, HeaderText, HttpUrl, Id, JsonPointer, Kind, List, LiveFile, Map, Must,
+    OptionalPointer, OptionalUrl, Part, Password, Period, PeriodOrZero, ProperShare, Required,
+    Roots, Scheme, Template, Texts, TlsKey, choice,
 };
 
 choice! {
@@ -71,20 +75,20 @@ section! {
     pub struct TokenConfig {
         method: TokenMethod = TokenMethod::TokenExchange,
         /// Required by the network methods.
-        endpoint: Option<HttpUrl> as OptionalUrl = None,
+        endpoint: Required<HttpUrl> as Must<OptionalUrl> = Required::UNWRITTEN,
         client_id: String as Id = String::new(),
-        client_secret_file: SecretFile as Password = SecretFile::default(),
+        client_secret_file: File<Password> = File::default(),
         client_auth: ClientAuth = ClientAuth::Basic,
         /// PEM key for `private_key_jwt`.
-        private_key_file: SecretFile = SecretFile::default(),
+        private_key_file: File<AssertionKey> = File::default(),
         /// `kid` of that key.
         private_key_id: String as Id = String::new(),
         private_key_algorithm: AssertionAlgorithm = AssertionAlgorithm::ByKey,
         /// The JWT of `assertion_file`.
         assertion_file: LiveFile = LiveFile::default(),
         /// PEM chain and key for `tls`.
-        client_certificate_file: TextFile = TextFile::default(),
-        client_key_file: SecretFile = SecretFile::default(),
+        client_certificate_file: File<CertificateChain> = File::default(),
+        client_key_file: File<TlsKey> = File::default(),
         subject_token_type: String = "urn:ietf:params:oauth:token-type:access_token".to_owned(),
         audience: Vec<String> as Texts = Vec::new(),
         resource: Vec<String> as Texts = Vec::new(),
@@ -96,7 +100,7 @@ section! {
         /// Further parameters of the form.
         extra: BTreeMap<String, String> as Map<String> = BTreeMap::new(),
         /// PEM roots besides the system's.
-        ca_file: TextFile = TextFile::default(),
+        ca_file: File<Roots> = File::default(),
         /// What KooDrive sees before the token.
         scheme: String as Scheme = "Bearer".to_owned(),
         /// Claims that, besides issuer and subject, decide whose token it is.
@@ -147,17 +151,26 @@ section! {
     pub struct CustomTokenConfig {
         method: CustomMethod = CustomMethod::Post,
         format: CustomFormat = CustomFormat::Json,
-        headers: BTreeMap<String, String> as Map<String> = BTreeMap::new(),
+        headers: Vec<(HeaderName, Template)> as HeaderFields = Vec::new(),
         /// Values may hold `{sso_token} {subject} {issuer} {claim:NAME} {client_id} {client_secret}`.
-        body: toml::Table = toml::Table::new(),
+        body: Vec<(String, Template)> as Fields = Vec::new(),
         /// JSON Pointer (RFC 6901) to the token in the answer.
-        token: String = "/access_token".to_owned(),
+        token: JsonPointer = JsonPointer::new("/access_token").expect("it is one"),
         /// JSON Pointer to its lifetime in seconds.
-        expires_in: String = "/expires_in".to_owned(),
+        expires_in: Option<JsonPointer> as OptionalPointer = JsonPointer::new("/expires_in").ok(),
         /// JSON Pointer → values of which one must be there.
-        success: BTreeMap<String, Vec<toml::Value>> as Map<List<toml::Value>> = BTreeMap::new(),
+        success: Vec<Expected> as Expectations = Vec::new(),
         /// JSON Pointer → values that mean this caller is denied.
-        denied: BTreeMap<String, Vec<toml::Value>> as Map<List<toml::Value>> = BTreeMap::new(),
+        denied: Vec<Expected> as Expectations = Vec::new(),
+    }
+}
+
+impl CustomTokenConfig {
+    /// All pieces of the texts that are sent.
+    pub fn parts(&self) -> Vec<&Part> {
+        let headers = self.headers.iter().map(|(_, template)| template);
+        let body = self.body.iter().map(|(_, template)| template);
+        headers.chain(body).flat_map(Template::parts).collect()
     }
 }
 
@@ -165,16 +178,16 @@ section! {
     /// `method = "carrier_login"`.
     pub struct CarrierConfig {
         account: String as Id = String::new(),
-        password_file: SecretFile as Password = SecretFile::default(),
+        password_file: File<Password> = File::default(),
         /// `x-hw-agentName`.
-        agent_name: String as Id = String::new(),
+        agent_name: HeaderValue as HeaderText = HeaderValue::from_static(""),
     }
 }
 
 section! {
     /// `method = "app_signature"`.
     pub struct AppConfig {
-        app_id: String as Id = String::new(),
-        app_secret_file: SecretFile as Password = SecretFile::default(),
+        app_id: String as AppId = String::new(),
+        app_secret_file: File<Password> = File::default(),
     }
 }

@@ -1,13 +1,13 @@
 //! Addresses: where to listen, whom to call, which store.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use http::Uri;
-use redis::{ConnectionInfo, IntoConnectionInfo as _};
+use http::uri::Authority;
+use redis::{ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo};
 use serde_json::json;
 
 use super::{Fault, REDACTED, Scalar, text};
@@ -225,14 +225,22 @@ impl fmt::Display for HttpUrl {
 }
 
 /// Where limiter state lives.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum LimitStore {
     /// In this process.
     #[default]
     Local,
-    /// Shared by all replicas that use the same Redis or Valkey: `redis://host:port/db`, or
-    /// `rediss://` over TLS.
-    Redis(String),
+    /// Shared by all replicas that use the same Redis or Valkey.
+    Redis(RedisAddress),
+}
+
+/// `redis[s]://[user][:password]@host[:port][/db]`; `rediss://` is TLS.
+#[derive(Clone)]
+pub struct RedisAddress {
+    text: String,
+    host: String,
+    port: u16,
+    login: RedisConnectionInfo,
 }
 
 const EXPECTED_STORE: &str = "expected \"local\" or an address such as \"redis://host:6379\"";
@@ -259,85 +267,115 @@ impl FromStr for LimitStore {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "local" => Ok(Self::Local),
-            _ if is_redis_address(text) => Ok(Self::Redis(text.to_owned())),
-            _ if text.starts_with("redis://") || text.starts_with("rediss://") => {
-                Err("expected \"local\" or an address such as \"redis://host:6379/0\"")
-            }
-            _ => Err(EXPECTED_STORE),
+        if text == "local" {
+            return Ok(Self::Local);
         }
+        RedisAddress::parse(text).map(Self::Redis).ok_or_else(|| {
+            if text.starts_with("redis://") || text.starts_with("rediss://") {
+                "expected \"local\" or an address such as \"redis://host:6379/0\""
+            } else {
+                EXPECTED_STORE
+            }
+        })
     }
-}
-
-/// `redis[s]://[user][:password]@host[:port][/db]`
-fn is_redis_address(address: &str) -> bool {
-    let plain = LimitStore::without_tls(address);
-    let Some(rest) = plain.strip_prefix("redis://") else { return false };
-    let (authority, db) = rest.split_once('/').unwrap_or((rest, ""));
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let Ok(authority) = host.parse::<http::uri::Authority>() else {
-        return false;
-    };
-    if plain.into_connection_info().is_err() {
-        return false;
-    }
-    let port = host.strip_prefix(authority.host()).unwrap_or_default();
-    let port_is_legal =
-        port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
-    !authority.host().is_empty() && port_is_legal && (db.is_empty() || db.parse::<u16>().is_ok())
 }
 
 impl LimitStore {
-    /// `address` as it would be without TLS, which is laid over it and not Redis's business.
-    fn without_tls(address: &str) -> Cow<'_, str> {
-        match address.strip_prefix("rediss://") {
-            Some(rest) => Cow::Owned(format!("redis://{rest}")),
-            None => Cow::Borrowed(address),
-        }
-    }
-
     /// Where a shared store is.
-    pub fn connection(&self) -> Option<ConnectionInfo> {
-        let Self::Redis(address) = self else { return None };
-        let info = Self::without_tls(address).into_connection_info();
-        Some(info.expect("an address is checked when it is read"))
+    pub fn address(&self) -> Option<&RedisAddress> {
+        match self {
+            Self::Local => None,
+            Self::Redis(address) => Some(address),
+        }
     }
 
     /// Whether it is reached over TLS.
     pub fn is_tls(&self) -> bool {
-        matches!(self, Self::Redis(address) if address.starts_with("rediss://"))
-    }
-
-    /// The address with its password, if any, put out of sight.
-    fn redacted(address: &str) -> String {
-        let Some((scheme, rest)) = address.split_once("://") else {
-            return address.to_owned();
-        };
-        match rest.rsplit_once('@') {
-            Some((user, host)) => {
-                let user = user.split(':').next().unwrap_or_default();
-                format!("{scheme}://{user}:{REDACTED}@{host}")
-            }
-            None => address.to_owned(),
-        }
+        self.address().is_some_and(RedisAddress::is_tls)
     }
 }
 
-/// The password of a Redis address is not printed.
-impl fmt::Display for LimitStore {
+impl RedisAddress {
+    fn parse(text: &str) -> Option<Self> {
+        // TLS is laid over the connection and not Redis's business.
+        let rest = text.strip_prefix("rediss://").or_else(|| text.strip_prefix("redis://"))?;
+        let (authority, db) = rest.split_once('/').unwrap_or((rest, ""));
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        let authority: Authority = host.parse().ok()?;
+        let port = host.strip_prefix(authority.host()).unwrap_or_default();
+        let port_is_legal = port.is_empty()
+            || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+        let db_is_legal = db.is_empty() || db.parse::<u16>().is_ok();
+        if authority.host().is_empty() || !port_is_legal || !db_is_legal {
+            return None;
+        }
+        let info = format!("redis://{rest}").into_connection_info().ok()?;
+        let ConnectionAddr::Tcp(host, port) = info.addr() else { return None };
+        Some(Self {
+            text: text.to_owned(),
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: *port,
+            login: info.redis_settings().clone(),
+        })
+    }
+
+    /// Without the brackets of an IPv6 address.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// User, password and database.
+    pub fn login(&self) -> &RedisConnectionInfo {
+        &self.login
+    }
+
+    pub fn has_password(&self) -> bool {
+        self.login.password().is_some()
+    }
+
+    pub fn is_tls(&self) -> bool {
+        self.text.starts_with("rediss://")
+    }
+}
+
+impl PartialEq for RedisAddress {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for RedisAddress {}
+
+/// With the password, if any, put out of sight.
+impl fmt::Display for RedisAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Local => f.write_str("local"),
-            Self::Redis(address) => f.write_str(&Self::redacted(address)),
+        match (self.text.split_once("://"), self.text.rsplit_once('@')) {
+            (Some((scheme, rest)), Some((_, host))) => {
+                let user = rest.split([':', '@']).next().unwrap_or_default();
+                write!(f, "{scheme}://{user}:{REDACTED}@{host}")
+            }
+            _ => f.write_str(&self.text),
         }
     }
 }
 
 /// As [`fmt::Display`].
-impl fmt::Debug for LimitStore {
+impl fmt::Debug for RedisAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LimitStore({self})")
+        write!(f, "RedisAddress({self})")
+    }
+}
+
+impl fmt::Display for LimitStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local => f.write_str("local"),
+            Self::Redis(address) => address.fmt(f),
+        }
     }
 }
 
@@ -405,7 +443,7 @@ mod tests {
         for (address, expected) in cases {
             let store: LimitStore = address.parse().unwrap();
             assert_eq!(store.to_string(), expected);
-            assert_eq!(format!("{store:?}"), format!("LimitStore({expected})"));
+            assert_eq!(format!("{store:?}"), format!("Redis(RedisAddress({expected}))"));
         }
     }
 }

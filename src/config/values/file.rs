@@ -4,6 +4,7 @@
 //! configuration and its files change together or not at all, and two configurations compare
 //! equal only when the contents of their files do.
 
+use std::borrow::Cow;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,18 +18,26 @@ use super::text::{EXPECTED_ONE_LINE, is_one_line};
 use crate::config::document::Node;
 use crate::config::keys::Shape;
 use crate::config::reader::Reader;
+use crate::digest;
 
 /// Largest file the configuration may name, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// A file whose content is public: certificates, key sets, maps. Empty path: none.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct TextFile {
-    path: PathBuf,
-    text: Arc<str>,
+/// What a file can hold.
+pub(in crate::config) trait Content: Sized {
+    /// Reads it. What is wrong is said so that it can stand behind "file PATH".
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>>;
 }
 
-impl TextFile {
+/// A file and what it holds, as of the last load. Empty path: none.
+pub struct File<C> {
+    path: PathBuf,
+    content: Option<Arc<C>>,
+    /// Of its text: files are equal when their paths and texts are.
+    digest: [u8; 32],
+}
+
+impl<C> File<C> {
     /// Whether a path was given.
     pub fn is_set(&self) -> bool {
         !self.path.as_os_str().is_empty()
@@ -38,74 +47,107 @@ impl TextFile {
         &self.path
     }
 
-    /// The content, as of the last load; empty when no path was given.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    fn read_content(&mut self, base: &Path) -> io::Result<()> {
-        if self.is_set() {
-            self.text = read_text(&base.join(&self.path))?.into();
-        }
-        Ok(())
+    /// None when no path was given.
+    pub fn content(&self) -> Option<&Arc<C>> {
+        self.content.as_ref()
     }
 }
 
-/// A file whose content is a secret. Empty path: none.
-#[derive(Clone, Default)]
-pub struct SecretFile {
-    path: PathBuf,
-    secret: SecretString,
-}
-
-impl SecretFile {
-    /// Whether a path was given.
-    pub fn is_set(&self) -> bool {
-        !self.path.as_os_str().is_empty()
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The content without its trailing line end, as of the last load.
-    pub fn secret(&self) -> &SecretString {
-        &self.secret
-    }
-
-    fn read_content(&mut self, base: &Path) -> io::Result<()> {
-        if self.is_set() {
-            let mut text = read_text(&base.join(&self.path))?;
-            if text.ends_with('\n') {
-                text.pop();
-                if text.ends_with('\r') {
-                    text.pop();
-                }
-            }
-            if text.is_empty() {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "it is empty"));
-            }
-            self.secret = text.into();
-        }
-        Ok(())
+impl<C> Default for File<C> {
+    fn default() -> Self {
+        Self { path: PathBuf::new(), content: None, digest: [0; 32] }
     }
 }
 
-impl PartialEq for SecretFile {
+impl<C> Clone for File<C> {
+    fn clone(&self) -> Self {
+        Self { path: self.path.clone(), content: self.content.clone(), digest: self.digest }
+    }
+}
+
+impl<C> PartialEq for File<C> {
     fn eq(&self, other: &Self) -> bool {
-        self.path == other.path && self.secret.expose_secret() == other.secret.expose_secret()
+        self.path == other.path && self.digest == other.digest
     }
 }
 
-impl fmt::Debug for SecretFile {
+impl<C> fmt::Debug for File<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SecretFile").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("File").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for TextFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TextFile").field("path", &self.path).finish_non_exhaustive()
+impl<C: Content> Kind for File<C> {
+    type Value = Self;
+
+    fn shape() -> Shape {
+        path_shape()
+    }
+
+    fn read(node: &Node, key: &str, reader: &mut Reader<'_>) -> Option<Self> {
+        let path = PathBuf::from(String::read(node, key, reader)?);
+        let mut file = Self { path, ..Self::default() };
+        if file.is_set() {
+            match read_text(&reader.base().join(&file.path)).map(SecretString::from) {
+                Ok(text) => {
+                    let text = text.expose_secret();
+                    reader.has_read(key, text);
+                    file.digest = digest::of([text.as_bytes()]);
+                    match C::parse(text) {
+                        Ok(content) => file.content = Some(Arc::new(content)),
+                        Err(fault) => {
+                            let reason = format!("file {}{fault}", file.path.display());
+                            reader.problem(&node.at, key, reason);
+                        }
+                    }
+                }
+                Err(error) => unreadable(node, key, &file.path, &error, reader),
+            }
+        }
+        Some(file)
+    }
+
+    fn write(value: &Self) -> toml::Value {
+        value.path.to_string_lossy().into_owned().into()
+    }
+}
+
+/// A secret, without the line end behind it.
+pub struct Secret(SecretString);
+
+/// A secret of one line: a password, not a key in PEM form.
+pub struct Password(SecretString);
+
+impl Content for Secret {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        let text =
+            text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
+        if text.is_empty() { Err(" is empty".into()) } else { Ok(Self(text.into())) }
+    }
+}
+
+impl Content for Password {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        let Secret(secret) = Secret::parse(text)?;
+        if is_one_line(secret.expose_secret()) {
+            Ok(Self(secret))
+        } else {
+            Err(format!(": {EXPECTED_ONE_LINE}").into())
+        }
+    }
+}
+
+impl File<Secret> {
+    /// None without a file.
+    pub fn secret(&self) -> Option<&SecretString> {
+        self.content.as_deref().map(|Secret(secret)| secret)
+    }
+}
+
+impl File<Password> {
+    /// None without a file.
+    pub fn password(&self) -> Option<&SecretString> {
+        self.content.as_deref().map(|Password(secret)| secret)
     }
 }
 
@@ -124,9 +166,14 @@ impl LiveFile {
         !self.path.as_os_str().is_empty()
     }
 
-    /// Where to read it.
+    /// Where it is.
     pub fn at(&self) -> &Path {
         &self.at
+    }
+
+    /// What it holds now. Blocks.
+    pub fn read_now(&self) -> io::Result<SecretString> {
+        read_text(&self.at).map(SecretString::from)
     }
 }
 
@@ -134,19 +181,19 @@ impl Kind for LiveFile {
     type Value = Self;
 
     fn shape() -> Shape {
-        SecretFile::shape()
+        path_shape()
     }
 
     fn read(node: &Node, key: &str, reader: &mut Reader<'_>) -> Option<Self> {
         let path = PathBuf::from(String::read(node, key, reader)?);
-        let at =
-            if path.as_os_str().is_empty() { PathBuf::new() } else { reader.base().join(&path) };
-        if !path.as_os_str().is_empty()
-            && let Err(error) = read_text(&at)
-        {
-            unreadable(node, key, &path, &error, reader);
+        let mut file = Self { path, ..Self::default() };
+        if file.is_set() {
+            file.at = reader.base().join(&file.path);
+            if let Err(error) = file.read_now() {
+                unreadable(node, key, &file.path, &error, reader);
+            }
         }
-        Some(Self { path, at })
+        Some(file)
     }
 
     fn write(value: &Self) -> toml::Value {
@@ -155,7 +202,7 @@ impl Kind for LiveFile {
 }
 
 /// How the content of a PEM file begins, and no path.
-pub(in crate::config) const CONTENT: &str = "-----BEGIN";
+const CONTENT: &str = "-----BEGIN";
 
 pub(in crate::config) fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
@@ -170,59 +217,9 @@ pub(in crate::config) fn read_text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// A kind whose value is what a file holds, named by its path.
-macro_rules! files {
-    ($($name:ident: $content:expr),*) => {$(
-        impl Kind for $name {
-            type Value = Self;
-
-            fn shape() -> Shape {
-                Shape::Text { expected: None, rule: json!({"not": {"pattern": CONTENT}}) }
-            }
-
-            fn read(node: &Node, key: &str, reader: &mut Reader<'_>) -> Option<Self> {
-                let path = PathBuf::from(String::read(node, key, reader)?);
-                let mut file = Self { path, ..Self::default() };
-                let outcome = file.read_content(reader.base());
-                let content: fn(&Self) -> &str = $content;
-                reader.has_read(key, content(&file));
-                if let Err(error) = outcome {
-                    unreadable(node, key, &file.path, &error, reader);
-                }
-                Some(file)
-            }
-
-            fn write(value: &Self) -> toml::Value {
-                value.path.to_string_lossy().into_owned().into()
-            }
-        }
-    )*};
-}
-
-files!(TextFile: |file| &file.text, SecretFile: |file| file.secret.expose_secret());
-
-/// A secret of one line: a password, not a key in PEM form.
-pub(in crate::config) struct Password;
-
-impl Kind for Password {
-    type Value = SecretFile;
-
-    fn shape() -> Shape {
-        SecretFile::shape()
-    }
-
-    fn read(node: &Node, key: &str, reader: &mut Reader<'_>) -> Option<SecretFile> {
-        let file = SecretFile::read(node, key, reader)?;
-        if !is_one_line(file.secret.expose_secret()) {
-            let reason = format!("file {}: {EXPECTED_ONE_LINE}", file.path.display());
-            reader.problem(&node.at, key, reason);
-        }
-        Some(file)
-    }
-
-    fn write(value: &SecretFile) -> toml::Value {
-        SecretFile::write(value)
-    }
+/// The path of a file; nobody writes there what the file should hold.
+fn path_shape() -> Shape {
+    Shape::Text { expected: None, rule: json!({"not": {"pattern": CONTENT}}) }
 }
 
 fn unreadable(node: &Node, key: &str, path: &Path, error: &io::Error, reader: &mut Reader<'_>) {

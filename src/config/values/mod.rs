@@ -7,14 +7,21 @@
 //! implement [`Kind`] itself.
 
 mod address;
+mod assertion;
 mod choice;
 mod claim;
 mod egress;
 mod file;
+mod key_set;
 mod list;
 mod number;
+mod pem;
+mod pointer;
+mod required;
+mod template;
 mod text;
 mod unit;
+mod users;
 
 use std::borrow::Cow;
 
@@ -22,23 +29,33 @@ use super::document::{Node, Written};
 use super::keys::Shape;
 use super::reader::Reader;
 
-pub use address::{HttpUrl, LimitStore, ListenAddress, is_loopback};
+pub use address::{HttpUrl, LimitStore, ListenAddress, RedisAddress, is_loopback};
 pub(super) use address::{OptionalBase, OptionalUrl, SAFE_URL_PATTERN};
+pub use assertion::AssertionKey;
 pub(super) use choice::choice;
 pub use claim::ClaimValue;
 pub(super) use claim::OneOf;
 pub use egress::EgressProxy;
 pub(super) use egress::NoProxy;
-pub use file::{LiveFile, SecretFile, TextFile, file_error};
-pub(super) use file::{Password, read_text};
+pub(super) use file::read_text;
+pub use file::{File, LiveFile, Password, Secret, file_error};
+pub use key_set::{KeySetDocument, without_bom};
 pub(super) use list::{List, Map, Texts};
 pub(super) use number::{Count, Depth, ProperShare, Share, Status};
+pub use pem::{CertificateChain, Roots, TlsKey, certified_key};
+pub(super) use pointer::{Expectations, OptionalPointer};
+pub use pointer::{Expected, JsonPointer};
+pub(super) use required::Must;
+pub use required::Required;
+pub(super) use template::{FRAMING, Fields, HeaderFields, PLACES};
+pub use template::{Part, Template};
 pub(super) use text::{
-    Claim, Code, Id, Language, LogDirectives, PathPattern, Prefix, Scheme, TOKEN_PATTERN,
-    TokenHeader, any_case,
+    AppId, Claim, Code, HeaderText, Id, Language, LogDirectives, PathPattern, Prefix, Scheme,
+    TOKEN_PATTERN, TokenHeader, any_case,
 };
 pub use unit::parse_duration;
 pub(super) use unit::{HeadSize, KIB, MIB, Period, PeriodOrZero, Size};
+pub use users::{KooDriveUsers, user_id};
 
 /// What stands where a secret would.
 pub(super) const REDACTED: &str = "***";

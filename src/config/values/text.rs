@@ -1,6 +1,6 @@
 //! Texts: any text, and those with a form of their own.
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 use serde_json::json;
 
 use super::{Fault, Scalar, text};
@@ -50,10 +50,6 @@ macro_rules! texts {
 texts! {
     /// What stands before a token (RFC 9110 section 11.1).
     Scheme: is_token, "expected one word such as \"Bearer\"", json!({"pattern": TOKEN_PATTERN});
-    /// The value of a `language` header; empty = none.
-    Language: |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "-_,;=. ".contains(c)),
-        "expected a language such as \"zh-cn\", or \"\"",
-        json!({"pattern": "^[A-Za-z0-9_,;=. -]*$"});
     /// The path under which calls are forwarded.
     Prefix: is_prefix,
         "expected a path that begins and ends with \"/\", such as \"/koodrive/\"",
@@ -69,6 +65,10 @@ texts! {
         json!({"pattern": directives_pattern()});
     /// Who somebody is, to somebody else; empty = nobody.
     Id: is_one_line, EXPECTED_ONE_LINE, json!({"pattern": r"^[^\u0000-\u001f\u007f\ufeff]*$"});
+    /// The name of an app, which stands in a header between commas; empty = none.
+    AppId: |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b','),
+        "expected visible ASCII characters without commas and blanks",
+        json!({"pattern": "^[!-+.-~-]*$"});
     /// Paths of calls: `*` is one segment, `**` the rest.
     PathPattern: is_path_pattern,
         "expected a path such as \"/koodrive/ose/v1/users/**\": `*` is one segment, `**` at the \
@@ -138,6 +138,50 @@ fn is_prefix(text: &str) -> bool {
         && text.chars().all(legal)
         && !text.contains("//")
         && !text.split('/').any(|segment| segment == "." || segment == "..")
+}
+
+/// What stands in a header as it is; empty = nothing.
+pub(in crate::config) struct HeaderText;
+
+impl Scalar for HeaderText {
+    type Value = HeaderValue;
+
+    fn shape() -> Shape {
+        Id::shape()
+    }
+
+    fn read(written: &toml::Value) -> Result<HeaderValue, Fault> {
+        HeaderValue::from_str(&Id::read(written)?).map_err(|_| Fault::Unlike)
+    }
+
+    fn write(value: &HeaderValue) -> toml::Value {
+        String::from_utf8_lossy(value.as_bytes()).into_owned().into()
+    }
+}
+
+/// The value of a `language` header; empty = none.
+pub(in crate::config) struct Language;
+
+impl Scalar for Language {
+    type Value = Option<HeaderValue>;
+
+    fn shape() -> Shape {
+        let pattern = json!({"pattern": "^[A-Za-z0-9_,;=. -]*$"});
+        Shape::form("expected a language such as \"zh-cn\", or \"\"", pattern)
+    }
+
+    fn read(written: &toml::Value) -> Result<Option<HeaderValue>, Fault> {
+        let text = text(written)?;
+        if !text.chars().all(|c| c.is_ascii_alphanumeric() || "-_,;=. ".contains(c)) {
+            return Err(Fault::Unlike);
+        }
+        let language = Some(text).filter(|text| !text.is_empty());
+        language.map(HeaderValue::from_str).transpose().map_err(|_| Fault::Unlike)
+    }
+
+    fn write(value: &Option<HeaderValue>) -> toml::Value {
+        value.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default().into()
+    }
 }
 
 /// A header that callers can send a token in.

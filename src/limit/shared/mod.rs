@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ConnectionAddr, RedisConnectionInfo, RedisError, Script};
+use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError, Script};
 use rustls::pki_types::ServerName;
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpStream;
@@ -23,7 +23,9 @@ use super::bucket::Quota;
 use super::throttle::{Elsewhere, Pause};
 use crate::client::{SystemRoots, tls_config};
 use crate::clock::Clock;
-use crate::config::{LimitConfig, LimitStore, SecretFile, TextFile};
+use crate::config::{
+    CertificateChain, File, LimitConfig, LimitStore, Password, Roots, TlsKey, certified_key,
+};
 use crate::lifecycle::Tasks;
 
 /// What became of the shared store.
@@ -73,10 +75,10 @@ pub(super) struct Answer<const N: usize> {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Access {
     store: LimitStore,
-    password: SecretFile,
-    roots: TextFile,
-    certificate: TextFile,
-    key: SecretFile,
+    password: File<Password>,
+    roots: File<Roots>,
+    certificate: File<CertificateChain>,
+    key: File<TlsKey>,
 }
 
 impl Access {
@@ -95,10 +97,9 @@ impl Access {
         if !self.store.is_tls() {
             return None;
         }
-        let key = self.key.secret().expose_secret();
-        let identity = self.certificate.is_set().then(|| (self.certificate.text(), key));
-        let config = tls_config(&SystemRoots::load(), self.roots.text(), identity);
-        Some(Arc::new(config.expect("a checked configuration has usable certificates")).into())
+        let identity = certified_key(&self.certificate, &self.key);
+        let roots = self.roots.content().map(AsRef::as_ref);
+        Some(Arc::new(tls_config(&SystemRoots::load(), roots, identity)).into())
     }
 }
 
@@ -162,18 +163,15 @@ impl Shared {
         tasks: Tasks,
         report: StoreReport,
     ) -> Option<Arc<Self>> {
-        let info = access.store.connection()?;
-        let ConnectionAddr::Tcp(host, port) = info.addr() else {
-            unreachable!("an address without TLS is one of TCP")
-        };
-        let mut login = info.redis_settings().clone();
-        if access.password.is_set() {
-            login = login.set_password(access.password.secret().expose_secret());
+        let address = access.store.address()?;
+        let mut login = address.login().clone();
+        if let Some(password) = access.password.password() {
+            login = login.set_password(password.expose_secret());
         }
         let (link, _) = watch::channel(Link { version: 0, state: State::Connecting });
         let shared = Arc::new(Self {
-            host: host.trim_matches(['[', ']']).to_owned(),
-            port: *port,
+            host: address.host().to_owned(),
+            port: address.port(),
             login,
             tls: access.tls(),
             access,

@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 use self::health::{Change, Health, Outage};
 use super::event::{Peer, SkewedPeer};
 use crate::clock::Clock;
-use crate::config::{AcceptConfig, ForwardConfig, HttpUrl, LimitConfig, LimitStore, TokenConfig};
+use crate::config::{AcceptConfig, ForwardConfig, HttpUrl, LimitConfig, TokenConfig};
 use crate::words::words;
 
 words! {
@@ -102,14 +102,14 @@ impl Neighbours {
             let address = url.as_ref().and_then(base);
             rows.push(Row::new(NeighbourKind::Sso, Some(named), address));
         }
-        if let Some(endpoint) = &token.endpoint {
+        if let Some(endpoint) = token.endpoint.written() {
             rows.push(Row::new(NeighbourKind::TokenEndpoint, None, base(endpoint)));
         }
-        let upstream = forward.upstream.as_ref().and_then(base);
+        let upstream = forward.upstream.written().and_then(base);
         rows.push(Row::new(NeighbourKind::KooDrive, None, upstream));
-        if limit.store != LimitStore::Local {
-            let address = limit.store.to_string();
-            rows.push(Row::new(NeighbourKind::LimitStore, None, Some(address.into())));
+        if let Some(address) = limit.store.address() {
+            let address = address.to_string().into();
+            rows.push(Row::new(NeighbourKind::LimitStore, None, Some(address)));
         }
         self.keep(rows);
     }

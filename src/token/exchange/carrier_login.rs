@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
-use super::{Description, ExchangeSetupError};
+use super::Description;
 use crate::body::OutboundBody;
 use crate::config::{HttpUrl, TokenConfig};
 
@@ -22,21 +22,15 @@ pub(in crate::token) struct CarrierLogin {
 }
 
 impl CarrierLogin {
-    pub(super) fn new(config: &TokenConfig) -> Result<Self, ExchangeSetupError> {
-        let endpoint = config.endpoint.as_ref().ok_or(ExchangeSetupError::EndpointMissing)?;
+    pub(super) fn new(config: &TokenConfig) -> Self {
         let carrier = &config.carrier;
-        if carrier.account.is_empty() || !carrier.password_file.is_set() {
-            return Err(ExchangeSetupError::CarrierAccountMissing);
-        }
-        let agent_name = HeaderValue::from_str(&carrier.agent_name)
-            .map_err(|_| ExchangeSetupError::CarrierAgentName)?;
-        Ok(Self {
-            login: endpoint.uri().clone(),
-            renew: beside(endpoint, "refreshToken"),
+        Self {
+            login: config.endpoint.uri().clone(),
+            renew: beside(&config.endpoint, "refreshToken"),
             account: carrier.account.clone(),
-            password: carrier.password_file.secret().clone(),
-            agent_name,
-        })
+            password: carrier.password_file.password().cloned().unwrap_or_default(),
+            agent_name: carrier.agent_name.clone(),
+        }
     }
 
     pub(super) fn describe(&self) -> Description {

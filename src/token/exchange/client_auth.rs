@@ -1,28 +1,23 @@
 //! How the gateway proves itself to an OAuth token endpoint, and the form it posts.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
-    RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair,
-};
+use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair};
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Uri};
-use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::pem::PemObject as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
-use super::{Description, ExchangeSetupError};
+use super::Description;
 use crate::blocking::Blocking;
 use crate::body::OutboundBody;
-use crate::config::{AssertionAlgorithm, ClientAuth, TokenConfig};
+use crate::config::{AssertionAlgorithm, AssertionKey, ClientAuth, LiveFile, TokenConfig};
 use crate::token::error::{TokenError, Unusable};
 
 /// An OAuth client: where it posts, who it is, what it always asks for.
@@ -44,37 +39,34 @@ enum Proof {
     /// `client_secret_post`.
     Post(SecretString),
     /// RFC 7523 section 2.2.
-    Assertion { key: SigningKey, key_id: String, audience: String },
+    Assertion { signer: Signer, key_id: String, audience: String },
     /// The same, by a JWT that somebody else keeps fresh.
-    AssertionFile(LiveFile),
+    AssertionFile(LiveToken),
     /// RFC 8705 section 2: the connection proves it.
     Certificate,
 }
 
 impl OAuthClient {
-    pub(super) fn new(config: &TokenConfig) -> Result<Self, ExchangeSetupError> {
-        let endpoint = config.endpoint.as_ref().ok_or(ExchangeSetupError::EndpointMissing)?;
+    pub(super) fn new(config: &TokenConfig) -> Self {
         let client_id = config.client_id.clone();
-        let secret = &config.client_secret_file;
+        let secret = config.client_secret_file.password();
         let proof = match config.client_auth {
             ClientAuth::AssertionFile => {
-                Proof::AssertionFile(LiveFile::at(config.assertion_file.at()))
+                Some(Proof::AssertionFile(LiveToken::new(&config.assertion_file)))
             }
-            ClientAuth::Tls => Proof::Certificate,
-            _ if client_id.is_empty() => Proof::Nothing,
-            ClientAuth::Basic | ClientAuth::Post if !secret.is_set() => Proof::Nothing,
-            ClientAuth::Basic => Proof::Basic(basic(&client_id, secret.secret())),
-            ClientAuth::Post => Proof::Post(secret.secret().clone()),
-            ClientAuth::PrivateKeyJwt => Proof::Assertion {
-                key: SigningKey::from_pem(
-                    config.private_key_file.secret(),
-                    config.private_key_algorithm,
-                )
-                .map_err(ExchangeSetupError::PrivateKey)?,
-                key_id: config.private_key_id.clone(),
-                audience: endpoint.as_str().to_owned(),
-            },
+            ClientAuth::Tls => Some(Proof::Certificate),
+            _ if client_id.is_empty() => None,
+            ClientAuth::Basic => secret.map(|secret| Proof::Basic(basic(&client_id, secret))),
+            ClientAuth::Post => secret.map(|secret| Proof::Post(secret.clone())),
+            ClientAuth::PrivateKeyJwt => {
+                config.private_key_file.content().map(|key| Proof::Assertion {
+                    signer: Signer::new(Arc::clone(key), config.private_key_algorithm),
+                    key_id: config.private_key_id.clone(),
+                    audience: config.endpoint.as_str().to_owned(),
+                })
+            }
         };
+        let proof = proof.unwrap_or(Proof::Nothing);
         let lists = [("audience", &config.audience), ("resource", &config.resource)];
         let lists = lists.into_iter().flat_map(|(name, values)| {
             values.iter().map(move |value| (name.to_owned(), value.clone()))
@@ -82,7 +74,7 @@ impl OAuthClient {
         let scope = Some(&config.scope).filter(|scope| !scope.is_empty());
         let scope = scope.map(|scope| ("scope".to_owned(), scope.clone()));
         let wishes = scope.into_iter().chain(lists).chain(config.extra.clone()).collect();
-        Ok(Self { endpoint: endpoint.uri().clone(), client_id, proof, wishes })
+        Self { endpoint: config.endpoint.uri().clone(), client_id, proof, wishes }
     }
 
     /// The form of `fields`, with who we are and what we always ask for.
@@ -116,8 +108,8 @@ impl OAuthClient {
                 form.append_pair("client_id", &self.client_id);
                 form.append_pair("client_secret", secret.expose_secret());
             }
-            Proof::Assertion { key, key_id, audience } => {
-                let assertion = assertion(key, key_id, &self.client_id, audience, now);
+            Proof::Assertion { signer, key_id, audience } => {
+                let assertion = assertion(signer, key_id, &self.client_id, audience, now);
                 form.append_pair("client_id", &self.client_id);
                 form.append_pair("client_assertion_type", ASSERTION_TYPE);
                 form.append_pair("client_assertion", &assertion);
@@ -165,26 +157,27 @@ impl Proof {
     }
 }
 
-/// The file of a token that somebody else keeps fresh.
+/// A token that somebody else keeps fresh in a file.
 #[derive(Debug)]
-pub(super) struct LiveFile {
-    path: PathBuf,
+pub(super) struct LiveToken {
+    file: LiveFile,
     reads: Blocking,
 }
 
-impl LiveFile {
-    pub(super) fn at(path: &Path) -> Self {
-        Self { path: path.to_owned(), reads: Blocking::new(READS_MAX) }
+impl LiveToken {
+    pub(super) fn new(file: &LiveFile) -> Self {
+        Self { file: file.clone(), reads: Blocking::new(READS_MAX) }
     }
 
     /// The token as it is now.
     pub(super) async fn read(&self, otherwise: Unusable) -> Result<SecretString, TokenError> {
-        let path = self.path.clone();
-        let read = tokio::time::timeout(READ_TIMEOUT, self.reads.run(|| std::fs::read(path))).await;
-        let bytes = read.ok().and_then(Result::ok).filter(|bytes| bytes.len() <= LIVE_BYTES_MAX);
-        let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).map(SecretString::from);
+        let file = self.file.clone();
+        let read = self.reads.run(move || file.read_now());
+        let text = tokio::time::timeout(READ_TIMEOUT, read).await.ok().and_then(Result::ok);
         let token = text.as_ref().map_or("", |text| text.expose_secret().trim());
-        let legal = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+        let legal = !token.is_empty()
+            && token.len() <= LIVE_BYTES_MAX
+            && token.bytes().all(|byte| byte.is_ascii_graphic());
         if legal { Ok(token.into()) } else { Err(TokenError::AnswerUnusable(otherwise)) }
     }
 }
@@ -202,7 +195,7 @@ fn basic(client_id: &str, secret: &SecretString) -> HeaderValue {
 
 /// RFC 7523 section 3: issuer and subject are the client, the audience is the token endpoint.
 fn assertion(
-    key: &SigningKey,
+    signer: &Signer,
     key_id: &str,
     client_id: &str,
     audience: &str,
@@ -211,7 +204,7 @@ fn assertion(
     let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let mut id = [0; 16];
     aws_lc_rs::rand::fill(&mut id).expect("the system's random source does not fail");
-    let mut header = json!({ "alg": key.algorithm(), "typ": "JWT" });
+    let mut header = json!({ "alg": signer.algorithm(), "typ": "JWT" });
     if !key_id.is_empty() {
         header["kid"] = key_id.into();
     }
@@ -225,77 +218,49 @@ fn assertion(
     });
     let encode = |part: &serde_json::Value| BASE64_URL_SAFE_NO_PAD.encode(part.to_string());
     let signed = format!("{}.{}", encode(&header), encode(&claims));
-    let signature = BASE64_URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()));
+    let signature = BASE64_URL_SAFE_NO_PAD.encode(signer.sign(signed.as_bytes()));
     format!("{signed}.{signature}")
 }
 
-/// A private key; its kind decides the algorithm.
-enum SigningKey {
-    Rsa(Box<RsaKeyPair>),
-    RsaPss(Box<RsaKeyPair>),
-    P256(Box<EcdsaKeyPair>),
-    P384(Box<EcdsaKeyPair>),
-    Ed25519(Box<Ed25519KeyPair>),
+/// A private key and, where its kind leaves a choice, how it signs.
+struct Signer {
+    key: Arc<AssertionKey>,
+    padding: &'static RsaPadding,
 }
 
-/// Why a private key cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyError {
-    #[error("no PEM private key in the file")]
-    Pem(#[source] rustls::pki_types::pem::Error),
-    #[error("PS256 is signed with an RSA key")]
-    NotRsa,
-    #[error("the key is none of RSA (2048 bits or more), P-256, P-384, Ed25519")]
-    Kind,
-}
+/// How an RSA key signs, by the name of RFC 7518 §3.1.
+type RsaPadding = (&'static str, &'static dyn RsaEncoding);
 
-impl SigningKey {
-    fn from_pem(pem: &SecretString, algorithm: AssertionAlgorithm) -> Result<Self, KeyError> {
-        let der = PrivateKeyDer::from_pem_slice(pem.expose_secret().as_bytes());
-        let der = der.map_err(KeyError::Pem)?;
-        let bytes = der.secret_der();
-        let rsa = match &der {
-            PrivateKeyDer::Pkcs1(_) => RsaKeyPair::from_der(bytes),
-            _ => RsaKeyPair::from_pkcs8(bytes),
+static PKCS1: RsaPadding = ("RS256", &RSA_PKCS1_SHA256);
+static PSS: RsaPadding = ("PS256", &RSA_PSS_SHA256);
+
+impl Signer {
+    fn new(key: Arc<AssertionKey>, algorithm: AssertionAlgorithm) -> Self {
+        let padding = match algorithm {
+            AssertionAlgorithm::ByKey => &PKCS1,
+            AssertionAlgorithm::PS256 => &PSS,
         };
-        match (rsa, algorithm) {
-            (Ok(key), AssertionAlgorithm::ByKey) => return Ok(Self::Rsa(Box::new(key))),
-            (Ok(key), AssertionAlgorithm::PS256) => return Ok(Self::RsaPss(Box::new(key))),
-            (Err(_), AssertionAlgorithm::PS256) => return Err(KeyError::NotRsa),
-            (Err(_), AssertionAlgorithm::ByKey) => {}
-        }
-        let ec = |algorithm| EcdsaKeyPair::from_private_key_der(algorithm, bytes).map(Box::new);
-        if let Ok(key) = ec(&ECDSA_P256_SHA256_FIXED_SIGNING) {
-            return Ok(Self::P256(key));
-        }
-        if let Ok(key) = ec(&ECDSA_P384_SHA384_FIXED_SIGNING) {
-            return Ok(Self::P384(key));
-        }
-        let key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(bytes).map_err(|_| KeyError::Kind)?;
-        Ok(Self::Ed25519(Box::new(key)))
+        Self { key, padding }
     }
 
     /// RFC 7518 and RFC 8037 names.
     fn algorithm(&self) -> &'static str {
-        match self {
-            Self::Rsa(_) => "RS256",
-            Self::RsaPss(_) => "PS256",
-            Self::P256(_) => "ES256",
-            Self::P384(_) => "ES384",
-            Self::Ed25519(_) => "EdDSA",
+        match *self.key {
+            AssertionKey::Rsa(_) => self.padding.0,
+            AssertionKey::P256(_) => "ES256",
+            AssertionKey::P384(_) => "ES384",
+            AssertionKey::Ed25519(_) => "EdDSA",
         }
     }
 
     fn sign(&self, message: &[u8]) -> Vec<u8> {
-        let random = SystemRandom::new();
-        match self {
-            Self::Rsa(key) => rsa_signature(key, &RSA_PKCS1_SHA256, message),
-            Self::RsaPss(key) => rsa_signature(key, &RSA_PSS_SHA256, message),
-            Self::P256(key) | Self::P384(key) => {
-                let signature = key.sign(&random, message);
+        match &*self.key {
+            AssertionKey::Rsa(key) => rsa_signature(key, self.padding.1, message),
+            AssertionKey::P256(key) | AssertionKey::P384(key) => {
+                let signature = key.sign(&SystemRandom::new(), message);
                 signature.expect("a key that was read can sign").as_ref().to_vec()
             }
-            Self::Ed25519(key) => key.sign(message).as_ref().to_vec(),
+            AssertionKey::Ed25519(key) => key.sign(message).as_ref().to_vec(),
         }
     }
 }
@@ -307,9 +272,9 @@ fn rsa_signature(key: &RsaKeyPair, how: &'static dyn RsaEncoding, message: &[u8]
     signature
 }
 
-impl fmt::Debug for SigningKey {
+impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SigningKey({})", self.algorithm())
+        write!(f, "Signer({})", self.algorithm())
     }
 }
 

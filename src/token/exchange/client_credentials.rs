@@ -3,7 +3,7 @@
 use http::Request;
 
 use super::client_auth::OAuthClient;
-use super::{Description, ExchangeRequest, ExchangeSetupError};
+use super::{Description, ExchangeRequest};
 use crate::body::OutboundBody;
 use crate::config::TokenConfig;
 use crate::token::error::TokenError;
@@ -14,11 +14,8 @@ pub(in crate::token) struct ClientCredentials {
 }
 
 impl ClientCredentials {
-    pub(super) fn new(config: &TokenConfig) -> Result<Self, ExchangeSetupError> {
-        if config.client_id.is_empty() {
-            return Err(ExchangeSetupError::ClientIdMissing);
-        }
-        Ok(Self { client: OAuthClient::new(config)? })
+    pub(super) fn new(config: &TokenConfig) -> Self {
+        Self { client: OAuthClient::new(config) }
     }
 
     pub(super) async fn request(

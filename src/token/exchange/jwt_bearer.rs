@@ -3,7 +3,7 @@
 use http::Request;
 
 use super::client_auth::OAuthClient;
-use super::{Description, ExchangeRequest, ExchangeSetupError};
+use super::{Description, ExchangeRequest};
 use crate::body::OutboundBody;
 use crate::config::TokenConfig;
 use crate::token::error::TokenError;
@@ -14,8 +14,8 @@ pub(in crate::token) struct JwtBearer {
 }
 
 impl JwtBearer {
-    pub(super) fn new(config: &TokenConfig) -> Result<Self, ExchangeSetupError> {
-        Ok(Self { client: OAuthClient::new(config)? })
+    pub(super) fn new(config: &TokenConfig) -> Self {
+        Self { client: OAuthClient::new(config) }
     }
 
     pub(super) async fn request(

@@ -17,9 +17,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderValue, Request};
 use secrecy::{ExposeSecret as _, SecretString};
 
-pub use self::client_auth::KeyError;
 use self::custom::Custom;
-pub use self::custom::TemplateError;
 use super::cache::NewToken;
 use super::error::{Crowded, Denial, Outage, RETRY_AFTER_MIN, TokenError, Unusable};
 use crate::accept::Accepted;
@@ -93,42 +91,23 @@ struct TokenResponse {
     session: Option<SecretString>,
 }
 
-/// Why the method cannot be used as configured.
-#[derive(Debug, thiserror::Error)]
-pub enum ExchangeSetupError {
-    #[error("`token.endpoint` is required by this method")]
-    EndpointMissing,
-    #[error("`token.client_id` is required by this method")]
-    ClientIdMissing,
-    #[error("`token.private_key_file` is not usable")]
-    PrivateKey(#[source] KeyError),
-    #[error("`token.custom` is not usable")]
-    Custom(#[source] TemplateError),
-    #[error("`token.carrier.account` and `token.carrier.password_file` are required")]
-    CarrierAccountMissing,
-    #[error("`token.carrier.agent_name` is no header value")]
-    CarrierAgentName,
-    #[error("`token.scheme` is no header value")]
-    Scheme,
-}
-
 impl Grant {
     /// The grant of `config`; `None` for `app_signature`, which exchanges nothing.
-    pub(super) fn new(config: &TokenConfig) -> Result<Option<Self>, ExchangeSetupError> {
-        Ok(Some(match config.method {
+    pub(super) fn new(config: &TokenConfig) -> Option<Self> {
+        Some(match config.method {
             TokenMethod::TokenExchange => {
-                Self::TokenExchange(token_exchange::TokenExchange::new(config)?)
+                Self::TokenExchange(token_exchange::TokenExchange::new(config))
             }
-            TokenMethod::JwtBearer => Self::JwtBearer(jwt_bearer::JwtBearer::new(config)?),
+            TokenMethod::JwtBearer => Self::JwtBearer(jwt_bearer::JwtBearer::new(config)),
             TokenMethod::ClientCredentials => {
-                Self::ClientCredentials(client_credentials::ClientCredentials::new(config)?)
+                Self::ClientCredentials(client_credentials::ClientCredentials::new(config))
             }
-            TokenMethod::Custom => Self::Custom(Custom::new(config)?),
+            TokenMethod::Custom => Self::Custom(Custom::new(config)),
             TokenMethod::CarrierLogin => {
-                Self::CarrierLogin(carrier_login::CarrierLogin::new(config)?)
+                Self::CarrierLogin(carrier_login::CarrierLogin::new(config))
             }
-            TokenMethod::AppSignature => return Ok(None),
-        }))
+            TokenMethod::AppSignature => return None,
+        })
     }
 
     /// Whether all callers share one token. What is sent for it tells nothing of the caller, so
@@ -161,18 +140,14 @@ impl Grant {
 
 impl Exchange {
     /// `None` for `app_signature`, which exchanges nothing.
-    pub(super) fn new(
-        config: &TokenConfig,
-        client: Client,
-    ) -> Result<Option<Self>, ExchangeSetupError> {
-        let Some(grant) = Grant::new(config)? else { return Ok(None) };
+    pub(super) fn new(config: &TokenConfig, client: Client) -> Option<Self> {
+        let grant = Grant::new(config)?;
         let scheme = match &grant {
             // The carrier edition knows no `Bearer`; it is only the default of the other methods.
             Grant::CarrierLogin(_) if config.scheme == "Bearer" => "AT".to_owned(),
             _ => config.scheme.clone(),
         };
-        HeaderValue::from_str(&scheme).map_err(|_| ExchangeSetupError::Scheme)?;
-        Ok(Some(Self { grant, client, scheme, timeout: config.timeout }))
+        Some(Self { grant, client, scheme, timeout: config.timeout })
     }
 
     pub(super) fn grant(&self) -> &Grant {
@@ -232,10 +207,7 @@ impl Exchange {
             return Err(TokenError::AnswerUnusable(Unusable::Expired));
         }
         let token = response.token.expose_secret();
-        let text = SecretString::from(match self.scheme.as_str() {
-            "" => token.to_owned(),
-            scheme => format!("{scheme} {token}"),
-        });
+        let text = SecretString::from(format!("{} {token}", self.scheme));
         let mut header = HeaderValue::from_str(text.expose_secret())
             .map_err(|_| TokenError::AnswerUnusable(Unusable::TokenIllegal))?;
         header.set_sensitive(true);

@@ -3,8 +3,8 @@
 use http::Request;
 use secrecy::ExposeSecret as _;
 
-use super::client_auth::{LiveFile, OAuthClient};
-use super::{Description, ExchangeRequest, ExchangeSetupError};
+use super::client_auth::{LiveToken, OAuthClient};
+use super::{Description, ExchangeRequest};
 use crate::body::OutboundBody;
 use crate::config::TokenConfig;
 use crate::token::error::{TokenError, Unusable};
@@ -20,23 +20,23 @@ pub(in crate::token) struct TokenExchange {
 /// Who acts for the caller.
 #[derive(Debug)]
 struct Actor {
-    token_file: LiveFile,
+    token_file: LiveToken,
     token_type: String,
 }
 
 impl TokenExchange {
-    pub(super) fn new(config: &TokenConfig) -> Result<Self, ExchangeSetupError> {
+    pub(super) fn new(config: &TokenConfig) -> Self {
         let file = &config.actor_token_file;
         let actor = file.is_set().then(|| Actor {
-            token_file: LiveFile::at(file.at()),
+            token_file: LiveToken::new(file),
             token_type: config.actor_token_type.clone(),
         });
-        Ok(Self {
-            client: OAuthClient::new(config)?,
+        Self {
+            client: OAuthClient::new(config),
             subject_token_type: config.subject_token_type.clone(),
             requested_token_type: config.requested_token_type.clone(),
             actor,
-        })
+        }
     }
 
     pub(super) async fn request(

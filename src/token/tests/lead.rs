@@ -8,7 +8,7 @@ use http::HeaderValue;
 use super::cache::caller;
 use crate::client::{Client, ClientOptions, Egress, SystemRoots};
 use crate::clock::Clock;
-use crate::config::TokenConfig;
+use crate::config::{HttpUrl, TokenConfig};
 use crate::lifecycle::Tasks;
 use crate::token::cache::{CachedToken, Issue, NewToken};
 use crate::token::flight::{Claimant, Flight, Work};
@@ -22,7 +22,7 @@ async fn a_leader_finds_the_token_of_a_flight_that_ended_meanwhile() {
     let clock = Clock::system();
     let store = TokenStore::new(clock.clone(), Tasks::default(), Arc::new(|_| panic!("exchanged")));
     let config = TokenConfig {
-        endpoint: Some("http://127.0.0.1:1/token".parse().unwrap()),
+        endpoint: "http://127.0.0.1:1/token".parse::<HttpUrl>().unwrap().into(),
         ..TokenConfig::default()
     };
     let client = Client::new(&ClientOptions {
@@ -31,11 +31,11 @@ async fn a_leader_finds_the_token_of_a_flight_that_ended_meanwhile() {
         pool_max_idle: 1,
         connections_max: 1,
         roots: &SystemRoots::load(),
-        extra_roots: "",
+        extra_roots: None,
         identity: None,
         egress: &Egress::direct(),
     });
-    let inner = Tokens::new(&config, &[], &store, client.unwrap()).unwrap().inner;
+    let inner = Tokens::new(&config, &[], &store, client).inner;
     let Method::Network { sharing, .. } = &inner.method else { panic!("a network method") };
     let alice = caller(Duration::from_hours(1));
     let key = sharing.key(&alice.identity);

@@ -203,11 +203,10 @@ pub(super) fn client() -> Client {
         pool_max_idle: 8,
         connections_max: 16,
         roots: &SystemRoots::load(),
-        extra_roots: "",
+        extra_roots: None,
         identity: None,
         egress: &Egress::direct(),
     })
-    .unwrap()
 }
 
 pub(super) const ISSUER: &str = "https://sso.example.com/realms/tools";

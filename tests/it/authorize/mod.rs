@@ -46,7 +46,7 @@ impl Table {
         );
         let loaded = Config::parse(&document, "gateway.toml", Path::new(""), std::iter::empty());
         let config = loaded.unwrap_or_else(|error| panic!("{error}\n{document}")).config;
-        let base_path = config.forward.upstream.as_ref().unwrap().base_path();
+        let base_path = config.forward.upstream.base_path();
         let authorizer = Authorizer::new(&config.authorize, base_path);
         let keys = KeyStores::offline(Clock::system());
         let acceptor =

@@ -86,8 +86,8 @@ fn no_secret_is_printed() {
     assert!(!format!("{:?}", loaded.config.limit).contains("hunter2"));
     for shown in [
         "store = \"redis://gateway:***@cache:6379/1\"",
-        "Accept = \"text/plain\"",
-        "X-Auth = \"*** {subject}*** {issuer}\"",
+        "accept = \"text/plain\"",
+        "x-auth = \"*** {subject}*** {issuer}\"",
         "pwd = \"{client_secret}\"",
         "token = \"{sso_token}\"",
         "client_secret_file = \"secret\"",

@@ -218,6 +218,7 @@ fn by_expectation(expected: &str) -> &'static str {
         ("expected a header name", "x-sso-token"),
         ("expected one word", "DPoP"),
         ("expected one line", "other"),
+        ("expected visible ASCII", "other"),
         ("expected a language", "zh-cn"),
         ("expected the name of a claim", "other"),
         ("expected \"local\"", "redis://cache:6379"),

@@ -85,6 +85,7 @@ fn write_files(folder: &Folder) {
     folder.write("keys.json", r#"{"keys": [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}]}"#);
     folder.write("no-keys.json", r#"{"keys": []}"#);
     folder.write("users.toml", "\"alice@example.com\" = \"1575416580416769793\"\n");
+    folder.write("blank-users.toml", "\"alice\" = \"1 2\"\n");
     folder.write("bad-users.toml", "\"alice\" = \"1\"\n\"bob\" = 2\n");
 }
 

@@ -44,7 +44,10 @@ fn a_secret_that_changes_is_a_change() {
 
     folder.write("client-secret", "second\n");
     let loaded = watcher.poll().unwrap().unwrap();
-    assert_eq!(loaded.config.token.client_secret_file.secret().expose_secret(), "second");
+    assert_eq!(
+        loaded.config.token.client_secret_file.password().unwrap().expose_secret(),
+        "second"
+    );
     assert!(watcher.poll().is_none());
 }
 
@@ -111,7 +114,7 @@ fn a_swapped_symlink_is_a_change_of_all_its_files() {
         swap(generation);
         let loaded = watcher.poll().unwrap().unwrap();
         assert_eq!(loaded.config.limit.calls_per_minute.get(), generation);
-        let secret = loaded.config.token.client_secret_file.secret();
+        let secret = loaded.config.token.client_secret_file.password().unwrap();
         assert_eq!(secret.expose_secret(), format!("secret-{generation}"));
     }
 }
@@ -167,6 +170,6 @@ fn the_users_of_an_issuer_are_read() {
     let named = "koodrive_users_file = \"users.toml\"\naudiences =";
     let document = GOOD.replacen("audiences =", named, 1);
     let config = parse(&document, folder.path(), &[]).unwrap().config;
-    let users = config.accept.issuers[0].koodrive_users().unwrap();
-    assert_eq!(users["alice@example.com"], "1575416580416769793");
+    let users = config.accept.issuers[0].koodrive_users_file.content().unwrap();
+    assert_eq!(users.get("alice@example.com").unwrap(), "1575416580416769793");
 }

@@ -71,12 +71,9 @@ fn the_file_for_work_by_hand_loads() {
     let loaded = config::load(&path, std::iter::empty()).unwrap();
     let Config { accept, token, forward, .. } = &loaded.config;
     assert_eq!(accept.issuers[0].issuer, "http://127.0.0.1:9400/realms/tools");
-    assert_eq!(
-        token.endpoint.as_ref().unwrap().as_str(),
-        "http://127.0.0.1:9400/realms/tools/token"
-    );
-    assert_eq!(forward.upstream.as_ref().unwrap().as_str(), "http://127.0.0.1:9500");
-    let secret = secrecy::ExposeSecret::expose_secret(token.client_secret_file.secret());
+    assert_eq!(token.endpoint.as_str(), "http://127.0.0.1:9400/realms/tools/token");
+    assert_eq!(forward.upstream.as_str(), "http://127.0.0.1:9500");
+    let secret = secrecy::ExposeSecret::expose_secret(token.client_secret_file.password().unwrap());
     assert_eq!(secret, "demo-client-secret");
     assert!(
         matches!(loaded.origin("forward.upstream"), Origin::File { name, .. } if name.ends_with("config/local.toml"))

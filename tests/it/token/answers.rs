@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use koodrive_gateway::config::HttpUrl;
 use koodrive_gateway::token::{Denial, ExchangeOutcome, TokenError, Unusable};
 
 use super::endpoint::Answer;
@@ -200,9 +201,8 @@ async fn resets_and_refused_connections_are_unavailable() {
 
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut config = world.config.clone();
-    config.endpoint = Some(format!("http://{nobody}/token").parse().unwrap());
-    let tokens =
-        koodrive_gateway::token::Tokens::new(&config, &[], &world.store, super::client()).unwrap();
+    config.endpoint = format!("http://{nobody}/token").parse::<HttpUrl>().unwrap().into();
+    let tokens = koodrive_gateway::token::Tokens::new(&config, &[], &world.store, super::client());
     let span = koodrive_gateway::trace_context::SpanContext::root(true);
     let error = tokens.token_for(&caller("alice"), &span).await.unwrap_err();
     assert!(matches!(error, TokenError::Unavailable { .. }), "{error:?}");

@@ -148,7 +148,7 @@ async fn a_reload_keeps_tokens_unless_their_origin_changed() {
     ] {
         let config = super::config(&world.endpoint, lines);
         world.endpoint.always(Answer::token("another", 1200));
-        let tokens = Tokens::new(&config, &[], &world.store, client()).unwrap();
+        let tokens = Tokens::new(&config, &[], &world.store, client());
         let span = koodrive_gateway::trace_context::SpanContext::root(true);
         let issued = tokens.token_for(&alice, &span).await.unwrap();
         assert_eq!(text_of(&issued) == first, kept, "{lines}");
@@ -249,7 +249,7 @@ async fn interleave(steps: Vec<Step>) {
             Step::Reload(per_second) => {
                 let mut config = world.config.clone();
                 config.max_per_second = std::num::NonZeroU32::new(per_second).unwrap();
-                world.tokens = Tokens::new(&config, &[], &world.store, client()).unwrap();
+                world.tokens = Tokens::new(&config, &[], &world.store, client());
             }
             Step::Accept(_) | Step::Refuse(_) => {}
             Step::Advance(seconds) => world.advance(Duration::from_secs(seconds.into())),

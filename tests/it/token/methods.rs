@@ -42,7 +42,7 @@ async fn ask_with(
     scratch.write("secret", "s3cr+t &=ü:\n").unwrap();
     scratch.write("key.pem", key).unwrap();
     let config = read_config(world, &scratch, lines);
-    let tokens = Tokens::new(&config, &[], &world.store, client()).unwrap();
+    let tokens = Tokens::new(&config, &[], &world.store, client());
     let span = SpanContext::root(true);
     let issued = tokens.token_for(caller, &span).await?;
     Ok(text_of(&issued))
@@ -295,7 +295,7 @@ async fn carrier_login_logs_in_once_and_renews_its_session() {
     scratch.write("password", "p\u{e4}ss\n").unwrap();
     let lines = "method = \"carrier_login\"\n[token.carrier]\naccount = \"13800000000\"\npassword_file = \"password\"\nagent_name = \"standard\"";
     let config = read_config(&world, &scratch, lines);
-    let tokens = Tokens::new(&config, &[], &world.store, client()).unwrap();
+    let tokens = Tokens::new(&config, &[], &world.store, client());
     let ask = async |subject: &str| {
         let span = SpanContext::root(true);
         tokens.token_for(&caller(subject), &span).await.unwrap()
@@ -405,7 +405,7 @@ async fn app_signature_signs_for_the_user_whom_the_callers_own_issuer_names() {
     let loaded = Config::parse(document, "gateway.toml", scratch.path(), std::iter::empty());
     let config = loaded.unwrap().config;
     let issuers = &config.accept.issuers;
-    let tokens = Tokens::new(&config.token, issuers, &world.store, client()).unwrap();
+    let tokens = Tokens::new(&config.token, issuers, &world.store, client());
     let id = "1505084218764547200";
     for (issuer, subject, claims, expected) in [
         ("https://a", "alice", json!({}), Some("1001")),
@@ -460,7 +460,7 @@ async fn lists_further_parameters_and_the_actors_token_go_into_the_form() {
         actor_token_type = \"urn:ietf:params:oauth:token-type:jwt\"\n\
         extra = { requested_token_use = \"on_behalf_of\" }";
     let config = read_config(&world, &scratch, lines);
-    let tokens = Tokens::new(&config, &[], &world.store, client()).unwrap();
+    let tokens = Tokens::new(&config, &[], &world.store, client());
     let ask = async |subject: &str| {
         tokens.token_for(&caller(subject), &SpanContext::root(true)).await.map(drop)
     };
@@ -498,7 +498,7 @@ async fn a_client_assertion_kept_fresh_by_others_is_read_at_each_exchange() {
     scratch.write("svid", "one.two.three\n").unwrap();
     let lines = "client_auth = \"assertion_file\"\nassertion_file = \"svid\"\nclient_id = \"gw\"";
     let config = read_config(&world, &scratch, lines);
-    let tokens = Tokens::new(&config, &[], &world.store, client()).unwrap();
+    let tokens = Tokens::new(&config, &[], &world.store, client());
     for (subject, content) in [("alice", "one.two.three"), ("bob", "four.five.six")] {
         scratch.write("svid", content).unwrap();
         tokens.token_for(&caller(subject), &SpanContext::root(true)).await.unwrap();

@@ -53,7 +53,7 @@ impl World {
         let told = Arc::clone(&reports);
         let report = Arc::new(move |report| told.lock().unwrap().push(report));
         let store = TokenStore::new(clock.clone(), tasks, report);
-        let tokens = Tokens::new(&config, &[], &store, client()).unwrap();
+        let tokens = Tokens::new(&config, &[], &store, client());
         Self { clock, endpoint, store, tokens, config, reports }
     }
 
@@ -108,11 +108,10 @@ fn client() -> Client {
         pool_max_idle: 64,
         connections_max: 16,
         roots: &SystemRoots::load(),
-        extra_roots: "",
+        extra_roots: None,
         identity: None,
         egress: &Egress::direct(),
     })
-    .unwrap()
 }
 
 fn caller(subject: &str) -> Accepted {

@@ -55,6 +55,7 @@ const UNSEEN: &[(&str, Unseen)] = &[
     ("roots that are no certificates", FileContents),
     ("a certificate with another's key", FileContents),
     ("a user map with a number", FileContents),
+    ("a user id with a blank", FileContents),
     ("an unknown variable", Environment),
     ("a variable in lower case", Environment),
     ("a variable of no table", Environment),

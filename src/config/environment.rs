@@ -83,51 +83,10 @@ impl Variable<'_> {
             return self.write_here(node, shape, key);
         };
         match (shape, segment) {
-            (Shape::Table(known), _) => {
-                let name = key_named(known, segments, key)?;
-                if !key.is_empty() {
-                    key.push('.');
-                }
-                key.push_str(name.name);
-                let Some(entries) = entries(node) else {
-                    return Ok(()); // the document has something else there, and is told so
-                };
-                let new = !entries.contains_key(name.name);
-                let entry = entries.entry(name.name.to_owned()).or_insert_with(|| {
-                    self.node(if matches!(name.shape, Shape::List(_)) {
-                        Written::List(Vec::new())
-                    } else {
-                        Written::Table(BTreeMap::new())
-                    })
-                });
-                let written = self.write(entry, &name.shape, rest, key);
-                if new && written.is_err() {
-                    entries.remove(name.name);
-                }
-                written
-            }
+            (Shape::Table(known), _) => self.write_entry(node, known, segments, key),
             (Shape::List(element), Segment::Index(index)) => {
                 key.extend(["[", &index.to_string(), "]"]);
-                let Written::List(elements) = &mut node.value else {
-                    return Ok(());
-                };
-                if elements.len() < *index {
-                    return Err(format!(
-                        "elements are counted from 0 without gaps; [{}] is not set",
-                        elements.len()
-                    ));
-                }
-                let new = elements.len() == *index;
-                if new {
-                    elements.push(self.node(Written::Table(BTreeMap::new())));
-                }
-                let written = self.write(&mut elements[*index], element, rest, key);
-                match (&written, new) {
-                    (Err(_), true) => drop(elements.pop()),
-                    (Err(_), false) => {}
-                    (Ok(()), _) => node.at = self.origin.clone(),
-                }
-                written
+                self.write_element(node, element, *index, rest, key)
             }
             (Shape::List(_), Segment::Name(_)) => {
                 Err("expected the index of an element, such as `__0`".to_owned())
@@ -137,6 +96,68 @@ impl Variable<'_> {
             }
             _ => Err("unknown key; there is nothing below this one".to_owned()),
         }
+    }
+
+    /// Writes below a key of a table; what was not there before is there only if that succeeds.
+    fn write_entry(
+        &self,
+        node: &mut Node,
+        known: &[Key],
+        segments: &[Segment<'_>],
+        key: &mut String,
+    ) -> Result<(), String> {
+        let found = key_named(known, segments, key)?;
+        if !key.is_empty() {
+            key.push('.');
+        }
+        key.push_str(found.name);
+        let Some(entries) = entries(node) else {
+            return Ok(()); // the document has something else there, and is told so
+        };
+        let new = !entries.contains_key(found.name);
+        let entry = entries.entry(found.name.to_owned()).or_insert_with(|| {
+            self.node(if matches!(found.shape, Shape::List(_)) {
+                Written::List(Vec::new())
+            } else {
+                Written::Table(BTreeMap::new())
+            })
+        });
+        let written = self.write(entry, &found.shape, &segments[1..], key);
+        if new && written.is_err() {
+            entries.remove(found.name);
+        }
+        written
+    }
+
+    /// As [`Variable::write_entry`], for an element of a list.
+    fn write_element(
+        &self,
+        node: &mut Node,
+        element: &Shape,
+        index: usize,
+        segments: &[Segment<'_>],
+        key: &mut String,
+    ) -> Result<(), String> {
+        let Written::List(elements) = &mut node.value else {
+            return Ok(());
+        };
+        if elements.len() < index {
+            return Err(format!(
+                "elements are counted from 0 without gaps; [{}] is not set",
+                elements.len()
+            ));
+        }
+        let new = elements.len() == index;
+        if new {
+            elements.push(self.node(Written::Table(BTreeMap::new())));
+        }
+        let written = self.write(&mut elements[index], element, segments, key);
+        match (&written, new) {
+            (Err(_), true) => drop(elements.pop()),
+            (Err(_), false) => {}
+            (Ok(()), _) => node.at = self.origin.clone(),
+        }
+        written
     }
 
     fn write_here(&self, node: &mut Node, shape: &Shape, key: &str) -> Result<(), String> {

@@ -1,6 +1,7 @@
 //! The instruments of the contract. Handles of the request path are resolved once, here.
 
 use std::fmt;
+use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
@@ -14,7 +15,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::event::{ReloadOutcome, SkewedPeer};
 use super::process::ProcessMetrics;
@@ -33,153 +34,78 @@ use crate::trace_context::TraceId;
 
 type FloatGauge = Gauge<f64, AtomicU64>;
 
-/// All metrics of the process, under `koodrive_gateway_`.
-#[derive(Debug)]
-pub struct Metrics {
-    registry: Registry,
-    process: ProcessMetrics,
-    requests: Family<RequestLabels, Counter>,
+/// A metric in each line: field, type, and how it is registered.
+macro_rules! metrics {
+    (|$to:ident| $( $(#[$about:meta])* $field:ident: $kind:ty = $made:expr; )+) => {
+        /// All metrics of the process, under `koodrive_gateway_`.
+        #[derive(Debug)]
+        pub struct Metrics {
+            registry: Registry,
+            process: ProcessMetrics,
+            $( $(#[$about])* $field: $kind, )+
+        }
+
+        impl Metrics {
+            /// `started` is when the process began.
+            pub(super) fn new(started: SystemTime) -> Self {
+                let mut registry = Registry::with_prefix("koodrive_gateway");
+                let $to = &mut registry;
+                let build = Info::new([
+                    ("version", env!("CARGO_PKG_VERSION")),
+                    ("commit", env!("KOODRIVE_GATEWAY_COMMIT")),
+                ]);
+                $to.register("build", "The running version", build);
+                $( let $field = $made; )+
+                Self { registry, process: ProcessMetrics::new(started), $( $field, )+ }
+            }
+        }
+    };
+}
+
+metrics! { |to|
+    requests: Family<RequestLabels, Counter> = requests(to);
     /// Of it, the upstream's 200: of no call first, then of each.
-    requests_ok: [OnceLock<Counter>; 1 + CallPlan::ALL.len()],
+    requests_ok: [OnceLock<Counter>; 1 + CallPlan::ALL.len()] = Default::default();
     /// Of no call first, then of each.
-    durations: [HistogramWithExemplars<TraceLabel>; 1 + CallPlan::ALL.len()],
-    rejections: [Counter; Reason::ALL.len()],
-    observed: [Counter; Reason::ALL.len()],
-    token_lookups: [Counter; TokenSource::ALL.len()],
-    token_verdicts: [Counter; TokenVerdict::ALL.len()],
-    token_exchanges: Family<ExchangeLabels, Counter>,
-    token_exchange_duration: Histogram,
-    token_entries: Gauge,
-    jwks_fetches: Family<FetchLabels, Counter>,
-    jwks_age: Family<Issuer, FloatGauge>,
-    jwks_skipped_keys: Family<Issuer, Gauge>,
-    authorize_decisions: Family<RuleVerdict, Counter>,
-    limit_decisions: [[Counter; Decision::ALL.len()]; Policy::ALL.len()],
-    limit_store_errors: Counter,
-    batch_users: Histogram,
-    upstream_duration: Histogram,
-    upstream_replays: Counter,
-    proxy_failures: [Counter; ProxyFault::ALL.len()],
-    connections: Gauge,
-    inflight: Gauge,
-    clock_skew: Family<SkewPeer, FloatGauge>,
-    reloads: [Counter; ReloadOutcome::ALL.len()],
-    spans_dropped: Counter,
+    durations: [HistogramWithExemplars<TraceLabel>; 1 + CallPlan::ALL.len()] = durations(to);
+    rejections: [Counter; Reason::ALL.len()] =
+        each(to, "rejections", "Requests refused by the gateway", Reason::ALL, |reason| Refusal { reason });
+    observed: [Counter; Reason::ALL.len()] =
+        each(to, "observed", "What guards that observe would have refused", Reason::ALL, |reason| Refusal { reason });
+    token_lookups: [Counter; TokenSource::ALL.len()] =
+        each(to, "token_lookups", "Where access tokens came from", TokenSource::ALL, |source| Source { source });
+    token_verdicts: [Counter; TokenVerdict::ALL.len()] =
+        each(to, "token_verdicts", "What answers of KooDrive said of their tokens", TokenVerdict::ALL, |verdict| Judged { verdict });
+    token_exchanges: Family<ExchangeLabels, Counter> = token_exchanges(to);
+    token_exchange_duration: Histogram =
+        timed(to, "token_exchange_duration", "Time the token endpoint took", Histogram::new(SECONDS));
+    token_entries: Gauge = counted(to, "token_entries", "Access tokens held");
+    jwks_fetches: Family<FetchLabels, Counter> = counted(to, "jwks_fetches", "Fetches of key sets");
+    jwks_age: Family<Issuer, FloatGauge> =
+        timed(to, "jwks_age", "Time since the key set was fetched", Family::default());
+    jwks_skipped_keys: Family<Issuer, Gauge> =
+        counted(to, "jwks_skipped_keys", "Published keys that cannot be used");
+    authorize_decisions: Family<RuleVerdict, Counter> = authorize_decisions(to);
+    limit_decisions: [[Counter; Decision::ALL.len()]; Policy::ALL.len()] = limit_decisions(to);
+    limit_store_errors: Counter =
+        counted(to, "limit_store_errors", "Failures of the limit store that replicas share");
+    batch_users: Histogram =
+        registered(to, "batch_users", "Users per well-formed batch", Histogram::new(USERS));
+    upstream_duration: Histogram =
+        timed(to, "upstream_duration", "To the head of the answer, per attempt", Histogram::new(SECONDS));
+    upstream_replays: Counter = counted(to, "upstream_replays", "Attempts that were sent again");
+    proxy_failures: [Counter; ProxyFault::ALL.len()] =
+        each(to, "proxy_failures", "Requests that a proxy stood in the way of", ProxyFault::ALL, |failure| Proxied { failure });
+    connections: Gauge = counted(to, "connections", "Connections of callers open now");
+    inflight: Gauge = counted(to, "inflight_requests", "Requests being answered now");
+    clock_skew: Family<SkewPeer, FloatGauge> =
+        timed(to, "clock_skew", "How far a peer's Date is ahead of ours", Family::default());
+    reloads: [Counter; ReloadOutcome::ALL.len()] =
+        each(to, "config_reloads", "Changes of the configuration", ReloadOutcome::ALL, |outcome| Reload { outcome });
+    spans_dropped: Counter = counted(to, "spans_dropped", "Spans dropped or not exported");
 }
 
 impl Metrics {
-    /// `started` is when the process began.
-    pub(super) fn new(started: SystemTime) -> Self {
-        let mut registry = Registry::with_prefix("koodrive_gateway");
-        let to = &mut registry;
-        let durations = Family::<Call, _, _>::new_with_constructor(duration_with_exemplars);
-        let rejections = Family::<Refusal, Counter>::default();
-        let observed = Family::<Refusal, Counter>::default();
-        let lookups = Family::<Source, Counter>::default();
-        let verdicts = Family::<Judged, Counter>::default();
-        let proxied = Family::<Proxied, Counter>::default();
-        let decisions = Family::<PolicyDecision, Counter>::default();
-        let reloads = Family::<Reload, Counter>::default();
-        let metrics = Self {
-            requests: counted(to, "requests", "Requests answered"),
-            requests_ok: Default::default(),
-            durations: std::array::from_fn(|index| {
-                let plan = index.checked_sub(1).map(|index| CallPlan::ALL[index]);
-                durations.get_or_create_owned(&Call { call: call_word(plan) })
-            }),
-            rejections: each(Reason::ALL, |reason| {
-                rejections.get_or_create_owned(&Refusal { reason })
-            }),
-            observed: each(Reason::ALL, |reason| observed.get_or_create_owned(&Refusal { reason })),
-            token_lookups: each(TokenSource::ALL, |source| {
-                lookups.get_or_create_owned(&Source { source })
-            }),
-            token_verdicts: each(TokenVerdict::ALL, |verdict| {
-                verdicts.get_or_create_owned(&Judged { verdict })
-            }),
-            token_exchanges: counted(to, "token_exchanges", "Requests to the token endpoint"),
-            token_exchange_duration: Histogram::new(SECONDS),
-            token_entries: counted(to, "token_entries", "Access tokens held"),
-            jwks_fetches: counted(to, "jwks_fetches", "Fetches of key sets"),
-            jwks_age: Family::default(),
-            jwks_skipped_keys: counted(
-                to,
-                "jwks_skipped_keys",
-                "Published keys that cannot be used",
-            ),
-            authorize_decisions: counted(to, "authorize_decisions", "What rules said of calls"),
-            limit_decisions: each(Policy::ALL, |policy| {
-                each(Decision::ALL, |decision| {
-                    decisions.get_or_create_owned(&PolicyDecision { policy, decision })
-                })
-            }),
-            limit_store_errors: counted(
-                to,
-                "limit_store_errors",
-                "Failures of the limit store that replicas share",
-            ),
-            batch_users: Histogram::new(USERS),
-            upstream_duration: Histogram::new(SECONDS),
-            upstream_replays: counted(to, "upstream_replays", "Attempts that were sent again"),
-            proxy_failures: each(ProxyFault::ALL, |failure| {
-                proxied.get_or_create_owned(&Proxied { failure })
-            }),
-            connections: counted(to, "connections", "Connections of callers open now"),
-            inflight: counted(to, "inflight_requests", "Requests being answered now"),
-            clock_skew: Family::default(),
-            reloads: each(ReloadOutcome::ALL, |outcome| {
-                reloads.get_or_create_owned(&Reload { outcome })
-            }),
-            spans_dropped: counted(to, "spans_dropped", "Spans dropped or not exported"),
-            process: ProcessMetrics::new(started),
-            registry: Registry::default(),
-        };
-        // There before the first call.
-        let allowed =
-            RuleVerdict { rule: "otherwise".into(), verdict: authorize::Verdict::Allowed };
-        drop(metrics.authorize_decisions.get_or_create_owned(&allowed));
-        for outcome in ExchangeOutcome::ALL {
-            let labels = ExchangeLabels { outcome: *outcome };
-            drop(metrics.token_exchanges.get_or_create_owned(&labels));
-        }
-        for plan in CallPlan::ALL {
-            let call = call_word(Some(*plan));
-            for (status, origin) in answers() {
-                let labels = RequestLabels { call, status, origin: origin_word(origin) };
-                drop(metrics.requests.get_or_create_owned(&labels));
-            }
-        }
-        timed(to, "request_duration", "From head to the end of the answer", &durations);
-        timed(
-            to,
-            "token_exchange_duration",
-            "Time the token endpoint took",
-            &metrics.token_exchange_duration,
-        );
-        timed(to, "jwks_age", "Time since the key set was fetched", &metrics.jwks_age);
-        timed(
-            to,
-            "upstream_duration",
-            "To the head of the answer, per attempt",
-            &metrics.upstream_duration,
-        );
-        timed(to, "clock_skew", "How far a peer's Date is ahead of ours", &metrics.clock_skew);
-        to.register("rejections", "Requests refused by the gateway", rejections);
-        to.register("observed", "What guards that observe would have refused", observed);
-        to.register("token_lookups", "Where access tokens came from", lookups);
-        to.register("token_verdicts", "What answers of KooDrive said of their tokens", verdicts);
-        to.register("proxy_failures", "Requests that a proxy stood in the way of", proxied);
-        to.register("limit_decisions", "What each limit said", decisions);
-        to.register("batch_users", "Users per well-formed batch", metrics.batch_users.clone());
-        to.register("config_reloads", "Changes of the configuration", reloads);
-        let build = Info::new([
-            ("version", env!("CARGO_PKG_VERSION")),
-            ("commit", env!("KOODRIVE_GATEWAY_COMMIT")),
-        ]);
-        to.register("build", "The running version", build);
-        Self { registry, ..metrics }
-    }
-
     /// `OpenMetrics` text, ending in `# EOF`.
     pub(super) fn encode(&self) -> String {
         let mut buffer = String::with_capacity(16 * 1024);
@@ -352,30 +278,94 @@ const SECONDS: [f64; 15] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 const USERS: [f64; 9] = [1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0];
 
-fn duration_with_exemplars() -> HistogramWithExemplars<TraceLabel> {
-    HistogramWithExemplars::new(SECONDS.into_iter())
+/// Those that alerts look at are there before the first call.
+fn requests(to: &mut Registry) -> Family<RequestLabels, Counter> {
+    let family: Family<RequestLabels, Counter> = counted(to, "requests", "Requests answered");
+    for plan in CallPlan::ALL {
+        let call = call_word(Some(*plan));
+        for (status, origin) in answers() {
+            let labels = RequestLabels { call, status, origin: origin_word(origin) };
+            drop(family.get_or_create_owned(&labels));
+        }
+    }
+    family
 }
 
-fn each<T: Copy, M, const N: usize>(all: &[T], of: impl Fn(T) -> M) -> [M; N] {
-    std::array::from_fn(|index| of(all[index]))
+fn token_exchanges(to: &mut Registry) -> Family<ExchangeLabels, Counter> {
+    let family: Family<ExchangeLabels, Counter> =
+        counted(to, "token_exchanges", "Requests to the token endpoint");
+    for outcome in ExchangeOutcome::ALL {
+        drop(family.get_or_create_owned(&ExchangeLabels { outcome: *outcome }));
+    }
+    family
+}
+
+/// Of no call first, then of each.
+fn durations<const N: usize>(to: &mut Registry) -> [HistogramWithExemplars<TraceLabel>; N] {
+    let family: Family<Call, HistogramWithExemplars<TraceLabel>, _> =
+        Family::new_with_constructor(|| HistogramWithExemplars::new(SECONDS.into_iter()));
+    let family = timed(to, "request_duration", "From head to the end of the answer", family);
+    std::array::from_fn(|index| {
+        let plan = index.checked_sub(1).map(|index| CallPlan::ALL[index]);
+        family.get_or_create_owned(&Call { call: call_word(plan) })
+    })
+}
+
+fn authorize_decisions(to: &mut Registry) -> Family<RuleVerdict, Counter> {
+    let family: Family<RuleVerdict, Counter> =
+        counted(to, "authorize_decisions", "What rules said of calls");
+    // There before the first call.
+    let allowed = RuleVerdict { rule: "otherwise".into(), verdict: authorize::Verdict::Allowed };
+    drop(family.get_or_create_owned(&allowed));
+    family
+}
+
+fn limit_decisions<const D: usize, const P: usize>(to: &mut Registry) -> [[Counter; D]; P] {
+    let family: Family<PolicyDecision, Counter> =
+        counted(to, "limit_decisions", "What each limit said");
+    let counter =
+        |policy, decision| family.get_or_create_owned(&PolicyDecision { policy, decision });
+    std::array::from_fn(|at| std::array::from_fn(|of| counter(Policy::ALL[at], Decision::ALL[of])))
+}
+
+/// Registers a counter for each of `all`.
+fn each<T: Copy, L, const N: usize>(
+    to: &mut Registry,
+    name: &'static str,
+    help: &'static str,
+    all: &[T],
+    label: impl Fn(T) -> L,
+) -> [Counter; N]
+where
+    L: EncodeLabelSet + Clone + Eq + Hash + fmt::Debug + Send + Sync + 'static,
+{
+    let family: Family<L, Counter> = counted(to, name, help);
+    std::array::from_fn(|index| family.get_or_create_owned(&label(all[index])))
 }
 
 /// Registers a new, empty metric.
-fn counted<M>(registry: &mut Registry, name: &'static str, help: &'static str) -> M
+fn counted<M>(to: &mut Registry, name: &'static str, help: &'static str) -> M
 where
-    M: prometheus_client::registry::Metric + Clone + Default,
+    M: Metric + Clone + Default,
 {
-    let metric = M::default();
-    registry.register(name, help, metric.clone());
+    registered(to, name, help, M::default())
+}
+
+fn registered<M>(to: &mut Registry, name: &'static str, help: &'static str, metric: M) -> M
+where
+    M: Metric + Clone,
+{
+    to.register(name, help, metric.clone());
     metric
 }
 
 /// Registers a metric in seconds.
-fn timed<M>(registry: &mut Registry, name: &'static str, help: &'static str, metric: &M)
+fn timed<M>(to: &mut Registry, name: &'static str, help: &'static str, metric: M) -> M
 where
-    M: prometheus_client::registry::Metric + Clone,
+    M: Metric + Clone,
 {
-    registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
+    to.register_with_unit(name, help, Unit::Seconds, metric.clone());
+    metric
 }
 
 /// The exemplar of a sampled request; printed only when scraped.

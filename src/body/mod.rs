@@ -35,9 +35,9 @@ pub enum BodyError {
 
 /// A body we send: nothing, bytes in memory, or a stream passed on.
 #[derive(Debug)]
-pub enum OutboundBody {
+pub enum OutboundBody<S = InboundBody> {
     Whole(Option<Bytes>),
-    Streaming(InboundBody),
+    Streaming(S),
 }
 
 impl OutboundBody {
@@ -54,13 +54,13 @@ impl OutboundBody {
     }
 }
 
-impl From<Bytes> for OutboundBody {
+impl<S> From<Bytes> for OutboundBody<S> {
     fn from(bytes: Bytes) -> Self {
         Self::Whole(Some(bytes).filter(|bytes| !bytes.is_empty()))
     }
 }
 
-impl Body for OutboundBody {
+impl<S: Body<Data = Bytes, Error = BodyError> + Unpin> Body for OutboundBody<S> {
     type Data = Bytes;
     type Error = BodyError;
 

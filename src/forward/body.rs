@@ -9,16 +9,29 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 
 use super::headers;
-use crate::body::BodyError;
+use crate::body::{BodyError, OutboundBody};
 use crate::client::PooledBody;
 
 /// Bytes of our own, or KooDrive's as they come.
+pub type AnswerBody = OutboundBody<Relayed>;
+
+/// KooDrive's answer, of which the beginning may have been read already.
 #[derive(Debug)]
-pub enum AnswerBody {
-    Whole(Option<Bytes>),
-    Streaming(PooledBody),
-    /// A stream of which the beginning was read already.
-    Begun(VecDeque<Frame<Bytes>>, PooledBody),
+pub struct Relayed {
+    begun: VecDeque<Frame<Bytes>>,
+    rest: PooledBody,
+}
+
+impl Relayed {
+    pub(super) fn new(begun: VecDeque<Frame<Bytes>>, rest: PooledBody) -> Self {
+        Self { begun, rest }
+    }
+}
+
+impl From<PooledBody> for Relayed {
+    fn from(body: PooledBody) -> Self {
+        Self::new(VecDeque::new(), body)
+    }
 }
 
 /// How far an answer was read before its caller asked for it.
@@ -32,33 +45,25 @@ pub struct ReadAhead {
 impl AnswerBody {
     /// Reads on until the answer has ended, or until more than `bytes_max` of it wait here.
     pub(super) async fn read_ahead(&mut self, bytes_max: usize) -> Result<ReadAhead, BodyError> {
-        *self = match std::mem::replace(self, Self::Whole(None)) {
-            Self::Streaming(body) => Self::Begun(VecDeque::new(), body),
-            whole_or_begun => whole_or_begun,
+        let Self::Streaming(Relayed { begun, rest }) = self else {
+            return Ok(ReadAhead { ended: true, bytes: 0 });
         };
-        let Self::Begun(begin, body) = self else { return Ok(ReadAhead { ended: true, bytes: 0 }) };
-        let mut bytes: usize = begin.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
+        let mut bytes: usize = begun.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
         while bytes <= bytes_max {
-            if body.is_end_stream() {
+            if rest.is_end_stream() {
                 return Ok(ReadAhead { ended: true, bytes });
             }
-            let Some(frame) = body.frame().await.transpose()? else {
+            let Some(frame) = rest.frame().await.transpose()? else {
                 return Ok(ReadAhead { ended: true, bytes });
             };
             bytes += frame.data_ref().map_or(0, Bytes::len);
-            begin.push_back(frame);
+            begun.push_back(frame);
         }
         Ok(ReadAhead { ended: false, bytes })
     }
 }
 
-impl From<Bytes> for AnswerBody {
-    fn from(bytes: Bytes) -> Self {
-        Self::Whole(Some(bytes).filter(|bytes| !bytes.is_empty()))
-    }
-}
-
-impl Body for AnswerBody {
+impl Body for Relayed {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -66,13 +71,10 @@ impl Body for AnswerBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let read = match self.get_mut() {
-            Self::Whole(bytes) => return Poll::Ready(bytes.take().map(Frame::data).map(Ok)),
-            Self::Begun(begin, body) => match begin.pop_front() {
-                Some(frame) => Poll::Ready(Some(Ok(frame))),
-                None => Pin::new(body).poll_frame(cx),
-            },
-            Self::Streaming(body) => Pin::new(body).poll_frame(cx),
+        let Self { begun, rest } = self.get_mut();
+        let read = match begun.pop_front() {
+            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            None => Pin::new(rest).poll_frame(cx),
         };
         read.map_ok(|frame| match frame.into_trailers() {
             Ok(trailers) => Frame::trailers(headers::trailers_for_caller(trailers)),
@@ -81,27 +83,16 @@ impl Body for AnswerBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Whole(bytes) => bytes.is_none(),
-            Self::Begun(begin, body) => begin.is_empty() && body.is_end_stream(),
-            Self::Streaming(body) => body.is_end_stream(),
-        }
+        self.begun.is_empty() && self.rest.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(bytes) => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
-            }
-            Self::Streaming(body) => body.size_hint(),
-            Self::Begun(begin, body) => {
-                let frames = begin.iter().filter_map(Frame::data_ref);
-                let read: u64 = frames.map(|data| data.len() as u64).sum();
-                match body.size_hint().exact() {
-                    Some(left) => SizeHint::with_exact(read + left),
-                    None => SizeHint::default(),
-                }
-            }
+        if self.begun.is_empty() {
+            return self.rest.size_hint();
         }
+        let begun = self.begun.iter().filter_map(Frame::data_ref);
+        let begun: u64 = begun.map(|data| data.len() as u64).sum();
+        let whole = self.rest.size_hint().exact().map(|left| SizeHint::with_exact(begun + left));
+        whole.unwrap_or_default()
     }
 }

@@ -9,7 +9,7 @@ use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
 
 use super::answer::{AnswerRules, ENVELOPE_BYTES_MAX, Judgement, is_too_large};
-use super::body::AnswerBody;
+use super::body::{AnswerBody, Relayed};
 use super::inflate::Coding;
 use crate::body::BodyError;
 use crate::client::PooledBody;
@@ -25,11 +25,11 @@ pub(super) async fn judge(
     mut body: PooledBody,
 ) -> Result<(Judgement, AnswerBody), BodyError> {
     if body.is_end_stream() || !rules.may_carry_envelope(head.status, &head.headers) {
-        return Ok((rules.by_status(head.status), AnswerBody::Streaming(body)));
+        return Ok((rules.by_status(head.status), AnswerBody::Streaming(body.into())));
     }
     let readable = Coding::of(&head.headers).filter(|_| !is_too_large(&head.headers));
     let Some(coding) = readable else {
-        return Ok((rules.unread(head.status), AnswerBody::Streaming(body)));
+        return Ok((rules.unread(head.status), AnswerBody::Streaming(body.into())));
     };
     let mut begun = Begun { frames: VecDeque::new(), bytes: 0, complete: false };
     if body.size_hint().exact().is_some() {
@@ -44,7 +44,7 @@ pub(super) async fn judge(
         Some(plain) => rules.by_envelope(head.status, &plain),
         None => rules.unread(head.status),
     };
-    Ok((judgement, AnswerBody::Begun(begun.frames, body)))
+    Ok((judgement, AnswerBody::Streaming(Relayed::new(begun.frames, body))))
 }
 
 /// What was read so far.

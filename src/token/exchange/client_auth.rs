@@ -22,7 +22,7 @@ use crate::token::error::{TokenError, Unusable};
 
 /// An OAuth client: where it posts, who it is, what it always asks for.
 #[derive(Debug)]
-pub(super) struct OAuthClient {
+pub(in crate::token) struct OAuthClient {
     endpoint: Uri,
     client_id: String,
     proof: Proof,

@@ -1,13 +1,11 @@
 //! The exchange itself: one request to the token endpoint, one answer read.
 //!
-//! One file per method. Knows nothing of caches, flights or pacing.
+//! One file per method that needs more than a form. Knows nothing of caches, flights or pacing.
 
 mod answer;
 mod carrier_login;
 mod client_auth;
-mod client_credentials;
 mod custom;
-mod jwt_bearer;
 mod token_exchange;
 
 use std::collections::BTreeSet;
@@ -17,6 +15,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderValue, Request};
 use secrecy::{ExposeSecret as _, SecretString};
 
+use self::client_auth::OAuthClient;
 use self::custom::Custom;
 use super::cache::NewToken;
 use super::error::{Crowded, Denial, Outage, RETRY_AFTER_MIN, TokenError, Unusable};
@@ -40,8 +39,10 @@ pub(super) struct Exchange {
 #[derive(Debug)]
 pub(super) enum Grant {
     TokenExchange(token_exchange::TokenExchange),
-    JwtBearer(jwt_bearer::JwtBearer),
-    ClientCredentials(client_credentials::ClientCredentials),
+    /// RFC 7523 §2.1: the SSO token is the authorization grant.
+    JwtBearer(OAuthClient),
+    /// RFC 6749 §4.4: the gateway's own token, one for the process.
+    ClientCredentials(OAuthClient),
     Custom(Custom),
     CarrierLogin(carrier_login::CarrierLogin),
 }
@@ -98,10 +99,8 @@ impl Grant {
             TokenMethod::TokenExchange => {
                 Self::TokenExchange(token_exchange::TokenExchange::new(config))
             }
-            TokenMethod::JwtBearer => Self::JwtBearer(jwt_bearer::JwtBearer::new(config)),
-            TokenMethod::ClientCredentials => {
-                Self::ClientCredentials(client_credentials::ClientCredentials::new(config))
-            }
+            TokenMethod::JwtBearer => Self::JwtBearer(OAuthClient::new(config)),
+            TokenMethod::ClientCredentials => Self::ClientCredentials(OAuthClient::new(config)),
             TokenMethod::Custom => Self::Custom(Custom::new(config)),
             TokenMethod::CarrierLogin => {
                 Self::CarrierLogin(carrier_login::CarrierLogin::new(config))
@@ -130,8 +129,12 @@ impl Grant {
     pub(super) fn describe(&self) -> Description {
         match self {
             Self::TokenExchange(grant) => grant.describe(),
-            Self::JwtBearer(grant) => grant.describe(),
-            Self::ClientCredentials(grant) => grant.describe(),
+            Self::JwtBearer(client) => {
+                client.describe("RFC 7523 grant", "this SSO token as assertion")
+            }
+            Self::ClientCredentials(client) => {
+                client.describe("client credentials", "nothing of the caller")
+            }
             Self::Custom(grant) => grant.describe(),
             Self::CarrierLogin(grant) => grant.describe(),
         }
@@ -171,8 +174,14 @@ impl Exchange {
         }
         let message = match &self.grant {
             Grant::TokenExchange(grant) => grant.request(request).await,
-            Grant::JwtBearer(grant) => grant.request(request).await,
-            Grant::ClientCredentials(grant) => grant.request(request).await,
+            Grant::JwtBearer(client) => {
+                let grant = ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer");
+                let assertion = ("assertion", request.caller.sso_token.expose());
+                client.request(&[grant, assertion], request.now).await
+            }
+            Grant::ClientCredentials(client) => {
+                client.request(&[("grant_type", "client_credentials")], request.now).await
+            }
             Grant::Custom(grant) => grant.request(request).map_err(TokenError::Denied),
             Grant::CarrierLogin(grant) => Ok(grant.login()),
         };

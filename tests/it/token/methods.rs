@@ -349,7 +349,7 @@ async fn what_is_lost_on_a_kept_connection_is_sent_once_more_a_carrier_login_too
         for (lost, asked) in [(1, 3), (2, 3)] {
             let world = World::start().await;
             let config = read_config(&world, &scratch, lines);
-            let tokens = Tokens::new(&config, &[], &world.store, client()).unwrap();
+            let tokens = Tokens::new(&config, &[], &world.store, client());
             world.endpoint.answers(move |asked| match asked.number {
                 number if (2..2 + lost).contains(&number) => Answer::Reset,
                 _ => Answer::json(200, well),
@@ -378,7 +378,7 @@ async fn a_carrier_login_that_was_answered_is_not_repeated_whatever_the_answer()
     ] {
         let world = World::start().await;
         let config = read_config(&world, &scratch, lines);
-        let tokens = Tokens::new(&config, &[], &world.store, client()).unwrap();
+        let tokens = Tokens::new(&config, &[], &world.store, client());
         world.endpoint.always(answer.clone());
         let span = SpanContext::root(true);
         let callers: Vec<_> = (0..20).map(|number| caller(&number.to_string())).collect();

@@ -40,19 +40,6 @@ impl Node {
             Written::Scalar(_) => "a date or time",
         }
     }
-
-    /// The value without its positions.
-    pub(super) fn to_value(&self) -> toml::Value {
-        match &self.value {
-            Written::Table(entries) => toml::Value::Table(
-                entries.iter().map(|(name, node)| (name.clone(), node.to_value())).collect(),
-            ),
-            Written::List(elements) => {
-                toml::Value::Array(elements.iter().map(Self::to_value).collect())
-            }
-            Written::Scalar(value) => value.clone(),
-        }
-    }
 }
 
 /// Reads a document; on faults of syntax the tree is what could still be read.

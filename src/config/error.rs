@@ -91,31 +91,12 @@ impl std::error::Error for ConfigError {}
 /// The candidate most like `written`, if one is like it at all.
 pub fn nearest<'a>(written: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let (distance, candidate) = candidates
-        .map(|candidate| (distance(written, candidate), candidate))
+        .map(|candidate| {
+            (strsim::osa_distance(&written.to_lowercase(), &candidate.to_lowercase()), candidate)
+        })
         .min_by_key(|(distance, _)| *distance)?;
     let longest = written.chars().count().max(candidate.chars().count());
     (distance * 5 <= longest * 2).then_some(candidate)
-}
-
-/// Insertions, deletions, replacements and swaps of neighbours between two words.
-fn distance(left: &str, right: &str) -> usize {
-    let left: Vec<char> = left.to_lowercase().chars().collect();
-    let right: Vec<char> = right.to_lowercase().chars().collect();
-    let mut rows = vec![vec![0; right.len() + 1]; left.len() + 1];
-    for i in 0..=left.len() {
-        for j in 0..=right.len() {
-            if i == 0 || j == 0 {
-                rows[i][j] = i + j;
-                continue;
-            }
-            let replaced = rows[i - 1][j - 1] + usize::from(left[i - 1] != right[j - 1]);
-            rows[i][j] = replaced.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
-            if 1 < i && 1 < j && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1] {
-                rows[i][j] = rows[i][j].min(rows[i - 2][j - 2] + 1);
-            }
-        }
-    }
-    rows[left.len()][right.len()]
 }
 
 #[cfg(test)]

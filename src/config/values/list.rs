@@ -93,38 +93,3 @@ impl<K: Kind> Kind for Map<K> {
         toml::Value::Table(value.iter().map(entry).collect())
     }
 }
-
-/// Any TOML value, as it was written.
-impl Kind for toml::Value {
-    type Value = Self;
-
-    fn shape() -> Shape {
-        Shape::Any
-    }
-
-    fn read(node: &Node, key: &str, reader: &mut Reader<'_>) -> Option<Self> {
-        reader.note(key, &node.at);
-        Some(node.to_value())
-    }
-
-    fn write(value: &Self) -> toml::Value {
-        value.clone()
-    }
-}
-
-/// Any TOML table, as it was written.
-impl Kind for toml::Table {
-    type Value = Self;
-
-    fn shape() -> Shape {
-        Shape::Map(Box::new(Shape::Any))
-    }
-
-    fn read(node: &Node, key: &str, reader: &mut Reader<'_>) -> Option<Self> {
-        Some(Map::<toml::Value>::read(node, key, reader)?.into_iter().collect())
-    }
-
-    fn write(value: &Self) -> toml::Value {
-        toml::Value::Table(value.clone())
-    }
-}

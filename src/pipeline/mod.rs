@@ -271,3 +271,6 @@ fn language_of(parts: &request::Parts) -> Language {
     let value = parts.headers.get(crate::forward::LANGUAGE);
     value.and_then(|value| value.to_str().ok()).map_or(Language::English, Language::of)
 }
+
+#[cfg(test)]
+mod tests;

@@ -368,3 +368,35 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much of a refused request is still taken in so that its sender can read why.
 const LEFTOVER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of the future that a call gives.
+    fn bytes_of<A, F: Future>(_: impl FnOnce(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// What a connection keeps in memory while it waits: growth is seen here first.
+    #[test]
+    fn the_futures_of_a_connection_have_not_grown() {
+        type Opened = (Connections, Socket, Option<TlsAcceptor>, CallerAddress, Presence);
+        let whole = bytes_of(|(served, socket, tls, caller, presence): Opened| {
+            served.serve(socket, tls, caller, presence)
+        });
+        type Served = (Connections, WriteTimeout<Socket>, Instant, CallerAddress, Arc<Presence>);
+        let http1 = bytes_of(|(served, stream, deadline, caller, presence): Served| {
+            served.serve_h1(stream, Bytes::new(), deadline, caller, presence)
+        });
+        let http2 = bytes_of(|(served, stream, _, caller, presence): Served| {
+            served.serve_h2(stream, Bytes::new(), caller, presence)
+        });
+        let bounds = [768, 2_560, 3_456];
+        let bytes = [whole, http1, http2];
+        assert!(
+            bytes.iter().zip(bounds).all(|(bytes, bound)| *bytes <= bound),
+            "{bytes:?}: lower the bounds, or say why a connection keeps more"
+        );
+    }
+}

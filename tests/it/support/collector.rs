@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use crate::support::canary::Canaries;
 use crate::support::faults::Switch;
 use crate::support::recording::{Received, Recorder, hex, read};
-use crate::support::server::{Answer, Cut, Listener, Server, json_answer, whole};
+use crate::support::server::{Answer, Answers, Cut, Listener, Simulator, json_answer, whole};
 use crate::support::time::{OwnClock, until};
 
 /// A span as it was exported; ids in lower-case hex.
@@ -89,16 +89,13 @@ impl Span {
 
 /// A running collector. Dropping it closes all its connections, and fails when it ever received a
 /// secret of its world.
-pub struct Collector {
-    pub server: Server,
-    state: Arc<State>,
-}
+pub struct Collector(Simulator<State>);
 
 impl Deref for Collector {
-    type Target = State;
+    type Target = Simulator<State>;
 
-    fn deref(&self) -> &State {
-        &self.state
+    fn deref(&self) -> &Simulator<State> {
+        &self.0
     }
 }
 
@@ -115,7 +112,7 @@ pub struct State {
 
 impl Collector {
     pub fn start(listener: Listener, canaries: &Canaries) -> Self {
-        let state = Arc::new(State {
+        let state = State {
             url: listener.url(),
             clock: listener.clock(),
             canaries: canaries.clone(),
@@ -123,12 +120,18 @@ impl Collector {
             changed: Notify::new(),
             switch: Switch::default(),
             received: Recorder::default(),
-        });
-        let handling = state.clone();
-        let handler = move |request, connection| -> BoxFuture<'static, Result<Answer, Cut>> {
-            Box::pin(handling.clone().handle(request, connection))
         };
-        Self { server: listener.start(Arc::new(handler)), state }
+        Self(Simulator::run(listener, state))
+    }
+}
+
+impl Answers for State {
+    fn serve(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        connection: u64,
+    ) -> BoxFuture<'static, Result<Answer, Cut>> {
+        Box::pin(self.handle(request, connection))
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -135,6 +136,39 @@ pub struct Server {
     shared: Arc<Shared>,
     listening: tokio::sync::Mutex<Listening>,
     stop: CancellationToken,
+}
+
+/// A running simulator: its server, and what it knows and does. Dropping it closes all its
+/// connections.
+pub struct Simulator<S> {
+    pub server: Server,
+    state: Arc<S>,
+}
+
+/// Answers what a simulator is asked.
+pub trait Answers: Send + Sync + 'static {
+    fn serve(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        connection: u64,
+    ) -> BoxFuture<'static, Result<Answer, Cut>>;
+}
+
+impl<S: Answers> Simulator<S> {
+    pub(super) fn run(listener: Listener, state: S) -> Self {
+        let state = Arc::new(state);
+        let answering = Arc::clone(&state);
+        let handler = move |request, connection| answering.clone().serve(request, connection);
+        Self { server: listener.start(Arc::new(handler)), state }
+    }
+}
+
+impl<S> Deref for Simulator<S> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        &self.state
+    }
 }
 
 /// What a server and its connections share.

@@ -9,7 +9,6 @@ pub mod content;
 pub mod envelopes;
 pub mod preverify;
 
-use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -24,25 +23,14 @@ use crate::support::koodrive::auth::{App, NotBelieved, Who, authenticate};
 use crate::support::koodrive::carrier::Carrier;
 use crate::support::koodrive::envelopes::{api_gateway, no_such_api, parameters_wrong, success};
 use crate::support::recording::{Received, Recorder, Seen, read};
-use crate::support::server::{Answer, Cut, Listener, Server, json_answer};
+use crate::support::server::{Answer, Answers, Cut, Listener, Simulator, json_answer};
 use crate::support::sessions::Sessions;
 use crate::support::time::OwnClock;
 
 pub const PREVERIFY: &str = "/koodrive/ose/v1/users/batchimport/preverify";
 
-/// A running KooDrive. Dropping it closes all its connections.
-pub struct KooDrive {
-    pub server: Server,
-    state: Arc<State>,
-}
-
-impl Deref for KooDrive {
-    type Target = State;
-
-    fn deref(&self) -> &State {
-        &self.state
-    }
-}
+/// A running KooDrive.
+pub type KooDrive = Simulator<State>;
 
 /// What KooDrive knows and does; reached through [`KooDrive`].
 pub struct State {
@@ -81,7 +69,7 @@ pub enum Refusal {
 
 impl KooDrive {
     pub fn start(listener: Listener, sessions: &Sessions) -> Self {
-        let state = Arc::new(State {
+        let state = State {
             url: listener.url(),
             clock: listener.clock(),
             edition: Mutex::default(),
@@ -89,12 +77,18 @@ impl KooDrive {
             sessions: sessions.clone(),
             switch: Switch::default(),
             received: Recorder::default(),
-        });
-        let handling = state.clone();
-        let handler = move |request, connection| -> BoxFuture<'static, Result<Answer, Cut>> {
-            Box::pin(handling.clone().handle(request, connection))
         };
-        Self { server: listener.start(Arc::new(handler)), state }
+        Self::run(listener, state)
+    }
+}
+
+impl Answers for State {
+    fn serve(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        connection: u64,
+    ) -> BoxFuture<'static, Result<Answer, Cut>> {
+        Box::pin(self.handle(request, connection))
     }
 }
 

@@ -9,17 +9,17 @@ pub mod keys;
 pub mod mint;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::future::BoxFuture;
-use http::HeaderValue;
+use http::{HeaderValue, Request};
+use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use crate::support::faults::Switch;
 use crate::support::recording::{Recorder, random_hex};
-use crate::support::server::{Answer, Cut, Listener, Server};
+use crate::support::server::{Answer, Answers, Cut, Listener, Simulator};
 use crate::support::sessions::Sessions;
 use crate::support::sso::keys::{KeyKind, SigningKey};
 use crate::support::sso::mint::Mint;
@@ -55,19 +55,8 @@ impl Default for SsoOptions {
     }
 }
 
-/// A running SSO. Dropping it closes all its connections.
-pub struct Sso {
-    pub server: Server,
-    state: Arc<State>,
-}
-
-impl Deref for Sso {
-    type Target = State;
-
-    fn deref(&self) -> &State {
-        &self.state
-    }
-}
+/// A running SSO.
+pub type Sso = Simulator<State>;
 
 /// What an SSO knows and does; reached through [`Sso`].
 pub struct State {
@@ -125,7 +114,7 @@ impl Sso {
         sessions.canaries.note("the client secret", &options.client_secret);
         sessions.canaries.note_file("the client's private key", &client_key.pkcs8_pem());
         let keys = Keys { signing, published, extra: Vec::new(), cache_control: None };
-        let state = Arc::new(State {
+        let state = State {
             base: listener.url(),
             realm: options.realm,
             audience: options.audience,
@@ -143,12 +132,18 @@ impl Sso {
             jwks: Switch::default(),
             token: Switch::default(),
             received: Recorder::default(),
-        });
-        let handling = state.clone();
-        let handler = move |request, connection| -> BoxFuture<'static, Result<Answer, Cut>> {
-            Box::pin(handling.clone().handle(request, connection))
         };
-        Self { server: listener.start(Arc::new(handler)), state }
+        Self::run(listener, state)
+    }
+}
+
+impl Answers for State {
+    fn serve(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        connection: u64,
+    ) -> BoxFuture<'static, Result<Answer, Cut>> {
+        Box::pin(self.handle(request, connection))
     }
 }
 

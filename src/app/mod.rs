@@ -35,7 +35,7 @@ use crate::admin;
 use crate::admin::Pages;
 use crate::client::EgressError;
 use crate::clock::Clock;
-use crate::config::{Config, HttpUrl, ListenAddress, Loaded};
+use crate::config::{Config, ListenAddress, Loaded};
 use crate::lifecycle::{
     DescriptorShares, Drain, Event, Readiness, ServiceManager, Tasks, descriptors,
 };
@@ -212,14 +212,13 @@ impl Bound {
         let config = &loaded.config;
         let issuers = config.accept.issuers.iter().map(|issuer| issuer.issuer.as_str());
         let issuers = issuers.collect::<Vec<_>>().join(", ");
-        let upstream = config.forward.upstream.as_ref().map(HttpUrl::as_str);
         tracing::info!(
             address = %self.address,
             admin = %self.admin_address,
             version = env!("CARGO_PKG_VERSION"),
             commit = env!("KOODRIVE_GATEWAY_COMMIT"),
             configuration = loaded.file,
-            upstream,
+            upstream = config.forward.upstream.as_str(),
             issuers,
             "listening"
         );

@@ -5,6 +5,8 @@ use http::request;
 use super::{Arrival, Pipeline};
 use crate::body::InboundBody;
 
+type Call = (&'static Pipeline, request::Parts, InboundBody, Arrival);
+
 /// Of the future that a call gives.
 fn bytes_of<A, F: Future>(_: impl FnOnce(A) -> F) -> usize {
     size_of::<F>()
@@ -12,7 +14,6 @@ fn bytes_of<A, F: Future>(_: impl FnOnce(A) -> F) -> usize {
 
 #[test]
 fn the_future_of_a_call_has_not_grown() {
-    type Call = (&'static Pipeline, request::Parts, InboundBody, Arrival);
     let bytes =
         bytes_of(|(pipeline, parts, body, arrival): Call| pipeline.handle(parts, body, arrival));
     assert!(bytes <= 8_800, "{bytes}: lower the bound, or say why a call keeps more");

@@ -373,6 +373,9 @@ const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(10);
 mod tests {
     use super::*;
 
+    type Opened = (Connections, Socket, Option<TlsAcceptor>, CallerAddress, Presence);
+    type Served = (Connections, WriteTimeout<Socket>, Instant, CallerAddress, Arc<Presence>);
+
     /// Of the future that a call gives.
     fn bytes_of<A, F: Future>(_: impl FnOnce(A) -> F) -> usize {
         size_of::<F>()
@@ -381,11 +384,9 @@ mod tests {
     /// What a connection keeps in memory while it waits: growth is seen here first.
     #[test]
     fn the_futures_of_a_connection_have_not_grown() {
-        type Opened = (Connections, Socket, Option<TlsAcceptor>, CallerAddress, Presence);
         let whole = bytes_of(|(served, socket, tls, caller, presence): Opened| {
             served.serve(socket, tls, caller, presence)
         });
-        type Served = (Connections, WriteTimeout<Socket>, Instant, CallerAddress, Arc<Presence>);
         let http1 = bytes_of(|(served, stream, deadline, caller, presence): Served| {
             served.serve_h1(stream, Bytes::new(), deadline, caller, presence)
         });

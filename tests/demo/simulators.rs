@@ -111,13 +111,16 @@ impl Simulators {
         let sso = bind("SSO", settings.sso, &clock, free)?;
         let issuer = settings.config.accept.issuers.first();
         let token = &settings.config.token;
+        let secret = token.client_secret_file.password();
         let sso_options = SsoOptions {
             realm: settings.realm.clone(),
             audience: issuer
                 .and_then(|issuer| issuer.audiences.first().cloned())
                 .unwrap_or_default(),
             client_id: token.client_id.clone(),
-            client_secret: token.client_secret_file.password().unwrap().expose_secret().to_owned(),
+            client_secret: secret
+                .map(|secret| secret.expose_secret().to_owned())
+                .unwrap_or_default(),
             token_seconds: TOKEN_SECONDS,
             demo_tokens: true,
             ..SsoOptions::default()

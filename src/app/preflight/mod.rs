@@ -110,28 +110,24 @@ impl Asking {
         let client = token_client(&self.outside, config);
         let started = self.clock.now();
         let trial = token::try_client(config, client.clone(), started).await;
-        match trial {
-            Some(Trial { verdict, date }) => {
-                self.note_clock("the token endpoint", date, started);
-                let name = format!("token endpoint {endpoint}");
-                match verdict {
-                    TrialVerdict::Known(how) => self.ok(format!("{name}: {how}")),
-                    TrialVerdict::Refused(why) => self.failed(format!("{name}: {why}")),
-                    TrialVerdict::Unanswered(error) => {
-                        let hint = other_protocol(endpoint, &client).await.unwrap_or_default();
-                        let why = chain(&error);
-                        let roots = untrusted(&why, ROOTS_OF_TOKEN, &config.ca_file);
-                        self.failed(format!("{name}: {why}{hint}{roots}"));
-                    }
-                }
-            }
-            None => {
-                let mut request = Request::new(OutboundBody::empty());
-                *request.method_mut() = Method::HEAD;
-                *request.uri_mut() = endpoint.uri().clone();
-                let roots = (ROOTS_OF_TOKEN, &config.ca_file);
-                let asked = Asked { name: "token endpoint", url: endpoint, well: "reached", roots };
-                self.ask(&asked, request, &client).await;
+        let Some(Trial { verdict, date }) = trial else {
+            let mut request = Request::new(OutboundBody::empty());
+            *request.method_mut() = Method::HEAD;
+            *request.uri_mut() = endpoint.uri().clone();
+            let roots = (ROOTS_OF_TOKEN, &config.ca_file);
+            let asked = Asked { name: "token endpoint", url: endpoint, well: "reached", roots };
+            return self.ask(&asked, request, &client).await;
+        };
+        self.note_clock("the token endpoint", date, started);
+        let name = format!("token endpoint {endpoint}");
+        match verdict {
+            TrialVerdict::Known(how) => self.ok(format!("{name}: {how}")),
+            TrialVerdict::Refused(why) => self.failed(format!("{name}: {why}")),
+            TrialVerdict::Unanswered(error) => {
+                let hint = other_protocol(endpoint, &client).await.unwrap_or_default();
+                let why = chain(&error);
+                let roots = untrusted(&why, ROOTS_OF_TOKEN, &config.ca_file);
+                self.failed(format!("{name}: {why}{hint}{roots}"));
             }
         }
     }

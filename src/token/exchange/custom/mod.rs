@@ -44,11 +44,13 @@ impl Custom {
 
     /// The names of the claims a caller must have.
     pub(super) fn claims(&self) -> BTreeSet<&str> {
-        let claim = |part| match part {
-            &Part::Claim(ref name) => Some(name.as_str()),
-            _ => None,
-        };
-        self.login.parts().into_iter().filter_map(claim).collect()
+        let mut names = BTreeSet::new();
+        for part in self.login.parts() {
+            if let Part::Claim(name) = part {
+                names.insert(name.as_str());
+            }
+        }
+        names
     }
 
     /// The login of this caller. A caller without a claim the template names is denied.

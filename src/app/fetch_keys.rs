@@ -23,6 +23,22 @@ pub struct FetchedKeys {
     pub silent: Vec<String>,
 }
 
+impl FetchedKeys {
+    /// Of what one attempt brought: the usable keys by name and algorithms, and those that are not.
+    pub fn usable(&self, fetch: &KeyFetch) -> String {
+        let overview = self.keys.overview().into_iter().find(|keys| keys.issuer == fetch.issuer);
+        let usable = overview.map(|keys| keys.keys).unwrap_or_default();
+        let named = usable.iter().map(|key| format!("{} ({})", key.kid, key.algorithms.join(" ")));
+        let named = named.collect::<Vec<_>>().join(", ");
+        let named = if named.is_empty() { named } else { format!(": {named}") };
+        let skipped = match &fetch.failure {
+            None if !fetch.skipped.is_empty() => format!("; not usable: {}", fetch.skipped),
+            _ => String::new(),
+        };
+        format!("{} usable{named}{skipped}", fetch.keys)
+    }
+}
+
 /// One attempt for each issuer; those with a key set file read it.
 pub async fn fetch_keys(config: &AcceptConfig, outside: &Outside) -> FetchedKeys {
     let (sender, mut fetched) = mpsc::unbounded_channel();

@@ -13,9 +13,9 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request};
 
 use self::protocol::{at_path, other_protocol};
-use super::fetch_keys;
 use super::network::{Outside, network_client, token_client, upstream_options};
-use crate::accept::{KeyFetch, KeyFetchOutcome, KeyStores};
+use super::{FetchedKeys, fetch_keys};
+use crate::accept::{KeyFetch, KeyFetchOutcome};
 use crate::body::OutboundBody;
 use crate::call;
 use crate::client;
@@ -81,7 +81,7 @@ impl Asking {
     async fn keys(&mut self, config: &Config) {
         let fetched = fetch_keys(&config.accept, &self.outside).await;
         for fetch in &fetched.fetches {
-            let text = told(fetch, &fetched.keys);
+            let text = told(fetch, &fetched);
             if fetch.outcome == KeyFetchOutcome::Fetched {
                 self.ok(text);
             } else {
@@ -253,21 +253,11 @@ fn judged(answer: &Result<SmallAnswer, ClientError>) -> Result<u16, String> {
 }
 
 /// Which keys arrived and which of them are of no use, or why none did.
-fn told(fetch: &KeyFetch, keys: &KeyStores) -> String {
-    let overview = keys.overview().into_iter().find(|keys| keys.issuer == fetch.issuer);
-    let usable = overview.map(|keys| keys.keys).unwrap_or_default();
-    let named = usable.iter().map(|key| format!("{} ({})", key.kid, key.algorithms.join(" ")));
-    let named = match &*usable {
-        [] => String::new(),
-        _ => format!(": {}", named.collect::<Vec<_>>().join(", ")),
-    };
-    let remark = match &fetch.failure {
-        Some(failure) => format!("; {failure}"),
-        None if fetch.skipped.is_empty() => String::new(),
-        None => format!("; not usable: {}", fetch.skipped),
-    };
+fn told(fetch: &KeyFetch, fetched: &FetchedKeys) -> String {
     let (issuer, outcome) = (&fetch.issuer, fetch.outcome.as_str());
-    format!("keys of {issuer}: {outcome}, {} usable{named}{remark}", fetch.keys)
+    let failure = fetch.failure.as_ref().map(|failure| format!("; {failure}"));
+    let failure = failure.unwrap_or_default();
+    format!("keys of {issuer}: {outcome}, {}{failure}", fetched.usable(fetch))
 }
 
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use http::Method;
-use koodrive_gateway::accept::{KeyFetch, KeyStores};
+use koodrive_gateway::accept::KeyStores;
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::Config;
 use koodrive_gateway::rejection::{Reason, Rejection};
@@ -119,19 +119,15 @@ fn keys(config: &Config, online: bool, told: &mut Told) -> Result<KeyStores, Fai
     let fetched = wait_for(app::fetch_keys(&config.accept, &outside(config)?))?;
     told.stage("keys");
     for fetch in &fetched.fetches {
-        told.line(line_of(fetch));
+        told.line(match &fetch.failure {
+            None => format!("ok       {}: {}", fetch.issuer, fetched.usable(fetch)),
+            Some(failure) => format!("FAILED   {}: {failure}", fetch.issuer),
+        });
     }
     for issuer in &fetched.silent {
         told.line(format!("FAILED   {issuer}: no answer"));
     }
     Ok(fetched.keys)
-}
-
-fn line_of(fetch: &KeyFetch) -> String {
-    match &fetch.failure {
-        None => format!("ok       {}: {} usable", fetch.issuer, fetch.keys),
-        Some(failure) => format!("FAILED   {}: {failure}", fetch.issuer),
-    }
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, Failure> {

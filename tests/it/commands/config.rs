@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Said, config_of, koodrive_gateway, with_environment};
+use super::{Said, config_of, koodrive_gateway, usable_keys, with_environment};
 use crate::support::faults::Behaviour;
 use crate::support::tls::{Authority, TlsServer};
 use crate::support::world::World;
@@ -138,7 +138,8 @@ async fn online(world: &World) -> Said {
 async fn online_asks_the_sso_the_token_endpoint_and_koodrive() {
     let world = World::start().await;
     let (granted, verified) = (world.sso.granted(), world.koodrive.verified());
-    let keys = format!("# ok     keys of {}: fetched, 3 usable", world.sso.issuer());
+    let usable = usable_keys(&world).await;
+    let keys = format!("# ok     keys of {}: fetched, {usable}\n", world.sso.issuer());
     let said = online(&world).await.expect(
         0,
         &[

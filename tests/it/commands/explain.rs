@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Said, config_of, koodrive_gateway};
+use super::{Said, config_of, koodrive_gateway, usable_keys};
 use crate::support::faults::Behaviour;
 use crate::support::koodrive::PREVERIFY;
 use crate::support::world::{GOOD_BATCH, Plan, World};
@@ -162,7 +162,7 @@ async fn online_the_signature_is_checked_with_the_keys_of_the_sso() {
         koodrive_gateway(&[&arguments[..], &more].concat()).await
     };
     let issuer = world.sso.issuer();
-    let fetched = format!("keys\n  ok       {issuer}: ");
+    let fetched = format!("keys\n  ok       {issuer}: {}\n", usable_keys(&world).await);
     online(&token).await.expect(0, &[&fetched, "ok       signature", "would be forwarded"]);
     let said = online(&forged).await;
     said.expect(1, &["REFUSED  signature", "would be refused: 401 token_signature_invalid"]);

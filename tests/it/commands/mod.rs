@@ -16,6 +16,7 @@ mod version;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use crate::support::caller::Caller;
 use crate::support::world::World;
 
 /// What a command said in the end.
@@ -82,4 +83,14 @@ impl Said {
 
 fn config_of(world: &World) -> &str {
     world.config_file().to_str().unwrap()
+}
+
+/// What commands say of the keys that the SSO of this world publishes.
+async fn usable_keys(world: &World) -> String {
+    let sso = Caller::new(&world.http, &world.sso.issuer(), None);
+    let set = sso.get("/jwks").await.json();
+    let keys = set["keys"].as_array().unwrap().iter();
+    let named = keys.map(|key| format!("{} ({})", key["kid"], key["alg"].as_str().unwrap()));
+    let named: Vec<_> = named.collect();
+    format!("{} usable: {}", named.len(), named.join(", "))
 }

@@ -9,8 +9,8 @@ use crate::config::LogFormat;
 
 use super::event::Stage;
 use super::log_line::{Line, Style};
-use super::logs::LogWriter;
 use super::record::Closed;
+use super::writer::LogWriter;
 use super::{call_word, cut, origin_word};
 use crate::rejection::{Origin, Reason};
 use crate::token::TokenSource;

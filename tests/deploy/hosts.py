@@ -10,10 +10,12 @@ UNIT = "koodrive-gateway"
 CALLS = """
 token=$(curl --silent --fail 'http://127.0.0.1:9400/realms/tools/demo-token?subject=alice') || exit 1
 end=$(($(date +%s) + $1)); good=0; bad=0
-while [ "$(date +%s)" -lt "$end" ]; do
+while :; do
     status=$(curl --silent --output /dev/null --write-out '%{http_code}' --max-time 30 \
         --header "Authorization: Bearer $token" http://127.0.0.1:8080/koodrive/ose/v1/userList)
     if [ "$status" = 200 ]; then good=$((good + 1)); else bad=$((bad + 1)); echo "status $status"; fi
+    # Once at least, however late in its second this began.
+    [ "$(date +%s)" -lt "$end" ] || break
 done
 echo "good $good bad $bad"
 """

@@ -14,7 +14,6 @@ use super::writer::LogWriter;
 use super::{call_word, cut, origin_word};
 use crate::rejection::{Origin, Reason};
 use crate::token::TokenSource;
-use crate::trace_context::TraceId;
 
 /// Writes access lines; the buffer is kept per thread, the writer never waits.
 #[derive(Clone, Debug)]
@@ -119,18 +118,9 @@ fn push_text(buffer: &mut String, style: Style, closed: &Closed<'_>) {
     line.text("detail", facts.refused.as_ref().map(|refused| refused.detail.as_str()));
     line.text("observed", facts.observed.first().map(|reason| reason.as_str()));
     line.text("caller", facts.caller.map(|caller| caller.to_string()).as_deref());
-    push_ids(&mut line, facts.x_trace_id(), facts.opened.span.trace_id);
+    line.ids(facts.x_trace_id(), facts.opened.span.trace_id);
     line.text("traceid_replaced", facts.opened.x_trace_id_replaced.as_deref());
     line.finish();
-}
-
-/// For people: the trace id alone only where the other one does not begin with it.
-pub(super) fn push_ids(line: &mut Line<'_>, x_trace_id: Option<&str>, trace_id: TraceId) {
-    line.text("traceid", x_trace_id);
-    let trace_id = trace_id.to_string();
-    if !x_trace_id.is_some_and(|traceid| traceid.starts_with(&trace_id)) {
-        line.text("trace_id", Some(&trace_id));
-    }
 }
 
 /// A stage that took less says nothing.

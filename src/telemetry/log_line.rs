@@ -8,6 +8,7 @@ use super::cut;
 use super::writer::LogWriter;
 use crate::clock::push_rfc3339;
 use crate::config::LogFormat;
+use crate::trace_context::TraceId;
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +112,15 @@ impl<'a> Line<'a> {
         for place in [100, 10, 1] {
             let digit = u8::try_from(micros / place % 10).expect("a digit is below ten");
             self.buffer.push(char::from(b'0' + digit));
+        }
+    }
+
+    /// For people: the trace id alone only where the other one does not begin with it.
+    pub(super) fn ids(&mut self, x_trace_id: Option<&str>, trace_id: TraceId) {
+        self.text("traceid", x_trace_id);
+        let trace_id = trace_id.to_string();
+        if !x_trace_id.is_some_and(|traceid| traceid.starts_with(&trace_id)) {
+            self.text("trace_id", Some(&trace_id));
         }
     }
 

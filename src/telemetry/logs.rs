@@ -18,7 +18,6 @@ use crate::clock::Clock;
 use crate::config::TelemetryConfig;
 use crate::trace_context::TraceId;
 
-use super::access_log::push_ids;
 use super::chain;
 use super::log_line::{Line, Style};
 
@@ -128,7 +127,7 @@ impl LineLayer {
             event.record(&mut Fields { line: &mut line });
             // Where it was said is for who debugs.
             line.text("target", Some(target).filter(|_| Level::INFO < *event.metadata().level()));
-            IDS.try_with(|ids| push_ids(&mut line, ids.x_trace_id.to_str().ok(), ids.trace_id))
+            IDS.try_with(|ids| line.ids(ids.x_trace_id.to_str().ok(), ids.trace_id))
                 .unwrap_or_default();
         }
         line.finish();

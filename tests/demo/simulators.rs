@@ -13,6 +13,7 @@ use secrecy::ExposeSecret as _;
 use crate::options::{Options, Part};
 use crate::support::caller::{Caller, Http};
 use crate::support::canary::Canaries;
+use crate::support::collector::Collector;
 use crate::support::koodrive::KooDrive;
 use crate::support::server::{Listen, Listener};
 use crate::support::sessions::Sessions;
@@ -133,6 +134,18 @@ impl Simulators {
         };
         Ok(Self { sso: Sso::start(sso, sso_options, &sessions), koodrive })
     }
+}
+
+/// Takes the gateway's traces, unless they have another place to go to.
+pub fn collector(settings: &Settings) -> Result<Option<Collector>, StartFailed> {
+    let elsewhere = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+    let named = settings.config.telemetry.otlp_endpoint.is_some();
+    if named || elsewhere.iter().any(|name| std::env::var_os(name).is_some()) {
+        return Ok(None);
+    }
+    let address = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listener = bind("collector", address, &Clock::system(), true)?;
+    Ok(Some(Collector::start(listener, &Canaries::default())))
 }
 
 /// Takes an address, or, where that is allowed, any free one if it is taken.

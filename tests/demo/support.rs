@@ -4,6 +4,8 @@
 pub mod caller;
 #[path = "../it/support/canary.rs"]
 pub mod canary;
+#[path = "../it/support/collector.rs"]
+pub mod collector;
 #[path = "../it/support/connection.rs"]
 pub mod connection;
 #[path = "../it/support/faults.rs"]

@@ -15,8 +15,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::log::Log;
 use crate::options::Options;
-use crate::simulators::{Settings, Simulators, StartFailed};
+use crate::simulators::{Settings, Simulators, StartFailed, collector};
 use crate::support::caller::Http;
+use crate::support::collector::Collector;
 use crate::support::koodrive::KooDrive;
 use crate::support::sso::Sso;
 
@@ -35,6 +36,8 @@ pub struct Town {
     logs: LogWriter,
     pub sso: Sso,
     pub koodrive: KooDrive,
+    /// None where traces go elsewhere.
+    pub collector: Option<Collector>,
     events: mpsc::Sender<Event>,
     ended: JoinHandle<bool>,
 }
@@ -55,6 +58,10 @@ impl Town {
         }
         if koodrive.server.address() != settings.koodrive {
             changed.push(("FORWARD__UPSTREAM", koodrive.url().to_owned()));
+        }
+        let collector = collector(&settings)?;
+        if let Some(collector) = &collector {
+            changed.push(("TELEMETRY__OTLP_ENDPOINT", collector.url().to_owned()));
         }
         let logs = LogWriter::to(log.clone()).map_err(StartFailed::Scratch)?;
         let (bound, config) = match bind(options, &changed, &logs).await {
@@ -79,6 +86,7 @@ impl Town {
             logs,
             sso,
             koodrive,
+            collector,
             events,
             ended,
         })

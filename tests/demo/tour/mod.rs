@@ -69,6 +69,7 @@ impl<'a> Tour<'a> {
         self.broken_example(&alice).await?;
         self.four_faults(&alice).await?;
         self.expired_token().await?;
+        self.denied_delete(&alice).await?;
         self.burst(&alice).await?;
         self.passthrough(&alice).await?;
         self.revoked_token(&alice).await

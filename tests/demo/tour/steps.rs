@@ -1,5 +1,6 @@
 //! The steps, one function each.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use http::Method;
@@ -27,6 +28,9 @@ const FOUR_FAULTS: &str = r#"{"curDeptId": "1575416580416769793", "users": [
   {"personalCapacity": 10}]}"#;
 
 const USER: &str = "/koodrive/ose/v1/users/1505084218764547200?fields=quota&lang=%E4%B8%AD";
+
+/// Spans travel in the background, every few seconds.
+const TRACE_PATIENCE: Duration = Duration::from_secs(20);
 
 impl Tour<'_> {
     pub(super) async fn good_batch(&mut self, alice: &Tool) -> Result<(), Lost> {
@@ -120,6 +124,38 @@ impl Tour<'_> {
         let asked = self.town.sso.granted() - granted;
         self.promise(asked == 0, "no KooDrive token was asked for");
         self.not_upstream(before);
+        Ok(())
+    }
+
+    pub(super) async fn denied_delete(&mut self, alice: &Tool) -> Result<(), Lost> {
+        self.step(
+            "A call that a rule forbids",
+            "the deletion of a user, by alice; the rule of this configuration: nobody deletes users",
+            "403 that says why; KooDrive hears nothing, and the trace names the rule",
+        );
+        let before = self.town.koodrive.received.total();
+        let reply = self.call(alice, Method::DELETE, "/koodrive/ose/v1/users/7", None).await?;
+        self.refused(&reply, 403, "call_denied");
+        self.not_upstream(before);
+        let Some(collector) = &self.town.collector else {
+            show::note("its trace went to your collector");
+            return Ok(());
+        };
+        let spans = collector.trace_of(&reply.trace_id(), TRACE_PATIENCE).await.unwrap_or_default();
+        show::note("");
+        for span in &spans {
+            let depth = usize::from(span.parent.is_some());
+            let mut line = format!("{:1$}{2}", "", 2 * depth, span.name);
+            for name in ["gateway.reason", "gateway.stage", "gateway.rule", "gateway.verdict"] {
+                if let Some(value) = span.text(name) {
+                    write!(line, "  {name}={value}").expect("a String");
+                }
+            }
+            show::note(&line);
+        }
+        let told = spans.iter().find(|span| span.name == "authorize");
+        let told = told.and_then(|span| span.text("gateway.rule")) == Some("nobody deletes users");
+        self.promise(told, "its trace: accept, then authorize with the rule, and nothing after");
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 /// Patterns and the rules they belong to.
 #[derive(Debug, Default)]
 pub(super) struct PathTree {
-    /// In order; lower case.
+    /// In order; folded.
     literal: Vec<(Box<str>, PathTree)>,
     /// `*`.
     any: Option<Box<PathTree>>,
@@ -33,9 +33,10 @@ impl PathTree {
     }
 
     fn below(&mut self, segment: &str) -> &mut Self {
-        let place = self.literal.binary_search_by(|(known, _)| compare(known, segment));
+        let folded: String = segment.chars().map(fold).collect();
+        let place = self.literal.binary_search_by(|(known, _)| (**known).cmp(&folded));
         let place = place.unwrap_or_else(|place| {
-            self.literal.insert(place, (segment.to_ascii_lowercase().into(), Self::default()));
+            self.literal.insert(place, (folded.as_str().into(), Self::default()));
             place
         });
         &mut self.literal[place].1
@@ -68,7 +69,22 @@ fn lower(rules: &[usize], names: &impl Fn(usize) -> bool, first: &mut usize) {
     }
 }
 
-/// Without regard to ASCII case; `known` is lower case.
+/// Without regard to case; `known` is folded.
 fn compare(known: &str, segment: &str) -> Ordering {
-    known.bytes().cmp(segment.bytes().map(|byte| byte.to_ascii_lowercase()))
+    if segment.is_ascii() {
+        return known.bytes().cmp(segment.bytes().map(|byte| byte.to_ascii_lowercase()));
+    }
+    known.chars().cmp(segment.chars().map(fold))
+}
+
+/// One form for all letters that some server may take for the same: more than ASCII has, such as
+/// the Kelvin sign and the long s, which elsewhere are a k and an s.
+fn fold(letter: char) -> char {
+    let upper = only(letter.to_uppercase()).unwrap_or(letter);
+    only(upper.to_lowercase()).unwrap_or(upper)
+}
+
+fn only(mut letters: impl Iterator<Item = char>) -> Option<char> {
+    let first = letters.next();
+    first.filter(|_| letters.next().is_none())
 }

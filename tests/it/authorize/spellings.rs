@@ -9,7 +9,7 @@ use serde_json::json;
 use super::Table;
 
 /// Spellings of `/koodrive/ose/v1/users/7`.
-const ALIKE: [&str; 14] = [
+const ALIKE: [&str; 18] = [
     "/koodrive/ose/v1/users/7",
     "/koodrive/ose/v1/users/7/",
     "//koodrive/ose/v1/users/7",
@@ -24,9 +24,14 @@ const ALIKE: [&str; 14] = [
     "/koodrive/ose/v1/%75sers/7",
     "/koodrive/ose/v1/%55sers/%37",
     "/koodrive/%6Fse/v1/user%73/7",
+    // Letters that are others in lower or upper case: the Kelvin sign, the long s.
+    "/%E2%84%AAoodrive/ose/v1/users/7",
+    "/koodrive/o%C5%BFe/v1/u%c5%bfers/7",
+    "/x/../koodrive/ose/v1/y/z/.%2E/%2e%2E/users/%37",
+    "/KOODRIVE//OSE/./V1/USERS/7//",
 ];
 
-const AMBIGUOUS: [&str; 12] = [
+const AMBIGUOUS: [&str; 16] = [
     "/koodrive/ose/v1/users%2f7",
     "/koodrive/ose/v1%2Fusers/7",
     "/koodrive/ose/v1/users%5c7",
@@ -39,6 +44,10 @@ const AMBIGUOUS: [&str; 12] = [
     "/koodrive/ose/v1/users%00/7",
     "/koodrive/ose/v1/users./7",
     "/koodrive/ose/v1/users%c0%af7",
+    "/koodrive/ose/v1/users/%09/7",
+    "/koodrive/ose/v1/users/7%20",
+    "/koodrive/ose/v1/x/..;/users/7",
+    "/koodrive/ose/v1/x%2f../users/7",
 ];
 
 const DELETES: &str = r#"

@@ -61,6 +61,7 @@ def first_call(world):
     trace = expect_trace(world, answer, f"""
         {PREVERIFY}
           accept
+          authorize
           limit
           validate
           token
@@ -87,6 +88,7 @@ def second_call(world):
     trace = expect_trace(world, answer, f"""
         {PREVERIFY}
           accept
+          authorize
           limit
           validate
           token
@@ -107,6 +109,7 @@ def passthrough(world):
     expect_trace(world, answer, f"""
         {OTHER}
           accept
+          authorize
           token
             token.exchange
           forward
@@ -137,6 +140,7 @@ def upstream_error(world):
     trace = expect_trace(world, answer, f"""
         {OTHER}
           accept
+          authorize
           token
           forward
             forward.attempt
@@ -176,6 +180,7 @@ def bad_json(world):
     expect_refused_trace(world, answer, "batch_not_json", "validate", f"""
         {PREVERIFY}
           accept
+          authorize
           limit
           validate
         """)
@@ -193,6 +198,7 @@ def bad_batch(world):
     expect_refused_trace(world, answer, "batch_malformed", "validate", f"""
         {PREVERIFY}
           accept
+          authorize
           limit
           validate
         """)
@@ -214,6 +220,22 @@ def wrong_audience(world):
 
 
 @step
+def denied(world):
+    """a call that a rule forbids is refused with its reason, and its trace names the rule"""
+    token = world.sso.token("erin")
+    call = lambda: world.tool.call("DELETE", "/koodrive/ose/v1/users/7", token)
+    answer = expect_refusal(world, call, 403, "call_denied")
+    assert answer.json["origin"] == "caller", answer
+    trace = expect_refused_trace(world, answer, "call_denied", "authorize", f"""
+        DELETE /koodrive/*
+          accept
+          authorize
+        """)
+    span = trace.one("authorize")
+    assert (span["gateway.rule"], span["gateway.verdict"]) == ("nobody deletes users", "denied"), span.tags
+
+
+@step
 def too_often(world):
     """a caller beyond its rate is refused before its batch is read"""
     token = world.sso.token("frank")
@@ -224,6 +246,7 @@ def too_often(world):
     expect_refused_trace(world, answer, "limit_calls", "limit", f"""
         {PREVERIFY}
           accept
+          authorize
           limit
         """)
 
@@ -240,6 +263,7 @@ def revoked(world):
     trace = expect_trace(world, answer, f"""
         {PREVERIFY}
           accept
+          authorize
           limit
           validate
           token
@@ -266,6 +290,7 @@ def signed_out(world):
     trace = expect_refused_trace(world, answer, "caller_denied", "token", f"""
         {OTHER}
           accept
+          authorize
           token
             token.exchange
         """)
@@ -282,6 +307,7 @@ def signed_out_later(world):
     trace = expect_trace(world, answer, f"""
         {OTHER}
           accept
+          authorize
           token
             token.exchange
           forward
@@ -310,6 +336,7 @@ def frozen(world):
     trace = expect_refused_trace(world, answer, "token_endpoint_timeout", "token", f"""
         {OTHER}
           accept
+          authorize
           token
             token.exchange
         """)
@@ -329,12 +356,14 @@ def stopped(world):
     expect_refused_trace(world, answer, "token_endpoint_unavailable", "token", f"""
         {OTHER}
           accept
+          authorize
           token
             token.exchange
         """)
     expect_trace(world, served, f"""
         {OTHER}
           accept
+          authorize
           token
           forward
             forward.attempt
@@ -350,6 +379,7 @@ def back(world):
     trace = expect_trace(world, answer, f"""
         {OTHER}
           accept
+          authorize
           token
             token.exchange
           forward
@@ -403,6 +433,7 @@ def goodbye(world):
     expect_trace(world, answer, f"""
         {OTHER}
           accept
+          authorize
           token
           forward
             forward.attempt

@@ -3,7 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use crate::rejection::{Origin, Reason};
-use crate::telemetry::{Neighbour, NeighbourKind, NeighbourState, Outcome, RefusalGroup, Traffic};
+use crate::telemetry::{
+    ApigLimit, Neighbour, NeighbourKind, NeighbourState, Outcome, RefusalGroup, Traffic,
+};
 
 /// Everything the page shows, as of one moment.
 #[derive(Clone, Debug)]
@@ -22,6 +24,8 @@ pub struct Overview {
     /// What was refused last first.
     pub refusals: Vec<RefusalGroup>,
     pub bounds: Vec<Bound>,
+    /// What KooDrive's API gateway said of its own limits; seldom anything.
+    pub apig: Vec<ApigLimit>,
 }
 
 /// One issuer's keys.

@@ -54,6 +54,12 @@ fn write_page(
         let key = if bound.key.is_empty() { "fixed" } else { bound.key };
         writeln!(text, "  {:<32} {:<20} {key}", bound.of, bound.fill())?;
     }
+    if !overview.apig.is_empty() {
+        writeln!(text, "limits of KooDrive's API gateway")?;
+    }
+    for limit in &overview.apig {
+        writeln!(text, "  {:<32} {}, {} ago", limit.of, limit.told, overview.ago(limit.at))?;
+    }
     Ok(())
 }
 

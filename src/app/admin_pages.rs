@@ -48,6 +48,7 @@ pub(super) fn pages(
                 keys: keys(&seen),
                 traffic: seen.telemetry.traffic(now),
                 refusals: seen.telemetry.refusal_groups(),
+                apig: seen.telemetry.apig_limits(),
                 bounds: bounds(&seen, &for_overview.load(), &watch, shares, config),
             }
         }),

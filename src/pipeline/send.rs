@@ -267,6 +267,7 @@ impl Pipeline {
         if let Some(date) = answer.head.headers.get(DATE) {
             self.telemetry.upstream_date(date, sent_at.wall);
         }
+        self.telemetry.upstream_limits(&answer.head.headers, sent_at.wall);
         let Credential::Token(token) = credential else { return None };
         match answer.verdict {
             TokenVerdict::Accepted => {

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 
+use super::apig::ApigLimit;
 use super::clock_skew::Skew;
 use super::event::{Attempt, Peer, SkewedPeer};
 use super::keep::Keep;
@@ -107,6 +108,16 @@ impl Telemetry {
         if let Some(seconds) = self.0.skews.of_upstream(date, now) {
             self.clock_skew(SkewedPeer::Upstream, None, seconds);
         }
+    }
+
+    /// An answer of the upstream, which may tell of limits, came at `now`.
+    pub fn upstream_limits(&self, headers: &HeaderMap, now: SystemTime) {
+        self.0.apig.note(headers, now);
+    }
+
+    /// What is known of the upstream's own limits.
+    pub fn apig_limits(&self) -> Vec<ApigLimit> {
+        self.0.apig.all()
     }
 
     /// The upstream answered an attempt; or why it did not, where that is its own fault.

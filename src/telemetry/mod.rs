@@ -8,6 +8,7 @@
 //! ours all along. `record` → `trace` → `otlp` → `export` → `collector` is their whole way.
 
 mod access_log;
+mod apig;
 mod background;
 mod body;
 mod clock_skew;
@@ -33,6 +34,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use self::access_log::AccessLog;
+pub use self::apig::ApigLimit;
+use self::apig::ApigLimits;
 use self::background::Peers;
 pub use self::body::RecordedBody;
 use self::clock_skew::Skews;
@@ -78,6 +81,7 @@ struct Inner {
     recent: Recent,
     feed: Feed,
     skews: Skews,
+    apig: ApigLimits,
     neighbours: Arc<Neighbours>,
     peers: Peers,
 }
@@ -126,6 +130,7 @@ impl Telemetry {
             recent: Recent::default(),
             feed: Feed::default(),
             skews: Skews::default(),
+            apig: ApigLimits::default(),
             neighbours,
             peers: Peers::default(),
         })))

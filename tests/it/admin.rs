@@ -55,6 +55,7 @@ fn pages(readiness: &Readiness) -> Pages {
         traffic: Traffic::default(),
         refusals: vec![group],
         bounds: vec![Bound { of: "calls", key: "listen.x", taken: 9, most: 10, bytes: false }],
+        apig: Vec::new(),
     };
     Pages {
         readiness: readiness.clone(),

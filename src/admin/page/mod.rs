@@ -39,6 +39,7 @@ fn write_page(html: &mut String, pages: &Pages) -> fmt::Result {
     sections::refusals(html, &overview, jaeger)?;
     sections::latencies(html, &overview)?;
     sections::bounds(html, &overview)?;
+    sections::apig(html, &overview)?;
     live(html, jaeger)?;
     html.push_str("</main>");
     html.push_str(FOOT);

@@ -216,6 +216,25 @@ pub(super) fn bounds(html: &mut String, overview: &Overview) -> fmt::Result {
     Ok(())
 }
 
+/// Only where KooDrive's API gateway tells of its limits.
+pub(super) fn apig(html: &mut String, overview: &Overview) -> fmt::Result {
+    if overview.apig.is_empty() {
+        return Ok(());
+    }
+    html.push_str("<section id=apig><h2>Limits of KooDrive's API gateway</h2>");
+    let columns = ["counts calls of", "told", "when"];
+    table(html, &columns)?;
+    for limit in &overview.apig {
+        html.push_str("<tr role=row>");
+        cell(html, columns[0], limit.of)?;
+        cell(html, columns[1], &Text(&limit.told).to_string())?;
+        cell(html, columns[2], &format!("{} ago", overview.ago(limit.at)))?;
+        html.push_str("</tr>");
+    }
+    html.push_str("</tbody></table></section>");
+    Ok(())
+}
+
 /// A table to the head of its body. With its roles said: laid out as cards on a phone, it would
 /// lose them.
 fn table(html: &mut String, columns: &[&str]) -> fmt::Result {

@@ -185,6 +185,25 @@ async fn koodrive_is_asked_for_little_more_than_it_bears_however_eager_callers_a
 }
 
 #[tokio::test]
+async fn what_koodrives_gateway_says_of_its_limits_is_shown_to_operators() {
+    let world = World::plan().start().await;
+    let admin = world.admin();
+    let shown = async |accept: &str| {
+        admin.call(http::Method::GET, "/").header("accept", accept).send().await.text()
+    };
+    assert!(!shown("text/plain").await.contains("API gateway"));
+    let told = "remain:9,limit:10,time:10 second";
+    let answer = Behaviour::status(200).header("x-apig-ratelimit-api", told);
+    world.koodrive.switch.next(1, answer);
+    let reply = world.caller("alice").get(WHO_AM_I).await;
+    assert_eq!(reply.header("x-apig-ratelimit-api"), Some(told), "it is the caller's, too");
+    for accept in ["text/plain", "text/html"] {
+        let page = shown(accept).await;
+        assert!(page.contains("KooDrive's API gateway") && page.contains(told), "{page}");
+    }
+}
+
+#[tokio::test]
 async fn a_reload_ends_no_pause() {
     let mut world = World::plan().start().await;
     let alice = world.caller("alice");

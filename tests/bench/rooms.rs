@@ -10,11 +10,17 @@
 use std::env;
 use std::fmt::Write as _;
 use std::hint::black_box;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue, Method, Uri};
+use koodrive_gateway::accept::{Acceptor, IdentityRules, KeyStores, VerifiedTokens};
+use koodrive_gateway::authorize::Authorizer;
 use koodrive_gateway::call::{PREVERIFY_PATH, Routes};
-use koodrive_gateway::config::ValidateConfig;
+use koodrive_gateway::clock::Clock;
+use koodrive_gateway::config::{Config, ValidateConfig};
 use koodrive_gateway::trace_context::SpanContext;
 use koodrive_gateway::trace_id::{X_TRACEID, XTraceId};
 use koodrive_gateway::validate::BatchRules;
@@ -63,8 +69,15 @@ fn tables(samples: usize, sizes: &[usize]) {
     }
 }
 
-const CASES: [(&str, &str); 4] =
-    [("plan", "preverify"), ("plan", "passthrough"), ("trace-id", "make"), ("trace-id", "keep")];
+const CASES: [(&str, &str); 7] = [
+    ("plan", "preverify"),
+    ("plan", "passthrough"),
+    ("trace-id", "make"),
+    ("trace-id", "keep"),
+    ("authorize", "none"),
+    ("authorize", "1000-apart"),
+    ("authorize", "1000-alike"),
+];
 
 /// What runs once per call.
 fn room_and_case(room: &str, case: &[&str]) -> Box<dyn Fn()> {
@@ -83,6 +96,7 @@ fn room_and_case(room: &str, case: &[&str]) -> Box<dyn Fn()> {
                 black_box(XTraceId::from_headers(black_box(&headers))).expect("the id is legal");
             })
         }
+        ("authorize", [rules]) => authorize(rules),
         ("check" | "parse", [shape, users]) => {
             let shape = Shape::ALL.into_iter().find(|known| known.name() == *shape);
             let body = shape.expect("a shape").body(users.parse().expect("a number"));
@@ -100,6 +114,55 @@ fn plan(method: Method, path: &'static str) -> Box<dyn Fn()> {
     let (routes, target) = (Routes::new("", "/koodrive/"), Uri::from_static(path));
     Box::new(move || {
         black_box(routes.plan_for(black_box(&method), black_box(&target))).expect("a known route");
+    })
+}
+
+/// The first rule that names the call is the last of all: each begins with another path, or all
+/// with the same one.
+fn authorize(rules: &str) -> Box<dyn Fn()> {
+    let mut document =
+        String::from("[[accept.issuers]]\nissuer = \"https://sso\"\naudiences = [\"g\"]\n");
+    document.push_str("[token]\nendpoint = \"https://sso/token\"\n");
+    document.push_str("[forward]\nupstream = \"https://koodrive\"\n");
+    for rule in 0..if rules == "none" { 0 } else { 1000 } {
+        let (path, method) = match rules {
+            "1000-apart" => (format!("/koodrive/ose/v1/area-{rule:03}/**"), "GET"),
+            _ if rule == 999 => ("/koodrive/**".to_owned(), "GET"),
+            _ => ("/koodrive/**".to_owned(), "PUT"),
+        };
+        write!(
+            document,
+            "[[authorize.rules]]\nmethods = [\"{method}\"]\npaths = [\"{path}\"]\n\
+             claims = {{ groups = \"g{rule}\" }}\n"
+        )
+        .expect("a String");
+    }
+    let loaded = Config::parse(&document, "bench", Path::new(""), std::iter::empty());
+    let config = loaded.expect("the rules are good").config;
+    let authorizer = Authorizer::new(&config.authorize, "");
+    let keys = KeyStores::offline(Clock::system());
+    let acceptor =
+        Acceptor::new(&config.accept, &keys, &VerifiedTokens::new(), IdentityRules::default())
+            .asking(authorizer.requirements());
+    let now = Clock::system().now();
+    let at = now.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
+    let claims = format!(
+        "{{\"iss\":\"https://sso\",\"aud\":\"g\",\"sub\":\"a\",\"iat\":{at},\"exp\":{},\"groups\":\"g999\"}}",
+        at + 3600
+    );
+    let token = format!(
+        "{}.{}.AAAA",
+        URL_SAFE_NO_PAD.encode("{\"alg\":\"RS256\"}"),
+        URL_SAFE_NO_PAD.encode(claims)
+    );
+    let caller = acceptor.claimed(&token, now).expect("the token is well-formed");
+    Box::new(move || {
+        if !black_box(&authorizer).is_on() {
+            return;
+        }
+        let path = black_box("/koodrive/ose/v1/area-999/x");
+        let decision = authorizer.decide(&Method::GET, path, &caller.identity);
+        assert!(black_box(decision).denied.is_none());
     })
 }
 

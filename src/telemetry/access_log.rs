@@ -106,7 +106,7 @@ fn push_line(buffer: &mut String, closed: &Closed<'_>) {
 fn push_text(buffer: &mut String, style: Style, closed: &Closed<'_>) {
     let facts = closed.facts;
     let ended = facts.opened.started + closed.duration;
-    let reason = closed.reason.unwrap_or("ok");
+    let reason = closed.reason.unwrap_or("-");
     let method = facts.opened.method.as_str();
     let said = format!("{} {reason} {method} {}", closed.status, cut(&facts.opened.path));
     let mut line = Line::start(buffer, style, ended, level(closed.origin), &said);

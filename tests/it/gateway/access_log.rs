@@ -192,5 +192,5 @@ async fn as_text_a_line_is_one_line_whatever_the_path_holds() {
     let lines = world.gateway.logs.lines();
     let of_call: Vec<_> = lines.iter().filter(|line| line.contains(&reply.trace_id())).collect();
     assert_eq!(of_call.len(), 1);
-    assert!(of_call[0].contains(" status=404 ") && of_call[0].contains("%0Ab="), "{of_call:?}");
+    assert!(of_call[0].contains(" 404 - GET /") && of_call[0].contains("%0Ab="), "{of_call:?}");
 }

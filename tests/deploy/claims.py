@@ -3,7 +3,6 @@
 import json
 import pathlib
 import re
-import subprocess
 import threading
 import time
 

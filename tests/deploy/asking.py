@@ -9,7 +9,7 @@ import time
 import bases
 from cluster import OUTSIDE, TOOL
 from containers import BATCH, PREVERIFY
-from parts import HERE, ROOT, attempt
+from parts import HERE, ROOT, attempt, until
 
 TOOLS, ALONE = "internal-tools", "koodrive-gateway"
 HOST = "koodrive-gateway.koodrive-gateway.svc"
@@ -48,6 +48,8 @@ def alone(c):
         tls_secret(c)
     c.kubectl("apply", "--kustomize", str(overlays(c) / "standalone"))
     rolled_out(c, ALONE, f"deployment/{ALONE}", 240)
+    # The autoscaler adds the second.
+    until(lambda: 2 <= c.get("--namespace", ALONE, "deployment", ALONE)["status"].get("readyReplicas", 0), 120, "two replicas are ready")
 
 
 def tls_secret(c, namespace=ALONE):

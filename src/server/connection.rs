@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -194,14 +194,20 @@ impl Connections {
         let present = Arc::clone(&presence);
         let service = service_fn(move |request| {
             let served = served.clone();
-            let stream = opened.begin(presence.begin_exchange());
+            let mut stream = opened.begin(presence.begin_exchange());
             let arrival = served.arrival(caller, &presence, None);
             let presence = Arc::clone(&presence);
-            async move {
-                let response = served.handle_http2(request, arrival).await;
-                response.body().holder().inspect(|holder| presence.accepted(*holder));
+            let streams = opened.clone();
+            // On the heap, so that an answer that waits does not keep the room a call needs.
+            Box::pin(async move {
+                let mut response = served.handle_http2(request, arrival).await;
+                match response.body().holder() {
+                    Some(holder) => presence.accepted(holder),
+                    None if stream.refuse(&streams) => leave_body_out(&mut response),
+                    None => {}
+                }
                 Ok::<_, std::convert::Infallible>(response.map(|body| stream.carry(body)))
-            }
+            })
         });
         let mut builder = http2::Builder::new(streams.clone());
         builder
@@ -341,6 +347,13 @@ impl Connections {
     }
 }
 
+/// Leaves the head of a refusal alone.
+fn leave_body_out(response: &mut Response<ResponseBody>) {
+    *response.body_mut() = ResponseBody::default();
+    response.headers_mut().remove(CONTENT_LENGTH);
+    response.headers_mut().remove(CONTENT_TYPE);
+}
+
 /// A connection that is served to its end.
 type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -353,7 +366,7 @@ enum Outlived {
 /// What of an HTTP/1 body is read before it is asked for, and of an answer before it is written.
 const H1_BUFFER_BYTES: usize = 64 * 1024;
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
-const H2_STREAMS_MAX: u32 = 200;
+const H2_STREAMS_MAX: u32 = 100;
 /// What a caller may send before it is read, for each stream and for all of a connection.
 const H2_STREAM_BYTES: u32 = 64 * 1024;
 const H2_CONNECTION_BYTES: u32 = 256 * 1024;

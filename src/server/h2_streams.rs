@@ -23,6 +23,8 @@ pub(super) struct Streams(Arc<Shared>);
 struct Shared {
     drain: DrainWatch,
     write_timeout: Duration,
+    /// Held by each refusal of a stranger until it has gone out.
+    refusals: Arc<()>,
     /// The stream that was begun last, until hyper hands over what runs it.
     latest: Mutex<Option<Arc<LastFrame>>>,
 }
@@ -35,6 +37,7 @@ struct LastFrame(Mutex<Option<Instant>>);
 #[derive(Debug)]
 pub(super) struct Stream {
     last_frame: Arc<LastFrame>,
+    refusal: Option<Arc<()>>,
     _exchange: Exchange,
 }
 
@@ -49,14 +52,19 @@ pub(super) struct StreamBody<B> {
 
 impl Streams {
     pub(super) fn new(drain: DrainWatch, write_timeout: Duration) -> Self {
-        Self(Arc::new(Shared { drain, write_timeout, latest: Mutex::default() }))
+        Self(Arc::new(Shared {
+            drain,
+            write_timeout,
+            refusals: Arc::default(),
+            latest: Mutex::default(),
+        }))
     }
 
     pub(super) fn begin(&self, exchange: Exchange) -> Stream {
         let last_frame = Arc::<LastFrame>::default();
         *self.0.latest.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Arc::clone(&last_frame));
-        Stream { last_frame, _exchange: exchange }
+        Stream { last_frame, refusal: None, _exchange: exchange }
     }
 }
 
@@ -99,6 +107,14 @@ impl LastFrame {
 }
 
 impl Stream {
+    /// It answers nobody who was accepted. Such answers hold no place, so few of a connection wait
+    /// to be read: whether this one should go without a body, as there are enough of them.
+    pub(super) fn refuse(&mut self, streams: &Streams) -> bool {
+        let others = Arc::strong_count(&streams.0.refusals) - 1;
+        self.refusal = Some(Arc::clone(&streams.0.refusals));
+        REFUSALS_MAX <= others
+    }
+
     pub(super) fn carry<B>(self, inner: B) -> StreamBody<B> {
         StreamBody { inner, rest: Bytes::new(), stream: self }
     }
@@ -145,6 +161,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for StreamBody<B> {
     }
 }
 
+/// Of one connection. Whoever reads takes them at once; who does not would hold a stream's memory with
+/// each.
+const REFUSALS_MAX: usize = 4;
 /// An answer is taken as long as pieces of this size are: what arrives from upstream at once may be
 /// more than a slow reader takes in `write_timeout`.
 const PIECE_BYTES_MAX: usize = 16 * 1024;

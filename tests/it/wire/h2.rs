@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::case::{correct, plan};
 use super::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, Outcome, RST_STREAM,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, Outcome, RST_STREAM, SETTINGS,
 };
 use crate::support::world::World;
 
@@ -312,4 +312,30 @@ async fn floods_end_the_connection_and_nobody_else_notices() {
     assert!(matches!(outcome, Outcome::Farewell(11) | Outcome::Closed), "{outcome:?}");
     world.koodrive.switch.gate.open();
     assert_eq!(world.caller("bob").get(ECHO).await.status, 200);
+}
+
+/// A stream and its answer take memory until they are read; a stranger has no place that bounds it.
+#[tokio::test]
+async fn refusals_that_nobody_reads_go_without_a_body_beyond_a_few() {
+    let world = plan().start().await;
+    let block = Frames::block(&[
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":authority", "gateway"),
+        (":path", ECHO),
+    ]);
+    let mut frames = Frames::open(world.gateway.address).await;
+    // An initial window of nothing (RFC 9113 section 6.5.2).
+    frames.send(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]).await.unwrap();
+    for at in 0..20_u32 {
+        frames.send(HEADERS, END_HEADERS | END_STREAM, 2 * at + 1, &block).await.unwrap();
+    }
+    let (mut whole, mut waiting) = (0, 0);
+    while whole + waiting < 20 {
+        let frame = frames.next().await.expect("every one is answered");
+        if frame.kind == HEADERS {
+            if frame.flags & END_STREAM == 0 { waiting += 1 } else { whole += 1 }
+        }
+    }
+    assert_eq!((whole, waiting), (16, 4));
 }

@@ -175,7 +175,8 @@ async fn a_store_killed_in_mid_run_fails_no_call_and_is_shared_again_when_it_ret
     for gateway in pair.gateways() {
         let warnings = warnings(gateway);
         assert_eq!(warnings.len(), 1, "{warnings:?}");
-        assert!(warnings[0]["error"].as_str().is_some_and(|error| error.starts_with("no ")));
+        let detail = warnings[0]["detail"].as_str().expect("a line names its cause");
+        assert!(detail.starts_with("no "), "{detail}");
     }
     let errors = pair.errors().await;
     assert!(errors.iter().all(|errors| (2..20).contains(errors)), "{errors:?}");

@@ -57,7 +57,7 @@ section! {
         tls_key_file: File<TlsKey> = File::default(),
         /// PEM roots; callers must then present a certificate signed by one of them.
         client_ca_file: File<Roots> = File::default(),
-        /// Connections open at once; at the bound the one that was idle longest makes room.
+        /// Connections open at once; at the bound an idle one makes room.
         max_connections: usize as Count = 10_000,
         /// From accept, or from the first byte, to the complete request head.
         header_timeout: Duration as Period = Duration::from_secs(10),

@@ -50,6 +50,8 @@ impl Stores {
         let collector = network.collector.clone();
         let telemetry =
             Telemetry::new(&config.telemetry, environment, collector, clock.clone(), logs, &tasks)?;
+        // Before any of them is asked: the limit store is tried as soon as it is named.
+        telemetry.follow(&config.accept, &config.limit, &config.token, &config.forward);
         let told = telemetry.clone();
         let key_reports = Arc::new(move |fetch: KeyFetch| told.key_fetch(&fetch));
         let told = telemetry.clone();

@@ -104,7 +104,8 @@ def call_until(c, over, statuses):
     token = sso_token(c, "alice")
     options = ["--cacert", str(c.folder / "ca.crt"), "--resolve", f"{HOST}:443:{address}", "--header", f"Authorization: Bearer {token}"]
     while not over.is_set():
-        statuses.append(c.world.curl(*options, f"https://{HOST}/koodrive/ose/v1/userList", ok=range(256))[0])
+        status, body = c.world.curl(*options, f"https://{HOST}/koodrive/ose/v1/userList", ok=range(256))
+        statuses.append(status if status == 200 else (status, body[:200]))
         time.sleep(0.05)
 
 

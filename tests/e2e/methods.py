@@ -145,6 +145,7 @@ def wrong_secret(world):
     expect_refused_trace(world, answer, "token_answer_unusable", "token", f"""
         {OTHER}
           accept
+          authorize
           token
             token.exchange
         """)
@@ -239,6 +240,7 @@ def prove(world, settings, user, tool_name="internal-tool", koodrive=None):
     trace = expect_trace(world, first, f"""
         {OTHER}
           accept
+          authorize
           token
             token.exchange
           forward
@@ -248,6 +250,7 @@ def prove(world, settings, user, tool_name="internal-tool", koodrive=None):
     expect_trace(world, second, f"""
         {OTHER}
           accept
+          authorize
           token
           forward
             forward.attempt

@@ -1,9 +1,11 @@
 //! The phases of stopping: serve, linger, drain, abort.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// How far the process is on its way out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +24,13 @@ pub enum Phase {
 #[derive(Debug, Default)]
 pub struct Drain {
     phase: watch::Sender<Phase>,
+    tasks: Arc<Tasks>,
+}
+
+#[derive(Debug, Default)]
+struct Tasks {
+    /// Those who accept connections.
+    accepting: TaskTracker,
     connections: TaskTracker,
     /// What belongs to connections, and ends with them.
     belongings: TaskTracker,
@@ -31,17 +40,12 @@ pub struct Drain {
 #[derive(Clone, Debug)]
 pub struct DrainWatch {
     phase: watch::Receiver<Phase>,
-    connections: TaskTracker,
-    belongings: TaskTracker,
+    tasks: Arc<Tasks>,
 }
 
 impl Drain {
     pub fn watch(&self) -> DrainWatch {
-        DrainWatch {
-            phase: self.phase.subscribe(),
-            connections: self.connections.clone(),
-            belongings: self.belongings.clone(),
-        }
+        DrainWatch { phase: self.phase.subscribe(), tasks: Arc::clone(&self.tasks) }
     }
 
     /// Lingers, drains and aborts; returns how many connections had to be cut off.
@@ -49,12 +53,19 @@ impl Drain {
         self.phase.send_replace(Phase::Lingering);
         tokio::time::sleep(linger).await;
         self.phase.send_replace(Phase::Draining);
-        self.connections.close();
-        let drained = tokio::time::timeout(drain, self.connections.wait()).await;
-        let left = self.connections.len();
+        let Tasks { accepting, connections, .. } = &*self.tasks;
+        accepting.close();
+        connections.close();
+        let drained = async {
+            // Only then is it known which connections there are.
+            accepting.wait().await;
+            connections.wait().await;
+        };
+        let drained = tokio::time::timeout(drain, drained).await;
+        let left = connections.len();
         self.phase.send_replace(Phase::Aborting);
         if drained.is_err() {
-            self.connections.wait().await;
+            connections.wait().await;
         }
         left
     }
@@ -71,13 +82,18 @@ impl DrainWatch {
         let _phase = self.phase.wait_for(|now| phase <= *now).await;
     }
 
+    /// To be held as long as connections may still be accepted.
+    pub fn accepting(&self) -> TaskTrackerToken {
+        self.tasks.accepting.token()
+    }
+
     /// Runs a connection to its end; it is cut off when the process aborts.
     pub fn serve(&self, connection: impl Future<Output = ()> + Send + 'static) {
         let mut watch = self.clone();
         // On the heap, or the task would have room for it twice: where it comes in, and where it is
         // polled.
         let connection = Box::pin(connection);
-        self.connections.spawn(async move {
+        self.tasks.connections.spawn(async move {
             tokio::select! {
                 () = connection => {}
                 () = watch.reached(Phase::Aborting) => {}
@@ -90,7 +106,7 @@ impl DrainWatch {
     pub fn finish(&self, work: impl Future<Output = ()> + Send + 'static) {
         let mut watch = self.clone();
         let work = Box::pin(work);
-        self.belongings.spawn(async move {
+        self.tasks.belongings.spawn(async move {
             tokio::select! {
                 () = work => {}
                 () = watch.reached(Phase::Aborting) => {}
@@ -100,6 +116,6 @@ impl DrainWatch {
 
     /// Connections open now.
     pub fn connections(&self) -> usize {
-        self.connections.len()
+        self.tasks.connections.len()
     }
 }

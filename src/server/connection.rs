@@ -56,15 +56,15 @@ impl Connections {
         let deadline = Instant::now() + self.header_timeout;
         let socket = WriteTimeout::new(socket, self.idle_timeout);
         let presence = Arc::new(presence);
-        let mut leaving = self.leaving(&presence);
+        let leaving = self.leaving(&presence);
         let opening: Pin<Box<dyn Future<Output = Option<Serving>> + Send>> = match tls {
             None => Box::pin(self.detect_protocol(socket, deadline, caller, presence)),
             Some(tls) => Box::pin(self.tls_handshake(tls, socket, deadline, caller, presence)),
         };
-        // Who has sent nothing yet is not waited for.
+        // Who has sent nothing yet is hardly waited for.
         let serving = tokio::select! {
             serving = opening => serving,
-            () = leaving.asked() => None,
+            () = leaving.over() => None,
         };
         if let Some(serving) = serving {
             serving.await;
@@ -72,7 +72,8 @@ impl Connections {
     }
 
     fn leaving(&self, presence: &Presence) -> Leaving {
-        Leaving { drain: self.drain.clone(), leave: presence.leave().clone() }
+        let until = Instant::now() + FIRST_HEAD_GRACE;
+        Leaving { drain: self.drain.clone(), leave: presence.leave().clone(), until }
     }
 
     async fn detect_protocol(
@@ -144,7 +145,10 @@ impl Connections {
             let fault = faults.next().map(framing::Fault::as_str);
             let last = old_from <= Instant::now();
             let exchange = presence.begin_exchange();
-            let arrival = served.arrival(caller, &presence, fault);
+            // Never too late: once the process drains, the next answer of a connection is its last, and
+            // whoever called meanwhile could not know.
+            let holder = presence.holder();
+            let arrival = Arrival { caller, holder, framing_fault: fault, draining: false };
             let presence = Arc::clone(&presence);
             // On the heap, so that an idle connection does not keep the room a call needs.
             Box::pin(async move {
@@ -176,7 +180,10 @@ impl Connections {
             }
             Outlived::Idle
         };
-        self.drive(connection, outlived, instead).await;
+        // Before its first call hyper would close it at once, even if the head is under way. The answer
+        // ends the connection as well.
+        let told = || present.has_called();
+        self.drive(connection, outlived, told, instead).await;
     }
 
     async fn serve_h2<T>(
@@ -194,8 +201,11 @@ impl Connections {
         let present = Arc::clone(&presence);
         let service = service_fn(move |request| {
             let served = served.clone();
+            // Opened in spite of the farewell. The first was under way when the connection was made.
+            let draining = presence.has_called() && Phase::Draining <= served.drain.phase();
             let mut stream = opened.begin(presence.begin_exchange());
-            let arrival = served.arrival(caller, &presence, None);
+            let holder = presence.holder();
+            let arrival = Arrival { caller, holder, framing_fault: None, draining };
             let presence = Arc::clone(&presence);
             let streams = opened.clone();
             // On the heap, so that an answer that waits does not keep the room a call needs.
@@ -228,15 +238,25 @@ impl Connections {
                 () = present.leave().cancelled() => Outlived::Idle,
             }
         };
-        self.drive(connection, outlived, None).await;
+        // Whoever does not answer the farewell.
+        let deaf = async {
+            self.drain.clone().reached(Phase::Draining).await;
+            tokio::time::sleep(GOODBYE_TIMEOUT).await;
+            present.idle_for(GOODBYE_TIMEOUT).await;
+        };
+        tokio::select! {
+            () = self.drive(connection, outlived, || true, None) => {}
+            () = deaf => tracing::debug!("idle connection cut off"),
+        }
     }
 
     /// Serves a connection until it ends, or asks it to end when it has `outlived` a bound or the
-    /// process drains.
+    /// process drains; then only if it is to be `told`.
     async fn drive<C>(
         &self,
         mut connection: Pin<&mut C>,
         outlived: impl Future<Output = Outlived>,
+        told: impl FnOnce() -> bool,
         instead: Option<&'static str>,
     ) where
         C: GracefulConnection<Error = hyper::Error>,
@@ -247,7 +267,9 @@ impl Connections {
             () = drain.reached(Phase::Draining) => false,
             outlived = outlived => matches!(outlived, Outlived::Idle),
         };
-        connection.as_mut().graceful_shutdown();
+        if idle || told() {
+            connection.as_mut().graceful_shutdown();
+        }
         if !idle {
             return self.note_end(connection.await, instead);
         }
@@ -257,16 +279,6 @@ impl Connections {
         } else {
             tracing::debug!("idle connection cut off");
         }
-    }
-
-    fn arrival(
-        &self,
-        caller: CallerAddress,
-        presence: &Presence,
-        framing_fault: Option<&'static str>,
-    ) -> Arrival {
-        let draining = Phase::Draining <= self.drain.phase();
-        Arrival { caller, holder: presence.holder(), framing_fault, draining }
     }
 
     /// An HTTP/1 request: its answer decides about the connection.
@@ -377,7 +389,10 @@ const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// So that connections spread over new replicas, and nothing lives for ever.
 const CONNECTION_AGE_MAX: Duration = Duration::from_hours(1);
 /// For the last frames of a connection on which nothing happens.
-const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+/// A connection that was accepted less than this before the process drained may still send its first
+/// head: whoever opened it is about to, and could not know.
+const FIRST_HEAD_GRACE: Duration = Duration::from_millis(500);
 /// How much of a refused request is still taken in so that its sender can read why.
 const LEFTOVER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -406,7 +421,7 @@ mod tests {
         let http2 = bytes_of(|(served, stream, _, caller, presence): Served| {
             served.serve_h2(stream, Bytes::new(), caller, presence)
         });
-        let bounds = [768, 2_560, 3_456];
+        let bounds = [800, 2_560, 3_616];
         let bytes = [whole, http1, http2];
         assert!(
             bytes.iter().zip(bounds).all(|(bytes, bound)| *bytes <= bound),

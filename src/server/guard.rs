@@ -72,29 +72,42 @@ pub(super) struct Guarded<T> {
     header_timeout: Duration,
     deadline: Pin<Box<Sleep>>,
     awaits_head: bool,
+    /// No head has arrived on this connection yet.
+    awaits_first: bool,
     broken: bool,
     leaving: Leaving,
     /// The beginning of a line that hyper may not get to see as it is; already followed.
     held: Vec<u8>,
 }
 
-/// Whether a connection is asked to end: then a head that has not arrived is not waited for.
+/// Whether a connection is to end: then a head that has not arrived is not waited for, a first one at
+/// most `until`.
 #[derive(Clone, Debug)]
 pub(super) struct Leaving {
     pub(super) drain: DrainWatch,
     pub(super) leave: CancellationToken,
+    pub(super) until: Instant,
 }
 
 impl Leaving {
-    fn is_asked(&self) -> bool {
-        self.leave.is_cancelled() || Phase::Draining <= self.drain.phase()
+    /// How long a head is waited for; `None` while nobody has asked the connection to end.
+    fn waits_until(&self, first_head: bool) -> Option<Instant> {
+        if self.leave.is_cancelled() {
+            return Some(Instant::now());
+        }
+        let draining = Phase::Draining <= self.drain.phase();
+        draining.then(|| if first_head { self.until } else { Instant::now() })
     }
 
-    /// Returns when it is.
-    pub(super) async fn asked(&mut self) {
+    /// Returns when a first head is not waited for any longer.
+    pub(super) async fn over(mut self) {
+        let drained = async {
+            self.drain.reached(Phase::Draining).await;
+            tokio::time::sleep_until(self.until).await;
+        };
         tokio::select! {
             () = self.leave.cancelled() => {}
-            () = self.drain.reached(Phase::Draining) => {}
+            () = drained => {}
         }
     }
 }
@@ -117,6 +130,7 @@ impl<T> Guarded<T> {
             header_timeout,
             deadline: Box::pin(tokio::time::sleep_until(deadline)),
             awaits_head: true,
+            awaits_first: true,
             broken: false,
             leaving,
             held: Vec::new(),
@@ -144,6 +158,7 @@ impl<T> Guarded<T> {
             self.deadline.as_mut().reset(Instant::now() + self.header_timeout);
         }
         self.awaits_head = awaits_head;
+        self.awaits_first &= awaits_head;
         known + believed
     }
 }
@@ -188,11 +203,19 @@ impl<T: AsyncRead + Unpin> Guarded<T> {
 
     /// Pending, unless a head has been waited for too long.
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Passed>> {
-        if self.awaits_head && self.deadline.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        if !self.awaits_head {
+            return Poll::Pending;
         }
-        if self.awaits_head && self.leaving.is_asked() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        if let Some(until) = self.leaving.waits_until(self.awaits_first) {
+            if until <= Instant::now() {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
+            if until < self.deadline.deadline() {
+                self.deadline.as_mut().reset(until);
+            }
+        }
+        if self.deadline.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         Poll::Pending
     }
@@ -264,3 +287,49 @@ macro_rules! writes_through {
 
 writes_through!(Rewind);
 writes_through!(Guarded);
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+
+    use super::*;
+    use crate::lifecycle::Drain;
+
+    /// A connection that was accepted now, of a process that drains for a moment already.
+    fn draining() -> (DuplexStream, Guarded<DuplexStream>) {
+        let drain = Drain::default();
+        let watch = drain.watch();
+        drain.run(Duration::ZERO, Duration::ZERO).now_or_never();
+        let until = Instant::now() + Duration::from_millis(500);
+        let leaving = Leaving { drain: watch, leave: CancellationToken::new(), until };
+        let (caller, inner) = tokio::io::duplex(1024);
+        let patient = Instant::now() + Duration::from_secs(10);
+        let (guarded, _) =
+            Guarded::new(inner, Bytes::new(), Duration::from_secs(10), patient, leaving);
+        (caller, guarded)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_first_head_is_waited_for_while_draining_and_briefly() {
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let (mut caller, mut guarded) = draining();
+        let late = async {
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            caller.write_all(head).await
+        };
+        let mut read = [0; 64];
+        let (length, written) = tokio::join!(guarded.read(&mut read), late);
+        written.unwrap();
+        assert_eq!(length.unwrap(), head.len());
+        caller.write_all(b"GET").await.unwrap();
+        assert_eq!(guarded.read(&mut read).await.unwrap(), 3);
+        let aborted = guarded.read(&mut read).await.unwrap_err();
+        assert_eq!(aborted.kind(), io::ErrorKind::ConnectionAborted, "a second head");
+
+        let (_caller, mut guarded) = draining();
+        let began = Instant::now();
+        guarded.read(&mut read).await.expect_err("a first head that does not come");
+        assert_eq!(began.elapsed(), Duration::from_millis(500));
+    }
+}

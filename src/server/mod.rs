@@ -66,18 +66,16 @@ impl Server {
         }
     }
 
-    /// Accepts connections until the process drains.
+    /// Accepts connections until the process drains. Whatever was accepted is served.
     pub async fn run(self) {
+        let _accepting = self.connections.drain.accepting();
         let mut drain = self.connections.drain.clone();
-        tokio::select! {
-            () = self.accept_all() => {}
-            () = drain.reached(Phase::Draining) => {}
-        }
-    }
-
-    async fn accept_all(&self) {
         loop {
-            let (socket, peer) = match self.listener.accept().await {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                () = drain.reached(Phase::Draining) => return,
+            };
+            let (socket, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     if concerns_one_connection(&error) {
@@ -90,7 +88,11 @@ impl Server {
                     continue;
                 }
             };
-            let place = self.place().await;
+            let place = tokio::select! {
+                biased;
+                place = self.place() => place,
+                () = drain.reached(Phase::Draining) => return,
+            };
             let ip = peer.map(|peer| peer.ip());
             let presence = self.roster.enter(ip);
             let connections = self.connections.clone();

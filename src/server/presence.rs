@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -33,6 +33,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Activity {
     exchanges: AtomicUsize,
+    has_called: AtomicBool,
     /// Milliseconds since the start of the roster.
     idle_since: AtomicU64,
     /// Whoever was accepted on it last, as a number; 0 for nobody yet.
@@ -126,7 +127,13 @@ impl Presence {
 
     pub(super) fn begin_exchange(&self) -> Exchange {
         self.activity.exchanges.fetch_add(1, Ordering::Relaxed);
+        self.activity.has_called.store(true, Ordering::Relaxed);
         Exchange { roster: self.roster.clone(), activity: Arc::clone(&self.activity) }
+    }
+
+    /// Whether an exchange was begun on it yet.
+    pub(super) fn has_called(&self) -> bool {
+        self.activity.has_called.load(Ordering::Relaxed)
     }
 
     /// Returns once no exchange was under way for `timeout`. One timer for all of them: it finds

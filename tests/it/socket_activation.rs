@@ -6,6 +6,9 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::future::join_all;
 
 use crate::gateway::SOON;
 use crate::support::caller::{Caller, Http};
@@ -80,6 +83,45 @@ async fn a_restart_refuses_no_connection_to_a_socket_of_the_service_manager() {
     assert_eq!(reply.status, 200);
     let line = second.logs.wait_for(SOON, |line| line["msg"] == "listening").await.unwrap();
     assert_eq!(line["address"], socket.local_addr().unwrap().to_string());
+}
+
+/// Whenever a connection was accepted: its first call is answered by whoever accepted it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_call_of_a_new_connection_is_lost_in_restarts() {
+    let world = World::start().await;
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", socket.local_addr().unwrap());
+    let token = world.sso.token_for("alice");
+    let over = AtomicBool::new(false);
+    let calling = async || {
+        let mut calls = 0;
+        while !over.load(Ordering::Relaxed) {
+            let alice = Caller::new(&Http::new("", false), &base, Some(token.clone()));
+            let reply = alice.get(USER_LIST).await;
+            assert_eq!(reply.status, 200, "{}", reply.text());
+            calls += 1;
+        }
+        calls
+    };
+    let restarting = async {
+        for _ in 0..10 {
+            let mut gateway = Activated::start(&world, socket.try_clone().unwrap()).await;
+            gateway.logs.wait_for(SOON, |line| line["msg"] == "ready").await.expect("it is ready");
+            // Not before somebody was served.
+            let served = world.koodrive.received.total();
+            while world.koodrive.received.total() < served + 20 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(gateway.stop().await, Some(0));
+        }
+        over.store(true, Ordering::Relaxed);
+        // For those that wait in the socket.
+        Activated::start(&world, socket.try_clone().unwrap()).await
+    };
+    let callers = join_all((0..8).map(|_| calling()));
+    let (calls, last) = tokio::join!(callers, restarting);
+    assert!(200 < calls.iter().sum::<i32>(), "{calls:?}");
+    drop(last);
 }
 
 #[tokio::test]

@@ -9,17 +9,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tokio::sync::Notify;
+
 /// Wall-clock and monotonic time, both shifted by the same offset. Clones share the offset.
 #[derive(Clone, Debug)]
 pub struct Clock {
     started: Instant,
-    offset_ms: Arc<AtomicU64>,
+    hand: Arc<Hand>,
+}
+
+/// What moves a clock besides time.
+#[derive(Debug, Default)]
+struct Hand {
+    offset_ms: AtomicU64,
+    moved: Notify,
 }
 
 impl Clock {
     /// The system's time.
     pub fn system() -> Self {
-        Self { started: Instant::now(), offset_ms: Arc::default() }
+        Self { started: Instant::now(), hand: Arc::default() }
     }
 
     /// Wall-clock time.
@@ -46,11 +55,28 @@ impl Clock {
     /// Moves time forward for this clock and all its clones.
     pub fn advance(&self, by: Duration) {
         let ms = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
-        self.offset_ms.fetch_add(ms, Ordering::Relaxed);
+        self.hand.offset_ms.fetch_add(ms, Ordering::Relaxed);
+        self.hand.moved.notify_waiters();
+    }
+
+    /// Returns once so much of this clock's time has passed, however it did.
+    pub async fn sleep(&self, span: Duration) {
+        let end = self.monotonic() + span;
+        loop {
+            let moved = self.hand.moved.notified();
+            let left = end.saturating_sub(self.monotonic());
+            if left.is_zero() {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(left) => {}
+                () = moved => {}
+            }
+        }
     }
 
     fn offset(&self) -> Duration {
-        Duration::from_millis(self.offset_ms.load(Ordering::Relaxed))
+        Duration::from_millis(self.hand.offset_ms.load(Ordering::Relaxed))
     }
 }
 

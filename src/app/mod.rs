@@ -121,6 +121,7 @@ pub async fn bind(loaded: &Loaded, options: AppOptions<'_>) -> Result<Bound, Sta
         tls.clone(),
         pipeline.clone(),
         drain.watch(),
+        stores.clock.clone(),
     );
     let keys = stores.keys.clone();
     readiness.watch(move || keys.missing().iter().map(|issuer| format!("keys:{issuer}")).collect());

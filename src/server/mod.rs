@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use self::connection::Connections;
 use self::presence::Roster;
 pub use self::tls::Tls;
+use crate::clock::Clock;
 use crate::config::ListenConfig;
 use crate::lifecycle::{DrainWatch, Phase};
 use crate::listener::{CallerAddress, Listener};
@@ -49,15 +50,17 @@ impl Server {
         tls: Option<Arc<Tls>>,
         pipeline: CurrentPipeline,
         drain: DrainWatch,
+        clock: Clock,
     ) -> Self {
         Self {
             listener,
             tls,
             places: Arc::new(Semaphore::new(connections_max)),
-            roster: Roster::new(),
+            roster: Roster::new(Clock::system()),
             connections: Connections {
                 pipeline,
                 drain,
+                clock,
                 header_timeout: config.header_timeout,
                 idle_timeout: config.idle_timeout,
                 body_timeout: config.body_timeout,

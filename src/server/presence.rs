@@ -13,9 +13,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Clock;
 use crate::places::Holder;
 
 /// The connections that are open. Clones share them.
@@ -24,7 +24,7 @@ pub(super) struct Roster(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    started: Instant,
+    clock: Clock,
     next: AtomicU64,
     present: Mutex<HashMap<u64, Arc<Activity>>>,
 }
@@ -34,7 +34,7 @@ struct Shared {
 struct Activity {
     exchanges: AtomicUsize,
     has_called: AtomicBool,
-    /// Milliseconds since the start of the roster.
+    /// Milliseconds on the roster's clock.
     idle_since: AtomicU64,
     /// Whoever was accepted on it last, as a number; 0 for nobody yet.
     caller: AtomicU64,
@@ -61,12 +61,8 @@ pub(super) struct Exchange {
 }
 
 impl Roster {
-    pub(super) fn new() -> Self {
-        Self(Arc::new(Shared {
-            started: Instant::now(),
-            next: AtomicU64::new(0),
-            present: Mutex::default(),
-        }))
+    pub(super) fn new(clock: Clock) -> Self {
+        Self(Arc::new(Shared { clock, next: AtomicU64::new(0), present: Mutex::default() }))
     }
 
     /// A connection that was just accepted.
@@ -99,7 +95,7 @@ impl Roster {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.0.clock.monotonic().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn present(&self) -> MutexGuard<'_, HashMap<u64, Arc<Activity>>> {
@@ -147,7 +143,7 @@ impl Presence {
                 return;
             }
             let left = if busy { timeout } else { timeout.saturating_sub(idle) };
-            tokio::time::sleep(left).await;
+            self.roster.0.clock.sleep(left).await;
         }
     }
 
@@ -210,19 +206,20 @@ impl<B: Body + Unpin> Body for ExchangeBody<B> {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn strangers_go_first_then_those_of_whoever_has_most() {
-        let roster = Roster::new();
+    #[test]
+    fn strangers_go_first_then_those_of_whoever_has_most() {
+        let clock = Clock::system();
+        let roster = Roster::new(clock.clone());
         let enter = |caller: u8| {
             let presence = roster.enter(None);
             presence.accepted(Holder::Caller([caller; 16]));
             presence
         };
-        let second = || tokio::time::advance(Duration::from_secs(1));
+        let second = || clock.advance(Duration::from_secs(1));
         let kept = enter(1);
-        second().await;
+        second();
         let older = enter(2);
-        second().await;
+        second();
         let (newer, stranger) = (enter(2), roster.enter(None));
         for expected in [&stranger, &older, &newer] {
             assert!(!expected.leave().is_cancelled());
@@ -232,18 +229,19 @@ mod tests {
                 !kept.leave().is_cancelled(),
                 "it has been idle longest, but is its caller's only one"
             );
-            second().await;
+            second();
         }
         assert!(roster.send_one_away());
         assert!(kept.leave().is_cancelled());
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn the_longest_idle_is_sent_away_and_nobody_who_is_busy() {
-        let roster = Roster::new();
+    #[test]
+    fn the_longest_idle_is_sent_away_and_nobody_who_is_busy() {
+        let clock = Clock::system();
+        let roster = Roster::new(clock.clone());
         let (first, second, third) = (roster.enter(None), roster.enter(None), roster.enter(None));
         let busy = first.begin_exchange();
-        tokio::time::advance(Duration::from_secs(1)).await;
+        clock.advance(Duration::from_secs(1));
         drop(second.begin_exchange());
         assert!(roster.send_one_away());
         assert!(third.leave().is_cancelled(), "idle since it came");

@@ -31,7 +31,7 @@ pub fn cure(reason: Reason) -> &'static str {
         }
         Reason::TokenNotYetValid => "Before `nbf` and `leeway`: compare the clocks",
         Reason::TokenIssuerUnknown => {
-            "No `[[accept.issuers]]` has this `iss`: use a token of the right SSO, or add the issuer. (compared exactly, trailing slash included)"
+            "No `[[accept.issuers]]` has this `iss`: use a token of the right SSO, or add the issuer (compared exactly, trailing slash included)"
         }
         Reason::TokenAudienceMismatch => {
             "None of `audiences` is in `aud`: have the SSO issue tokens for the gateway, or add the audience"

@@ -11,8 +11,9 @@ use http::HeaderValue;
 use tokio::task::futures::TaskLocalFuture;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
-use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::clock::Clock;
 use crate::config::TelemetryConfig;
@@ -52,7 +53,8 @@ pub fn subscriber(
     clock: Clock,
     writer: LogWriter,
 ) -> impl Subscriber + Send + Sync + use<> {
-    let filter = EnvFilter::new(&config.log_level);
+    let directives: String = config.log_level.split_whitespace().collect();
+    let filter: Targets = directives.parse().expect("the configuration takes nothing else");
     let style = Style::of(config.log_format, &writer);
     let lines = LineLayer { writer, clock, style };
     tracing_subscriber::registry().with(filter).with(lines)

@@ -1,7 +1,7 @@
 //! The product in one minute: an SSO, a KooDrive simulator and the real gateway on loopback, and
 //! real calls through them, each shown with what was promised and what came.
 //!
-//! `cargo run --release --example demo` serves on after the tour; `-- --once` exits with 0 only
+//! `cargo run --example demo` serves on after the tour; `-- --once` exits with 0 only
 //! if every step went as promised.
 
 pub mod log;

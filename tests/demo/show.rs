@@ -88,11 +88,7 @@ pub fn simulators(simulators: &Simulators, options: &Options) {
     }
     println!("\nNow start the gateway yourself:");
     // Elsewhere, as in the image, there is nothing to build it from.
-    let cargo = if Path::new("Cargo.toml").exists() {
-        "cargo run --release --"
-    } else {
-        "koodrive-gateway"
-    };
+    let cargo = if Path::new("Cargo.toml").exists() { "cargo run --" } else { "koodrive-gateway" };
     println!("  {cargo} run --config {}", relative(&options.config).display());
     println!("and send it a token:");
     println!("  curl -s '{}/demo-token?subject=alice'", sso.issuer());

@@ -37,7 +37,7 @@ pub enum StartFailed {
     Taken { what: &'static str, address: SocketAddr, source: io::Error },
     #[error("koodrive alone knows no tokens, the SSO hands them out: --only sso,koodrive")]
     KooDriveAlone,
-    #[error("no demo answers at {0}; start one first: cargo run --release --example demo")]
+    #[error("no demo answers at {0}; start one first: cargo run --example demo")]
     NotRunning(String),
     #[error("a file cannot be written: {0}")]
     Scratch(#[source] io::Error),

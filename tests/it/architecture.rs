@@ -1,8 +1,9 @@
 //! The arrows between rooms: who may import whom. Listed in reading order; no arrow points up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Room → rooms it may name.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -32,7 +33,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "server",
-        &["digest", "places", "pipeline", "rejection", "listener", "lifecycle", "body", "config"],
+        &[
+            "digest",
+            "places",
+            "pipeline",
+            "rejection",
+            "listener",
+            "lifecycle",
+            "body",
+            "clock",
+            "config",
+        ],
     ),
     ("admin", &["telemetry", "rejection", "listener", "lifecycle", "body", "clock", "config"]),
     (
@@ -245,6 +256,26 @@ fn files_of_a_room_make_no_circle() {
 }
 
 /// Everything is public in a library, so the compiler does not see what nobody calls.
+/// What `cargo run` has built, `cargo test` and the demo take over, and the other way round.
+#[test]
+fn what_only_tests_depend_on_changes_no_crate_of_the_program() {
+    let crates = |edges: &str| {
+        let told = Command::new(env!("CARGO"))
+            .args(["tree", "--locked", "--offline", "--prefix", "none", "--no-dedupe"])
+            .args(["--edges", edges, "--format", "{p} {f}"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+        let told = String::from_utf8(told.stdout).unwrap();
+        told.lines().map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let (program, tests) = (crates("normal,build"), crates("normal,build,dev"));
+    assert!(100 < program.len(), "{program:?}");
+    let otherwise: Vec<_> = program.difference(&tests).collect();
+    assert!(otherwise.is_empty(), "name their features among the dependencies: {otherwise:#?}");
+}
+
 #[test]
 fn every_public_function_is_named_outside_of_its_definition() {
     let mut named: BTreeMap<String, usize> = BTreeMap::new();

@@ -69,10 +69,12 @@ fn of_caller() -> Value {
 /// Any value in which every placeholder is known. Dates and numbers beyond JSON are no value.
 fn template() -> Value {
     let known = format!("({}|claim:[^{{}}]+)", PLACES.map(|(name, _)| name).join("|"));
-    let unknown = format!(r"\{{(?!{known}\}})[A-Za-z0-9_:]+\}}");
+    // Without looking ahead, which not every validator can: a brace opens a known name, or none.
+    let word = "[A-Za-z0-9_:]";
+    let none = format!(r"\{{\}}|\{{{word}*([^A-Za-z0-9_:{{}}]|$)");
     json!({
         "type": ["object", "array", "string", "number", "boolean"],
-        "not": {"type": "string", "pattern": unknown},
+        "pattern": format!(r"^([^{{]|(\{{{word}*)*(\{{{known}\}}|{none}))*$"),
         "items": {"$ref": "#/$defs/template"},
         "additionalProperties": {"$ref": "#/$defs/template"},
     })

@@ -103,19 +103,22 @@ fn is_path_pattern(text: &str) -> bool {
     })
 }
 
-/// Stricter than the filter itself, which takes every lone word for the name of a module.
+/// Levels, and levels of modules.
 fn is_log_filter(text: &str) -> bool {
-    let lone_words_are_levels = text
-        .split(',')
-        .map(str::trim)
-        .filter(|part| !part.contains(['=', '[', ']', '{', '}']))
-        .all(|word| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word)));
-    lone_words_are_levels && tracing_subscriber::EnvFilter::try_new(text).is_ok()
+    let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
+    let is_module = |word: &str| {
+        let legal = |c: char| c.is_ascii_alphanumeric() || "_:.-".contains(c);
+        !word.is_empty() && word.chars().all(legal)
+    };
+    text.split(',').map(str::trim).all(|part| match part.split_once('=') {
+        None => is_level(part),
+        Some((module, level)) => is_module(module) && is_level(level),
+    })
 }
 
 fn directives_pattern() -> String {
-    let level = format!(r"\s*({})\s*", any_case(&LEVELS));
-    let part = format!(r"({level}|[^,]*[=\[\]{{}}][^,]*)");
+    let level = any_case(&LEVELS);
+    let part = format!(r"\s*([0-9A-Za-z_:.-]+=)?({level})\s*");
     format!("^{part}(,{part})*$")
 }
 

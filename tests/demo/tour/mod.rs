@@ -23,13 +23,17 @@ struct Tool {
     token_file: PathBuf,
 }
 
+/// One step, with what was promised of it: whether it came so, and the words.
+struct Step {
+    title: String,
+    promises: Vec<(bool, String)>,
+}
+
 pub struct Tour<'a> {
     town: &'a Town,
     show: Show,
     scratch: Scratch,
-    steps: usize,
-    broken: Vec<String>,
-    title: String,
+    done: Vec<Step>,
     /// X-Traceid of the first good call.
     traced: String,
 }
@@ -50,8 +54,7 @@ impl<'a> Tour<'a> {
             "  KooDrive  {} (simulated, as strict as its API page)",
             town.koodrive.url()
         ));
-        let (broken, title, traced) = (Vec::new(), String::new(), String::new());
-        Ok(Self { town, show, scratch, steps: 0, broken, title, traced })
+        Ok(Self { town, show, scratch, done: Vec::new(), traced: String::new() })
     }
 
     pub async fn walk(&mut self) {
@@ -75,19 +78,21 @@ impl<'a> Tour<'a> {
         self.revoked_token(&alice).await
     }
 
-    /// Whether all promises were kept; says so.
+    /// Whether all promises were kept; says so, step by step.
     pub fn summary(&self) -> bool {
         self.show.heading("Summary");
-        let broken = self.broken.len();
-        if broken == 0 {
-            show::note(&format!("All {} steps went as promised.", self.steps));
-        } else {
-            show::note(&format!("{broken} promises were broken:"));
-            for what in &self.broken {
-                show::note(&format!("  {what}"));
+        let mut all_well = !self.done.is_empty();
+        for (number, step) in (1..).zip(&self.done) {
+            let kept = step.promises.iter().filter(|(kept, _)| *kept).count();
+            let (of, title) = (step.promises.len(), &step.title);
+            self.show
+                .promise(kept == of, &format!("{number}  {title:34} {kept} of {of} as promised"));
+            for (_, what) in step.promises.iter().filter(|(kept, _)| !kept) {
+                show::note(&format!("     {what}"));
             }
+            all_well &= kept == of;
         }
-        broken == 0
+        all_well
     }
 
     /// Where to look while everything keeps serving.
@@ -111,7 +116,7 @@ impl<'a> Tour<'a> {
         );
         show::note("             docker run --rm -p 16686:16686 -p 4318:4318 jaegertracing/jaeger");
         show::note("             OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 \\");
-        show::note("               cargo run --release --example demo");
+        show::note("               cargo run --example demo");
         show::note("             and look at http://127.0.0.1:16686/trace/<those 32 characters>");
         show::note("");
         show::note(
@@ -120,16 +125,15 @@ impl<'a> Tour<'a> {
     }
 
     fn step(&mut self, title: &str, sent: &str, promised: &str) {
-        self.steps += 1;
-        title.clone_into(&mut self.title);
-        self.show.heading(&format!("{}  {title}", self.steps));
+        self.done.push(Step { title: title.to_owned(), promises: Vec::new() });
+        self.show.heading(&format!("{}  {title}", self.done.len()));
         show::story(sent, promised);
     }
 
     fn promise(&mut self, kept: bool, what: &str) {
         self.show.promise(kept, what);
-        if !kept {
-            self.broken.push(format!("{}: {what}", self.title));
+        if let Some(step) = self.done.last_mut() {
+            step.promises.push((kept, what.to_owned()));
         }
     }
 

@@ -7,9 +7,9 @@ use koodrive_gateway::config::{Shape, keys, schema};
 use serde_json::json;
 use toml::{Table, Value};
 
-use crate::config::schema::faults;
 use crate::config::schema::odd::{NUMBERS, SHARES, TEXTS};
 use crate::config::{Folder, GOOD, environment, leaves, parse, repository, shipped, write_files};
+use crate::support::schema::faults;
 
 #[test]
 fn every_configuration_file_of_the_repository_is_accepted() {

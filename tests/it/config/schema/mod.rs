@@ -5,23 +5,11 @@ mod odd;
 mod refuses;
 mod together;
 
-use std::sync::LazyLock;
-
-use jsonschema::Validator;
 use koodrive_gateway::config::{Shape, keys, schema};
 use serde_json::{Value, json};
 
 use super::{leaves, repository};
-
-static VALIDATOR: LazyLock<Validator> =
-    LazyLock::new(|| jsonschema::draft202012::new(&schema()).expect("the schema is one"));
-
-/// The places of a document that the schema refuses, each with the reason.
-fn faults(document: &toml::Table) -> Vec<(String, String)> {
-    let document = serde_json::to_value(document).unwrap();
-    let faults = VALIDATOR.iter_errors(&document);
-    faults.map(|fault| (fault.instance_path().to_string(), fault.to_string())).collect()
-}
+use crate::support::schema::faults;
 
 #[test]
 fn the_shipped_schema_is_the_schema() {
@@ -32,13 +20,6 @@ fn the_shipped_schema_is_the_schema() {
         shipped == expected,
         "run `koodrive-gateway config-schema > config/gateway.schema.json`; it holds:\n{expected}"
     );
-}
-
-#[test]
-fn the_schema_is_one_by_the_schema_of_schemas() {
-    if let Err(fault) = jsonschema::draft202012::meta::validate(&schema()) {
-        panic!("{fault} at {}", fault.instance_path());
-    }
 }
 
 #[test]

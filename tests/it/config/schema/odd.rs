@@ -143,6 +143,8 @@ pub(super) const TEXTS: &[&str] = &[
     "koodrive_gateway=",
     "=info",
     "x=loud",
+    "a::b = info",
+    "a=b=info",
     "a=debug,loud",
     "zh-cn",
     "en-US,zh;q=0.5",

@@ -1,7 +1,7 @@
 //! What is wrong and can be seen in the document alone, the schema refuses.
 
-use crate::config::schema::faults;
 use crate::config::wrong;
+use crate::support::schema::faults;
 
 /// Why no schema can see a wrong configuration.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -113,14 +113,20 @@ fn a_fault_is_told_at_its_place() {
             "[token]\nmethod = 'custom'\n[token.custom]\nbody = {t = '{sso_token}', u = ['{user}']}",
             "/token/custom/body/u/0",
         ),
-        (
-            "[token]\nmethod = 'custom'\n[token.custom]\nheaders = {Host = 'x'}",
-            "/token/custom/headers",
-        ),
     ];
     for (document, place) in wrong {
         let faults = faults(&toml::from_str(document).unwrap());
         let places: Vec<_> = faults.iter().map(|(place, _)| place.as_str()).collect();
         assert_eq!(places, [place], "{document}: {faults:?}");
+    }
+}
+
+#[test]
+fn a_login_does_not_write_the_headers_of_the_framing() {
+    for (header, is_wrong) in [("Host", true), ("tRaNsFeR-eNcOdInG", true), ("X-Host", false)] {
+        let login = "method = 'custom'\n[token.custom]\nbody = {t = '{sso_token}'}";
+        let document = format!("[token]\n{login}\nheaders = {{{header} = 'x'}}");
+        let faults = faults(&toml::from_str(&document).unwrap());
+        assert_eq!(!faults.is_empty(), is_wrong, "{document}: {faults:?}");
     }
 }

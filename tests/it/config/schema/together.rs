@@ -3,8 +3,8 @@
 use toml::{Table, Value};
 
 use crate::config::schema::accepts::{Judge, remove, set};
-use crate::config::schema::faults;
 use crate::config::{GOOD, parse};
+use crate::support::schema::faults;
 
 /// Each key with the values it may have; none: it is not there.
 type Mixture = Vec<(&'static str, Vec<Option<Value>>)>;

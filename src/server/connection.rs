@@ -26,7 +26,6 @@ use super::presence::Presence;
 use super::{framing, target, tls};
 use crate::body;
 use crate::body::InboundBody;
-use crate::clock::Clock;
 use crate::digest;
 use crate::lifecycle::{DrainWatch, Phase};
 use crate::listener::{CallerAddress, Socket, WriteTimeout};
@@ -38,7 +37,6 @@ use crate::rejection::Reason;
 pub(super) struct Connections {
     pub(super) pipeline: CurrentPipeline,
     pub(super) drain: DrainWatch,
-    pub(super) clock: Clock,
     pub(super) header_timeout: Duration,
     pub(super) idle_timeout: Duration,
     pub(super) body_timeout: Duration,
@@ -141,11 +139,11 @@ impl Connections {
         let present = Arc::clone(&presence);
         let (stream, faults) = Guarded::new(stream, prefix, self.header_timeout, deadline, leaving);
         let served = self.clone();
-        let old_from = self.clock.monotonic() + CONNECTION_AGE_MAX;
+        let old_from = presence.clock().monotonic() + CONNECTION_AGE_MAX;
         let service = service_fn(move |request| {
             let served = served.clone();
             let fault = faults.next().map(framing::Fault::as_str);
-            let last = old_from <= served.clock.monotonic();
+            let last = old_from <= presence.clock().monotonic();
             let exchange = presence.begin_exchange();
             // Never too late: once the process drains, the next answer of a connection is its last, and
             // whoever called meanwhile could not know.
@@ -233,9 +231,10 @@ impl Connections {
             .keep_alive_timeout(H2_PING_TIMEOUT);
         let stream = TokioIo::new(Rewind { prefix, inner: stream });
         let connection = pin!(builder.serve_connection(stream, service));
+        let old = Box::pin(present.clock().sleep(CONNECTION_AGE_MAX));
         let outlived = async {
             tokio::select! {
-                () = self.clock.sleep(CONNECTION_AGE_MAX) => Outlived::Age,
+                () = old => Outlived::Age,
                 () = present.idle_for(self.idle_timeout) => Outlived::Idle,
                 () = present.leave().cancelled() => Outlived::Idle,
             }

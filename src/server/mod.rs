@@ -56,11 +56,10 @@ impl Server {
             listener,
             tls,
             places: Arc::new(Semaphore::new(connections_max)),
-            roster: Roster::new(Clock::system()),
+            roster: Roster::new(clock),
             connections: Connections {
                 pipeline,
                 drain,
-                clock,
                 header_timeout: config.header_timeout,
                 idle_timeout: config.idle_timeout,
                 body_timeout: config.body_timeout,

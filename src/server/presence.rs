@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http_body::{Body, Frame, SizeHint};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -24,6 +25,7 @@ pub(super) struct Roster(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
+    started: Instant,
     clock: Clock,
     next: AtomicU64,
     present: Mutex<HashMap<u64, Arc<Activity>>>,
@@ -34,7 +36,7 @@ struct Shared {
 struct Activity {
     exchanges: AtomicUsize,
     has_called: AtomicBool,
-    /// Milliseconds on the roster's clock.
+    /// Milliseconds since the start of the roster.
     idle_since: AtomicU64,
     /// Whoever was accepted on it last, as a number; 0 for nobody yet.
     caller: AtomicU64,
@@ -62,7 +64,12 @@ pub(super) struct Exchange {
 
 impl Roster {
     pub(super) fn new(clock: Clock) -> Self {
-        Self(Arc::new(Shared { clock, next: AtomicU64::new(0), present: Mutex::default() }))
+        Self(Arc::new(Shared {
+            started: Instant::now(),
+            clock,
+            next: AtomicU64::new(0),
+            present: Mutex::default(),
+        }))
     }
 
     /// A connection that was just accepted.
@@ -95,7 +102,7 @@ impl Roster {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.0.clock.monotonic().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn present(&self) -> MutexGuard<'_, HashMap<u64, Arc<Activity>>> {
@@ -143,8 +150,13 @@ impl Presence {
                 return;
             }
             let left = if busy { timeout } else { timeout.saturating_sub(idle) };
-            self.roster.0.clock.sleep(left).await;
+            tokio::time::sleep(left).await;
         }
+    }
+
+    /// How long connections live is measured on this.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.roster.0.clock
     }
 
     /// Cancelled when the connection is to make room.
@@ -206,21 +218,28 @@ impl<B: Body + Unpin> Body for ExchangeBody<B> {
 mod tests {
     use super::*;
 
+    /// That began a minute ago: what happens now is later than what was set to an earlier time.
+    fn roster() -> Roster {
+        let Roster(shared) = Roster::new(Clock::system());
+        let shared = Arc::into_inner(shared).expect("nobody else has it");
+        Roster(Arc::new(Shared { started: shared.started - Duration::from_mins(1), ..shared }))
+    }
+
+    fn idle_since(presence: &Presence, second: u64) {
+        presence.activity.idle_since.store(1000 * second, Ordering::Relaxed);
+    }
+
     #[test]
     fn strangers_go_first_then_those_of_whoever_has_most() {
-        let clock = Clock::system();
-        let roster = Roster::new(clock.clone());
-        let enter = |caller: u8| {
+        let roster = roster();
+        let enter = |caller: u8, second: u64| {
             let presence = roster.enter(None);
             presence.accepted(Holder::Caller([caller; 16]));
+            idle_since(&presence, second);
             presence
         };
-        let second = || clock.advance(Duration::from_secs(1));
-        let kept = enter(1);
-        second();
-        let older = enter(2);
-        second();
-        let (newer, stranger) = (enter(2), roster.enter(None));
+        let (kept, older, newer) = (enter(1, 1), enter(2, 2), enter(2, 3));
+        let stranger = roster.enter(None);
         for expected in [&stranger, &older, &newer] {
             assert!(!expected.leave().is_cancelled());
             assert!(roster.send_one_away());
@@ -229,7 +248,6 @@ mod tests {
                 !kept.leave().is_cancelled(),
                 "it has been idle longest, but is its caller's only one"
             );
-            second();
         }
         assert!(roster.send_one_away());
         assert!(kept.leave().is_cancelled());
@@ -237,11 +255,12 @@ mod tests {
 
     #[test]
     fn the_longest_idle_is_sent_away_and_nobody_who_is_busy() {
-        let clock = Clock::system();
-        let roster = Roster::new(clock.clone());
+        let roster = roster();
         let (first, second, third) = (roster.enter(None), roster.enter(None), roster.enter(None));
         let busy = first.begin_exchange();
-        clock.advance(Duration::from_secs(1));
+        for presence in [&first, &second, &third] {
+            idle_since(presence, 1);
+        }
         drop(second.begin_exchange());
         assert!(roster.send_one_away());
         assert!(third.leave().is_cancelled(), "idle since it came");

@@ -81,6 +81,10 @@ impl IssuerKeys {
             Ok(fetched) => self.succeed(fetched, &settings, &mut fetch),
             Err(error) => self.fail(&error, &settings, &mut fetch),
         }
+        // What came from where the configuration pointed before does not put off what is wanted now.
+        if *settings != **self.settings.load() {
+            self.fetch_in(Duration::ZERO);
+        }
         self.complete(seq);
         (fetching.report)(fetch);
     }

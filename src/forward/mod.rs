@@ -89,16 +89,20 @@ pub enum Load {
 pub enum ForwardError {
     #[error("KooDrive cannot be reached")]
     Unreachable(#[source] ClientError),
-    #[error("the connection to KooDrive broke before its answer")]
-    Broken(#[source] ClientError),
+    #[error("the connection to KooDrive at {at} broke before its answer")]
+    Broken {
+        at: String,
+        #[source]
+        cause: ClientError,
+    },
     #[error("all connections to KooDrive are in use")]
     Saturated,
     #[error("KooDrive switched to another protocol, unasked")]
     Switched,
     #[error("KooDrive's answer has a transfer coding other than chunked, unasked")]
     Coded,
-    #[error("KooDrive did not answer within {0:?}")]
-    TimedOut(Duration),
+    #[error("KooDrive at {at} did not answer within {after:?}")]
+    TimedOut { at: String, after: Duration },
     #[error("the caller's body did not arrive")]
     CallerBody(#[source] ClientError),
 }
@@ -139,7 +143,7 @@ impl Forwarder {
     /// Reads an answer on, though nobody has asked for it yet. One that is too large is left where
     /// it is.
     pub async fn read_ahead(&self, body: &mut AnswerBody) -> Result<ReadAhead, ForwardError> {
-        body.read_ahead(Self::AHEAD_BYTES_MAX).await.map_err(broken_off)
+        body.read_ahead(Self::AHEAD_BYTES_MAX).await.map_err(|error| self.broken_off(error))
     }
 
     /// One attempt. `span` is the attempt's own span, the parent of what KooDrive does; `fresh`
@@ -169,7 +173,7 @@ impl Forwarder {
         head.version = Version::HTTP_11;
         headers::for_caller(&mut head.headers);
         let judged = envelope::judge(&self.rules, &head, body).await;
-        let (judgement, body) = judged.map_err(broken_off)?;
+        let (judgement, body) = judged.map_err(|error| self.broken_off(error))?;
         let load = load_of(&head, judgement);
         Ok(Answer { head, body, verdict: judgement.token, load })
     }
@@ -245,12 +249,27 @@ impl Forwarder {
 
     fn failure(&self, error: ClientError) -> ForwardError {
         match error {
-            ClientError::TimedOut(_) => ForwardError::TimedOut(self.timeouts.head),
+            ClientError::TimedOut(_) => {
+                ForwardError::TimedOut { at: self.at(), after: self.timeouts.head }
+            }
             ClientError::Connect(_) => ForwardError::Unreachable(error),
             ClientError::Saturated => ForwardError::Saturated,
             _ if error.body_error().is_some() => ForwardError::CallerBody(error),
-            _ => ForwardError::Broken(error),
+            _ => ForwardError::Broken { at: self.at(), cause: error },
         }
+    }
+
+    /// Of an answer that ended before its time, while its head is still held.
+    fn broken_off(&self, error: BodyError) -> ForwardError {
+        match error {
+            BodyError::Idle(after) => ForwardError::TimedOut { at: self.at(), after },
+            error => ForwardError::Broken { at: self.at(), cause: ClientError::Body(error) },
+        }
+    }
+
+    /// Host and port as the configuration has them.
+    fn at(&self) -> String {
+        String::from_utf8_lossy(self.host.as_bytes()).into_owned()
     }
 }
 
@@ -258,7 +277,7 @@ impl ForwardError {
     /// Whether the call was lost on a connection that had been used before, which KooDrive may
     /// have been closing at that moment.
     pub fn closed_while_idle(&self) -> bool {
-        matches!(self, Self::Broken(error) if error.closed_while_idle())
+        matches!(self, Self::Broken { cause, .. } if cause.closed_while_idle())
     }
 
     /// Why the caller's own body failed, if that was it.
@@ -266,8 +285,8 @@ impl ForwardError {
         match self {
             Self::CallerBody(error) => error.body_error(),
             Self::Unreachable(_)
-            | Self::Broken(_)
-            | Self::TimedOut(_)
+            | Self::Broken { .. }
+            | Self::TimedOut { .. }
             | Self::Saturated
             | Self::Switched
             | Self::Coded => None,
@@ -344,14 +363,6 @@ fn load_of(head: &response::Parts, judgement: Judgement) -> Load {
         Load::Unknown
     } else {
         Load::Served
-    }
-}
-
-/// An answer that ended before its time, while its head is still held.
-fn broken_off(error: BodyError) -> ForwardError {
-    match error {
-        BodyError::Idle(timeout) => ForwardError::TimedOut(timeout),
-        error => ForwardError::Broken(ClientError::Body(error)),
     }
 }
 

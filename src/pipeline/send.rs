@@ -313,9 +313,9 @@ fn is_idempotent(method: &Method) -> bool {
 fn is_koodrives_fault(error: &ForwardError) -> bool {
     match error {
         ForwardError::Saturated | ForwardError::CallerBody(_) => false,
-        ForwardError::Broken(_) => !error.closed_while_idle(),
+        ForwardError::Broken { .. } => !error.closed_while_idle(),
         ForwardError::Unreachable(_)
-        | ForwardError::TimedOut(_)
+        | ForwardError::TimedOut { .. }
         | ForwardError::Switched
         | ForwardError::Coded => true,
     }
@@ -324,8 +324,8 @@ fn is_koodrives_fault(error: &ForwardError) -> bool {
 fn error_word(error: &ForwardError) -> &'static str {
     match error {
         ForwardError::Unreachable(_) => "unreachable",
-        ForwardError::Broken(_) => "broken",
-        ForwardError::TimedOut(_) => "timed_out",
+        ForwardError::Broken { .. } => "broken",
+        ForwardError::TimedOut { .. } => "timed_out",
         ForwardError::Saturated => "saturated",
         ForwardError::Switched => "switched",
         ForwardError::Coded => "coded",

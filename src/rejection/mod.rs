@@ -250,7 +250,7 @@ fn of_forward(error: &ForwardError) -> Reason {
         | ForwardError::Switched
         | ForwardError::Coded => Reason::UpstreamBroken,
         ForwardError::Saturated => Reason::Overloaded,
-        ForwardError::TimedOut(_) => Reason::UpstreamTimeout,
+        ForwardError::TimedOut { .. } => Reason::UpstreamTimeout,
     }
 }
 

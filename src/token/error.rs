@@ -19,15 +19,26 @@ pub enum TokenError {
     #[error("too many token exchanges at once: {who} has no place for another")]
     Busy { retry_after: Duration, who: Crowded },
     /// The token endpoint is down or out of reach.
-    #[error("the token endpoint is unavailable")]
+    #[error("the token endpoint{at} is unavailable")]
     Unavailable {
+        at: At,
         retry_after: Duration,
         #[source]
         cause: Outage,
     },
     /// The token endpoint did not answer in time.
-    #[error("the token endpoint did not answer within {after:?}")]
-    TimedOut { after: Duration, retry_after: Duration },
+    #[error("the token endpoint{at} did not answer within {after:?}")]
+    TimedOut { at: At, after: Duration, retry_after: Duration },
+}
+
+/// The endpoint's host and port, where no cause names them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct At(pub(super) Option<Arc<str>>);
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |at| write!(f, " at {at}"))
+    }
 }
 
 /// Where there are too many exchanges.
@@ -114,10 +125,10 @@ pub enum Unusable {
 /// What kind of outage.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Outage {
-    #[error("the token endpoint answered {0}")]
+    #[error("it answered {0}")]
     Status(Said),
-    #[error("the token endpoint could not be reached")]
-    Unreachable(#[source] Arc<ClientError>),
+    #[error(transparent)]
+    Unreachable(Arc<ClientError>),
     /// The task that ran it was stopped.
     #[error("the exchange was abandoned")]
     Abandoned,
@@ -125,7 +136,8 @@ pub enum Outage {
 
 impl TokenError {
     pub(super) fn lost() -> Self {
-        Self::Unavailable { retry_after: RETRY_AFTER_MIN, cause: Outage::Abandoned }
+        let (at, retry_after) = (At::default(), RETRY_AFTER_MIN);
+        Self::Unavailable { at, retry_after, cause: Outage::Abandoned }
     }
 
     /// The same failure for one who learns of it later: `left` is how long it is still remembered.

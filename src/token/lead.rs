@@ -8,7 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::cache::{CachedToken, Issue, NewToken};
-use super::error::{Crowded, RETRY_AFTER_MIN, TokenError, Unusable};
+use super::error::{At, Crowded, RETRY_AFTER_MIN, TokenError, Unusable};
 use super::exchange::{Exchange, ExchangeRequest, ExchangeResult};
 use super::flight::{Claimant, Flight, Leader, Outcome, Work};
 use super::gate::Pass;
@@ -280,7 +280,8 @@ impl Inner {
     }
 
     fn too_slow(&self) -> TokenError {
-        TokenError::TimedOut { after: self.flight_timeout(), retry_after: RETRY_AFTER_MIN }
+        let (at, after) = (At::default(), self.flight_timeout());
+        TokenError::TimedOut { at, after, retry_after: RETRY_AFTER_MIN }
     }
 }
 

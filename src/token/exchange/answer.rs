@@ -11,7 +11,9 @@ use serde_json::Value;
 
 use super::TokenResponse;
 use crate::client::SmallAnswer;
-use crate::token::error::{Crowded, Denial, Outage, RETRY_AFTER_MIN, Said, TokenError, Unusable};
+use crate::token::error::{
+    At, Crowded, Denial, Outage, RETRY_AFTER_MIN, Said, TokenError, Unusable,
+};
 
 /// The token in a standard answer.
 pub(super) fn read(answer: &SmallAnswer) -> Result<TokenResponse, TokenError> {
@@ -70,7 +72,8 @@ pub(super) fn refusal(answer: &SmallAnswer, body: Option<&Value>) -> Result<(), 
         Meaning::Refused => TokenError::AnswerUnusable(Unusable::Refused(said)),
         Meaning::Busy => TokenError::Busy { retry_after: RETRY_AFTER_MIN, who: Crowded::Endpoint },
         Meaning::Down => {
-            TokenError::Unavailable { retry_after: RETRY_AFTER_MIN, cause: Outage::Status(said) }
+            let (at, retry_after) = (At::default(), RETRY_AFTER_MIN);
+            TokenError::Unavailable { at, retry_after, cause: Outage::Status(said) }
         }
     })
 }

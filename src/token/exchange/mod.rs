@@ -18,7 +18,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use self::client_auth::OAuthClient;
 use self::custom::Custom;
 use super::cache::NewToken;
-use super::error::{Crowded, Denial, Outage, RETRY_AFTER_MIN, TokenError, Unusable};
+use super::error::{At, Crowded, Denial, Outage, RETRY_AFTER_MIN, TokenError, Unusable};
 use crate::accept::Accepted;
 use crate::body::{BodyError, OutboundBody};
 use crate::client;
@@ -32,6 +32,7 @@ pub(super) struct Exchange {
     grant: Grant,
     client: Client,
     scheme: String,
+    at: At,
     timeout: Duration,
 }
 
@@ -150,7 +151,9 @@ impl Exchange {
             Grant::CarrierLogin(_) if config.scheme == "Bearer" => "AT".to_owned(),
             _ => config.scheme.clone(),
         };
-        Some(Self { grant, client, scheme, timeout: config.timeout })
+        let endpoint = config.endpoint.written().and_then(|url| url.uri().authority());
+        let at = At(endpoint.map(|authority| authority.as_str().into()));
+        Some(Self { grant, client, scheme, at, timeout: config.timeout })
     }
 
     pub(super) fn grant(&self) -> &Grant {
@@ -223,11 +226,15 @@ impl Exchange {
         Ok(NewToken { header, expires_in: response.expires_in, session: response.session })
     }
 
-    /// Where the gateway itself logs in, a refusal is no fault of the caller.
+    /// Where the gateway itself logs in, a refusal is no fault of the caller; and an endpoint that
+    /// fails has an address.
     fn attribute(&self, error: TokenError) -> TokenError {
         match error {
             TokenError::Denied(Denial::Endpoint(said)) if self.grant.is_per_process() => {
                 TokenError::AnswerUnusable(Unusable::Refused(said))
+            }
+            TokenError::Unavailable { retry_after, cause, .. } => {
+                TokenError::Unavailable { at: self.at.clone(), retry_after, cause }
             }
             other => other,
         }
@@ -236,7 +243,8 @@ impl Exchange {
     fn no_answer(&self, error: ClientError) -> TokenError {
         match error {
             ClientError::TimedOut(_) | ClientError::Body(BodyError::Idle(_)) => {
-                TokenError::TimedOut { after: self.timeout, retry_after: RETRY_AFTER_MIN }
+                let (at, after) = (self.at.clone(), self.timeout);
+                TokenError::TimedOut { at, after, retry_after: RETRY_AFTER_MIN }
             }
             // Our own bound: the endpoint was not even asked.
             ClientError::Saturated => {
@@ -244,8 +252,10 @@ impl Exchange {
             }
             ClientError::TooLarge(_) => TokenError::AnswerUnusable(Unusable::TooLarge),
             ClientError::Connect(_) | ClientError::Broken { .. } | ClientError::Body(_) => {
+                let says_where = matches!(error, ClientError::Connect(_));
+                let at = if says_where { At::default() } else { self.at.clone() };
                 let cause = Outage::Unreachable(Arc::new(error));
-                TokenError::Unavailable { retry_after: RETRY_AFTER_MIN, cause }
+                TokenError::Unavailable { at, retry_after: RETRY_AFTER_MIN, cause }
             }
         }
     }

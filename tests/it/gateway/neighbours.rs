@@ -70,6 +70,107 @@ async fn an_sso_that_is_away_is_told_of_once_and_so_is_its_return() {
     assert!(code == 200 && page.contains("  ok       sso "), "{page}");
 }
 
+/// What is told of a call whose neighbour has been made to fail.
+async fn detail_after(fault: &Fault) -> (World, String) {
+    let hasty = "[token]\ntimeout = '100ms'\n[forward]\nresponse_timeout = '100ms'";
+    let world = World::plan().config(hasty).child().start().await;
+    match fault {
+        Fault::Address(table, key, address) => {
+            let mut config = world.config().clone();
+            let address = filled(&world, address);
+            config[*table].as_table_mut().unwrap().insert((*key).to_owned(), address.into());
+            world.scratch.write("gateway.toml", config.to_string()).unwrap();
+            world.gateway.reload().await;
+            line(&world, "configuration reloaded").await;
+        }
+        Fault::Token(behaviour) => world.sso.token.set(behaviour.clone()),
+        Fault::KooDrive(behaviour) => world.koodrive.switch.set(behaviour.clone()),
+    }
+    let reply = world.caller("alice").get(WHO_AM_I).await;
+    let line = world.gateway.logs.of_call(&reply.trace_id(), SOON).await.expect("a line");
+    let detail = line["detail"].as_str().unwrap_or_else(|| panic!("no detail: {line}")).to_owned();
+    (world, detail)
+}
+
+enum Fault {
+    /// Of table and key: what is written there instead.
+    Address(&'static str, &'static str, &'static str),
+    Token(Behaviour),
+    KooDrive(Behaviour),
+}
+
+/// With the addresses of this world.
+fn filled(world: &World, text: &str) -> String {
+    let host = |url: &str| url.trim_start_matches("http://").split('/').next().unwrap().to_owned();
+    let (sso, koodrive) = (host(&world.sso.issuer()), host(world.koodrive.url()));
+    text.replace("{sso}", &sso).replace("{koodrive}", &koodrive)
+}
+
+#[tokio::test]
+async fn a_failure_names_its_address_and_whether_it_was_dns_tls_or_silence() {
+    const TOKEN_AWAY: &str = "the token endpoint is unavailable: no connection could be made: ";
+    const KOODRIVE_AWAY: &str = "KooDrive cannot be reached: no connection could be made: ";
+    let token = |address| Fault::Address("token", "endpoint", address);
+    let koodrive = |address| Fault::Address("forward", "upstream", address);
+    let (dns, tls) = ("dns error: ", "received corrupt message of type InvalidContentType");
+    for (fault, expected) in [
+        (token("https://token.invalid/"), format!("{TOKEN_AWAY}token.invalid: {dns}")),
+        (token("https://{sso}/"), format!("{TOKEN_AWAY}{{sso}}: {tls}")),
+        (
+            Fault::Token(Behaviour::hang()),
+            "the token endpoint at {sso} did not answer within 100ms".to_owned(),
+        ),
+        (
+            Fault::Token(Behaviour::status(503)),
+            "the token endpoint at {sso} is unavailable: it answered 503".to_owned(),
+        ),
+        (
+            Fault::Token(Behaviour::close()),
+            "the token endpoint at {sso} is unavailable: the connection broke before".to_owned(),
+        ),
+        (koodrive("https://koodrive.invalid"), format!("{KOODRIVE_AWAY}koodrive.invalid: {dns}")),
+        (koodrive("https://{koodrive}"), format!("{KOODRIVE_AWAY}{{koodrive}}: {tls}")),
+        (
+            Fault::KooDrive(Behaviour::hang()),
+            "KooDrive at {koodrive} did not answer within 100ms".to_owned(),
+        ),
+        (
+            Fault::KooDrive(Behaviour::close()),
+            "the connection to KooDrive at {koodrive} broke before its answer: ".to_owned(),
+        ),
+    ] {
+        let (world, detail) = detail_after(&fault).await;
+        let expected = filled(&world, &expected);
+        assert!(detail.starts_with(&expected), "{expected:?}\n{detail:?}");
+        let mut causes: Vec<_> = detail.split(": ").collect();
+        causes.sort_unstable();
+        assert!(causes.windows(2).all(|two| two[0] != two[1]), "each once: {detail:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_sso_without_an_address_or_tls_is_told_with_the_address_that_was_asked() {
+    for (scheme_and_host, told) in
+        [("https://sso.invalid", "dns error"), ("https://{sso}", "InvalidContentType")]
+    {
+        let world = world().await;
+        // Keys are being fetched from the old place when the new one is read.
+        world.sso.jwks.gate.close();
+        let jwks = filled(&world, scheme_and_host);
+        let mut config = world.config().clone();
+        let issuer = config["accept"]["issuers"][0].as_table_mut().unwrap();
+        issuer.insert("jwks_url".to_owned(), format!("{jwks}/keys").into());
+        world.scratch.write("gateway.toml", config.to_string()).unwrap();
+        world.gateway.reload().await;
+        line(&world, "configuration reloaded").await;
+        world.sso.jwks.gate.open();
+        let failing = line(&world, "sso failing").await;
+        let detail = failing["detail"].as_str().unwrap();
+        assert_eq!(detail.matches(&format!("{jwks}/keys")).count(), 1, "{detail}");
+        assert!(detail.contains(told), "{detail}");
+    }
+}
+
 #[tokio::test]
 async fn a_token_endpoint_that_refuses_us_fails_and_one_that_denies_a_caller_does_not() {
     let world = world().await;

@@ -94,6 +94,7 @@ impl Stores {
         self.keys.apply(&config.accept);
         let upstream: &HttpUrl = &config.forward.upstream;
         let authorizer = Authorizer::new(&config.authorize, upstream.base_path());
+        self.telemetry.know_rules(authorizer.outcomes());
         let acceptor = Acceptor::new(&config.accept, &self.keys, &self.verified, identities);
         let sso_header = config.accept.header.clone();
         Ok(Pipeline {

@@ -132,6 +132,17 @@ impl Authorizer {
         self.0.mode == GuardMode::Observe
     }
 
+    /// What may become of calls, by the rule that decides.
+    pub fn outcomes(&self) -> Vec<(RuleName, Verdict)> {
+        if !self.is_on() {
+            return Vec::new();
+        }
+        let denied = if self.observes() { Verdict::Observed } else { Verdict::Denied };
+        let names = self.0.table.iter().map(|rule| rule.name.clone());
+        let names = names.chain([RuleName::otherwise()]);
+        names.flat_map(|name| [(name.clone(), Verdict::Allowed), (name, denied)]).collect()
+    }
+
     /// Judges a call. `path` goes as it will be sent.
     pub fn decide(&self, method: &Method, path: &str, identity: &Identity) -> Decision {
         let rules = &*self.0;

@@ -18,6 +18,7 @@ use super::keep::Keep;
 use super::neighbours::{Neighbour, NeighbourKind};
 use super::{Telemetry, chain, trace};
 use crate::accept::{KeyFetch, KeyFetchCause, KeyFetchOutcome};
+use crate::authorize::{RuleName, Verdict};
 use crate::config::{AcceptConfig, ForwardConfig, HttpUrl, LimitConfig, TokenConfig};
 use crate::limit::StoreNews;
 use crate::token::{Crowded, ExchangeReport, TokenError};
@@ -58,6 +59,11 @@ impl Telemetry {
         self.0.peers.follow(accept, token);
         self.0.metrics.know_issuers(accept.issuers.iter().map(|issuer| &*issuer.issuer));
         self.0.neighbours.follow(accept, limit, token, forward);
+    }
+
+    /// Counts of these rules begin with 0, not with the first call that one of them decides.
+    pub fn know_rules(&self, outcomes: impl IntoIterator<Item = (RuleName, Verdict)>) {
+        self.0.metrics.know_rules(outcomes);
     }
 
     /// Those the gateway depends on, as they are now.

@@ -147,6 +147,16 @@ impl Metrics {
         }
     }
 
+    /// Counts of these rules begin with 0, not with the first call that one of them decides.
+    pub(super) fn know_rules(
+        &self,
+        outcomes: impl IntoIterator<Item = (RuleName, authorize::Verdict)>,
+    ) {
+        for (RuleName(rule), verdict) in outcomes {
+            drop(self.authorize_decisions.get_or_create_owned(&RuleVerdict { rule, verdict }));
+        }
+    }
+
     pub fn set_connections(&self, connections: usize) {
         self.connections.set(i64::try_from(connections).unwrap_or(i64::MAX));
     }

@@ -52,6 +52,21 @@ async fn a_denied_call_is_told_why_and_costs_nothing() {
 }
 
 #[tokio::test]
+async fn what_rules_say_is_counted_from_0_on() {
+    for (mode, no) in [("enforce", "denied"), ("observe", "observed")] {
+        let rules = format!("[authorize]\nmode = \"{mode}\"\n{RULES}");
+        let page = World::plan().config(&rules).start().await.admin().get("/metrics").await.text();
+        for rule in ["nobody deletes users", "2", "otherwise"] {
+            for verdict in ["allowed", no] {
+                let labels = format!("{{rule=\"{rule}\",verdict=\"{verdict}\"}}");
+                let series = format!("koodrive_gateway_authorize_decisions_total{labels} 0");
+                assert!(page.contains(&series), "{series}\n{page}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn observing_denies_nothing() {
     let rules = format!("[authorize]\nmode = \"observe\"\n{RULES}");
     let world = World::plan().config(&rules).start().await;

@@ -1,6 +1,5 @@
 //! What the admin pages show, gathered when somebody looks.
 
-use std::fs;
 use std::sync::Arc;
 
 use super::fill::bounds;
@@ -11,6 +10,7 @@ use crate::admin::{Forget, Keys, Overview, Pages};
 use crate::config;
 use crate::lifecycle::{DescriptorShares, DrainWatch, ProcessUsage, Readiness};
 use crate::pipeline::CurrentPipeline;
+use crate::telemetry::host_name;
 
 pub(super) fn pages(
     stores: &Arc<Stores>,
@@ -28,7 +28,7 @@ pub(super) fn pages(
     let (remembering, for_forgetting) = (Arc::clone(stores), pipeline);
     let watch = drain.clone();
     let watched = stores.telemetry.clone();
-    let host = host();
+    let host = host_name().unwrap_or_else(|| "an unnamed host".to_owned());
     Pages {
         readiness,
         notes: Box::new(move || noted.notes()),
@@ -93,15 +93,6 @@ fn keys(stores: &Stores) -> Vec<Keys> {
         usable: !missing.contains(issuer),
     };
     known.chain(never).map(row).collect()
-}
-
-/// The name of this machine, for people; of the pod, in Kubernetes.
-fn host() -> String {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    match name.trim() {
-        "" => "an unnamed host".to_owned(),
-        name => name.to_owned(),
-    }
 }
 
 const VERSION: &str =

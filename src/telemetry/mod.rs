@@ -51,6 +51,7 @@ use self::neighbours::Neighbours;
 pub use self::neighbours::{Neighbour, NeighbourKind, NeighbourState};
 pub use self::otel_env::{CollectorAddress, Environment};
 use self::otel_env::{ExportSettings, Sampler};
+pub use self::process::host_name;
 use self::record::Closed;
 pub use self::record::RequestRecord;
 use self::refusals::Refusals;

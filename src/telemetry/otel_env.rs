@@ -19,6 +19,7 @@ use opentelemetry::{InstrumentationScope, KeyValue};
 use percent_encoding::percent_decode_str;
 
 use super::TelemetrySetupError;
+use super::process::host_name;
 use crate::config::{HttpUrl, TelemetryConfig};
 use crate::trace_context::{SpanContext, TraceId};
 
@@ -236,9 +237,10 @@ fn resource(environment: Environment<'_>) -> Vec<KeyValue> {
         ("service.version", VERSION),
     ];
     let own = own.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let host = host_name().map(|name| ("host.name".to_owned(), name));
     let given = pairs(&attributes).map(|(key, value)| (key, decoded(&value)));
     let named = named.map(|name| ("service.name".to_owned(), name));
-    let all: BTreeMap<_, _> = own.into_iter().chain(given).chain(named).collect();
+    let all: BTreeMap<_, _> = own.into_iter().chain(host).chain(given).chain(named).collect();
     all.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect()
 }
 

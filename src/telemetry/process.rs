@@ -1,5 +1,6 @@
 //! What the process takes of its machine, under the names that Prometheus's own clients use.
 
+use std::fs;
 use std::sync::atomic::AtomicU64;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,6 +9,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::lifecycle::ProcessUsage;
+
+/// The name of this machine; of the pod, in Kubernetes.
+pub fn host_name() -> Option<String> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}
 
 /// `process_*`; read when somebody looks.
 #[derive(Debug)]

@@ -128,6 +128,8 @@ async fn spans_arrive_as_otlp_protobuf() {
     };
     assert_eq!(attribute("service.name"), Some("gateway-of-tools"));
     assert_eq!(attribute("deployment.environment.name"), Some("test"));
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    assert_eq!(attribute("host.name"), Some(host.trim()));
     let spans = &request.resource_spans[0].scope_spans[0].spans;
     assert_eq!(spans.len(), 6);
     assert_eq!(dropped(&telemetry), 0);

@@ -7,7 +7,7 @@ use koodrive_gateway::config::ListenAddress;
 
 use super::failure::Failure;
 use super::output::{Output, complain};
-use super::probe::{Reply, forget};
+use super::probe::{Reply, forget, unanswered};
 use super::{NO, Outcome, wait_for};
 
 /// `caller` is a digest; without one all are forgotten.
@@ -21,7 +21,10 @@ pub(super) fn run(admin: &ListenAddress, caller: Option<&str>, out: &mut Output)
             complain(format_args!("koodrive-gateway: not forgotten: {}", reply.text));
             Ok(NO)
         }
-        Err(error) => Err(Failure::at_run_time(error)),
+        Err(error) => {
+            let why = unanswered(admin, &error, TIMEOUT);
+            Err(Failure::Unanswered(format!("no answer from {admin}: {why}")))
+        }
     }
 }
 

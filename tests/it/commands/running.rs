@@ -67,8 +67,11 @@ async fn status_says_no_while_something_is_wrong() {
     drop(free);
     let said = koodrive_gateway(&["status", "--admin", &admin]).await.expect(1, &[]);
     said.complains("nobody listens there");
-    let said = koodrive_gateway(&["watch", "--admin", &admin]).await.expect(3, &[]);
-    said.complains("nobody listens there");
+    for command in [&["watch"][..], &["forget", "--all"][..]] {
+        let arguments = [command, &["--admin", &admin]].concat();
+        let said = koodrive_gateway(&arguments).await.expect(3, &[]);
+        said.complains(&format!("no answer from {admin}: nobody listens there"));
+    }
 }
 
 /// `watch`, and the lines it prints.

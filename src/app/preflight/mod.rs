@@ -115,7 +115,13 @@ impl Asking {
             *request.method_mut() = Method::HEAD;
             *request.uri_mut() = endpoint.uri().clone();
             let roots = (ROOTS_OF_TOKEN, &config.ca_file);
-            let asked = Asked { name: "token endpoint", url: endpoint, well: "reached", roots };
+            let asked = Asked {
+                name: "token endpoint",
+                url: endpoint,
+                well: "reached",
+                judge: judged,
+                roots,
+            };
             return self.ask(&asked, request, &client).await;
         };
         self.note_clock("the token endpoint", date, started);
@@ -143,7 +149,8 @@ impl Asking {
         *request.uri_mut() = at_path(upstream, &path);
         request.headers_mut().insert(CONTENT_TYPE, JSON);
         let roots = ("forward.ca_file", &config.ca_file);
-        let asked = Asked { name: "KooDrive", url: upstream, well: "its API answers", roots };
+        let (well, judge) = ("its API answers", api_answered as Judge);
+        let asked = Asked { name: "KooDrive", url: upstream, well, judge, roots };
         self.ask(&asked, request, &client).await;
     }
 
@@ -157,12 +164,13 @@ impl Asking {
         *request.headers_mut() = collector.headers;
         request.headers_mut().insert(CONTENT_TYPE, PROTOBUF);
         let roots = ("telemetry.ca_file", &config.ca_file);
-        let asked = Asked { name: "collector", url: &url, well: "it answers", roots };
+        let asked =
+            Asked { name: "collector", url: &url, well: "it answers", judge: judged, roots };
         self.ask(&asked, request, &client).await;
     }
 
     async fn ask(&mut self, asked: &Asked<'_>, request: Request<OutboundBody>, client: &Client) {
-        let Asked { name, url, well, roots: (key, file) } = asked;
+        let Asked { name, url, well, judge, roots: (key, file) } = asked;
         let started = self.clock.now();
         let answer = client.send_small(request, ANSWER_BYTES_MAX, PATIENCE).await;
         if let Ok(answer) = &answer {
@@ -173,7 +181,7 @@ impl Asking {
             Ok(answer) if answer.status != 400 || url.is_https() => None,
             _ => other_protocol(url, client).await,
         };
-        match (judged(&answer), hint) {
+        match (judge(&answer), hint) {
             (Ok(status), None) => self.ok(format!("{name} {url}: {well}, status {status}")),
             (Ok(status), Some(hint)) => self.failed(format!("{name} {url}: status {status}{hint}")),
             (Err(why), hint) => {
@@ -214,11 +222,14 @@ impl Asking {
     }
 }
 
+type Judge = fn(&Result<SmallAnswer, ClientError>) -> Result<u16, String>;
+
 /// A server, and what it means when it answers.
 struct Asked<'a> {
     name: &'a str,
     url: &'a HttpUrl,
     well: &'a str,
+    judge: Judge,
     /// The key of roots besides the system's, and their file.
     roots: (&'static str, &'a File<Roots>),
 }
@@ -250,6 +261,20 @@ fn judged(answer: &Result<SmallAnswer, ClientError>) -> Result<u16, String> {
         status @ 500.. => Err(format!("status {status}: it is there, but not well")),
         status => Ok(status),
     }
+}
+
+/// As [`judged`], of a call without a token: a page for everybody is no answer of an API's.
+fn api_answered(answer: &Result<SmallAnswer, ClientError>) -> Result<u16, String> {
+    let status = judged(answer)?;
+    let kind = answer.as_ref().ok().and_then(|answer| answer.headers.get(CONTENT_TYPE));
+    let is_json =
+        kind.is_some_and(|kind| String::from_utf8_lossy(kind.as_bytes()).contains("json"));
+    if !is_json && (200..300).contains(&status) {
+        return Err(format!(
+            "status {status} without a token, and no JSON: is that KooDrive's API?"
+        ));
+    }
+    Ok(status)
 }
 
 /// Which keys arrived and which of them are of no use, or why none did.

@@ -195,7 +195,7 @@ async fn a_wrong_secret_is_told_from_a_wrong_path_and_from_a_grant_that_is_not_a
         (Behaviour::redirect("https://sso.example.com/"), "it redirects, which is not followed"),
         (Behaviour::answer(200, "text/html", "<html>"), "is the path right?"),
         (Behaviour::json(200, &json!({"access_token": "t", "token_type": "Bearer"})), "anybody"),
-        (Behaviour::status(503), "the token endpoint answered 503"),
+        (Behaviour::status(503), "is unavailable: it answered 503"),
     ] {
         world.sso.token.set(behaviour);
         let said = online(&world).await.expect(1, &["# FAILED token endpoint", told]);
@@ -228,6 +228,10 @@ async fn a_path_that_leads_nowhere_and_a_clock_that_is_off_are_no_good() {
     world.koodrive.switch.set(Behaviour::status(404));
     let said = online(&world).await;
     said.expect(1, &["# FAILED KooDrive", "status 404: is the path right?"]);
+
+    world.koodrive.switch.set(Behaviour::answer(200, "text/html", "<h1>welcome</h1>"));
+    let said = online(&world).await;
+    said.expect(1, &["# FAILED KooDrive", "status 200 without a token, and no JSON"]);
 
     let late = Behaviour::status(401).header("date", "Thu, 01 Jan 2026 00:00:00 GMT");
     world.koodrive.switch.set(late);

@@ -10,6 +10,7 @@ mod generated;
 mod printing;
 mod ready;
 mod running;
+mod terminal;
 mod usage;
 mod version;
 

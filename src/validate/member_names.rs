@@ -86,6 +86,17 @@ pub(super) fn spells(bytes: &[u8], at: usize, name: &str) -> bool {
 
 /// Whether a lenient reader could take a written name for `name`: case, `_` and `-` ignored.
 pub(super) fn resembles(bytes: &[u8], at: usize, name: &str) -> bool {
+    let mut letters = name.bytes();
+    for byte in &bytes[at + 1..] {
+        match byte {
+            b'"' => return letters.next().is_none(),
+            b'_' | b'-' => {}
+            // From here on it takes more than a look at each byte.
+            b'\\' | 0x80.. => break,
+            _ if letters.next().is_some_and(|letter| letter.eq_ignore_ascii_case(byte)) => {}
+            _ => return false,
+        }
+    }
     // Upper, then lower: folds letters such as the Kelvin sign that have no other ASCII form.
     let fold = |char: char| char.to_uppercase().flat_map(char::to_lowercase);
     let written = decoded_chars(bytes, at).filter(|char| !matches!(char, '_' | '-'));

@@ -145,12 +145,15 @@ impl<'b> Scanner<'b> {
         if text.lone_surrogate {
             self.report(at, Fault::LoneSurrogate { in_name: true }, member);
         }
+        if !text.escaped {
+            return Ok(None);
+        }
         let is_known = |field: &Field| {
             known(format!("\"{}\"", field.name()).as_bytes()).is_some()
                 && member_names::spells(self.cursor.bytes, at, field.name())
         };
-        let members = Field::Root.members().iter().chain(Field::User.members()).copied();
-        Ok(members.filter(|_| text.escaped).find(is_known))
+        let mut members = Field::Root.members().iter().chain(Field::User.members()).copied();
+        Ok(members.find(is_known))
     }
 
     /// The member that a lenient reader could take the name at `name_at`, in an object at the

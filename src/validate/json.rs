@@ -101,6 +101,17 @@ impl<'b> Cursor<'b> {
     pub(super) fn string(&mut self) -> Result<Text, Stop> {
         let start = self.at + 1;
         self.at = start;
+        self.skip_plain();
+        let chars = self.at - start;
+        if self.eat(b'"') {
+            return Ok(Text { chars, escaped: false, lone_surrogate: false });
+        }
+        self.string_from(start)
+    }
+
+    /// Reads on in a string that began at `start` and is not all plain.
+    #[inline(never)]
+    fn string_from(&mut self, start: usize) -> Result<Text, Stop> {
         // Bytes that are not the only one of their character.
         let mut surplus = 0;
         let mut escaped = false;

@@ -14,6 +14,7 @@ mod json;
 mod language;
 mod member_names;
 mod number;
+mod ordinary;
 mod preverify;
 mod report;
 mod text;
@@ -26,6 +27,7 @@ pub use report::Report;
 
 use http::HeaderMap;
 
+use self::fault::Fault;
 use crate::config::{UnknownFields, ValidateConfig};
 
 /// What a preverify batch must be, as the operator configured it.
@@ -76,6 +78,19 @@ impl BatchRules {
     /// What the first unsuitable header said.
     pub fn check_content(&self, headers: &HeaderMap) -> Result<(), ContentRefused> {
         content::check(headers)
+    }
+
+    /// What is wrong with a user's capacity, beside what is said of its allocation.
+    #[inline]
+    fn capacity_fault(&self, capacity: u64, is_allocated: Option<bool>) -> Option<Fault> {
+        match (is_allocated, capacity) {
+            (Some(false), 1..) => Some(Fault::CapacityNotAllocated),
+            (Some(true), 0) if self.require_capacity_when_allocated => Some(Fault::CapacityZero),
+            _ if self.max_capacity != 0 && self.max_capacity < capacity => {
+                Some(Fault::CapacityAbove { max: self.max_capacity })
+            }
+            _ => None,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::json::{Stop, Why};
 use super::member_names::{Step, Trail};
 use super::number::Integer;
 use super::scanner::Scanner;
-use super::{BatchFacts, BatchRules, Malformed, MalformedKind, field};
+use super::{BatchFacts, BatchRules, Malformed, MalformedKind, field, ordinary};
 
 /// Depth of the containers of a batch.
 const ROOT_DEPTH: usize = 1;
@@ -145,7 +145,10 @@ fn check_users(
     loop {
         let trail = trail.down(Step::Index(found));
         if opens(scanner, b'{', USER_DEPTH) {
-            check_user(scanner, rules, &trail)?;
+            match ordinary::user(scanner.cursor.rest(), rules) {
+                Some(len) => scanner.cursor.at += len,
+                None => check_user(scanner, rules, &trail)?,
+            }
         } else {
             scanner.cursor.kind(expected)?;
             other_kind(scanner, Field::User, Kind::Object, &trail, USER_DEPTH)?;
@@ -167,8 +170,8 @@ fn check_users(
     Ok(found)
 }
 
-#[inline]
-fn check_user(
+/// Judges a user by all rules.
+pub(super) fn check_user(
     scanner: &mut Scanner<'_>,
     rules: &BatchRules,
     trail: &Trail<'_>,
@@ -199,24 +202,12 @@ fn check_user(
         trail,
     );
     if let Some((at, capacity)) = capacity
-        && let Some(fault) = capacity_fault(rules, capacity, is_allocated)
+        && let Some(fault) = rules.capacity_fault(capacity, is_allocated)
     {
         // No name to point at by offset: the member is known to be there.
         scanner.report(at, fault, &trail.down(Step::Field(Field::PersonalCapacity)));
     }
     Ok(())
-}
-
-#[inline]
-fn capacity_fault(rules: &BatchRules, capacity: u64, is_allocated: Option<bool>) -> Option<Fault> {
-    match (is_allocated, capacity) {
-        (Some(false), 1..) => Some(Fault::CapacityNotAllocated),
-        (Some(true), 0) if rules.require_capacity_when_allocated => Some(Fault::CapacityZero),
-        _ if rules.max_capacity != 0 && rules.max_capacity < capacity => {
-            Some(Fault::CapacityAbove { max: rules.max_capacity })
-        }
-        _ => None,
-    }
 }
 
 #[inline]

@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 
 use super::json::Cursor;
-use super::member_names;
+use super::member_names::{self, Trail};
+use super::scanner::Scanner;
 use super::*;
 
 #[test]
@@ -91,6 +92,116 @@ fn names_are_compared_decoded() {
     }
 }
 
+const RULES: BatchRules = BatchRules {
+    max_body: 0,
+    max_users: 10,
+    max_dept_name_chars: 5,
+    max_depth: 16,
+    max_capacity: 1000,
+    require_capacity_when_allocated: true,
+    reject_unknown: false,
+    max_findings: 10,
+};
+
+#[test]
+fn users_in_order_take_the_short_way() {
+    for user in [
+        r#"{"targetDeptName":"Dept","personalCapacity":10,"isAllocateCapacity":true}"#,
+        r#"{"targetDeptName":null,"personalCapacity":0,"isAllocateCapacity":false}"#,
+        r#"{"isAllocateCapacity":true,"personalCapacity":1000,"targetDeptName":"研发一部"}"#,
+        "{ \"personalCapacity\" : 1 ,\r\n\t\"isAllocateCapacity\" : true\n}",
+    ] {
+        let followed = format!("{user} ,");
+        assert_eq!(ordinary::user(followed.as_bytes(), &RULES), Some(user.len()), "{user}");
+    }
+}
+
+/// Text that is `usual` but now and then one of `others`.
+fn mostly(
+    usual: &'static str,
+    others: &'static [&'static str],
+) -> impl Strategy<Value = &'static str> {
+    prop_oneof![12 => Just(usual), 1 => prop::sample::select(others)]
+}
+
+/// A member of a user, and what follows it.
+fn member(name: &'static str, value: &'static str) -> impl Strategy<Value = String> {
+    const NAMES: &[&str] = &[
+        "\"targetDeptName\"",
+        "\"personalCapacity\"",
+        "\"personal\\u0043apacity\"",
+        "\"PersonalCapacity\"",
+        "\"mail\"",
+        "personalCapacity",
+    ];
+    const VALUES: &[&str] = &[
+        "\"研发一部\"",
+        "\"too long\"",
+        "\"\\ud83d\"",
+        "\"\\n\"",
+        "\"\n\"",
+        "null",
+        "nul",
+        "false",
+        "tru",
+        "truer",
+        "0",
+        "1001",
+        "-0",
+        "-1",
+        "01",
+        "00",
+        "1.0",
+        "1e1",
+        "1 0",
+        "",
+        "999999999999999999",
+        "9999999999999999999",
+        "18446744073709551617",
+        "[]",
+        "{}",
+        "\"open",
+    ];
+    let value = prop_oneof![2 => Just(value), 1 => prop::sample::select(VALUES)];
+    let space = || mostly("", &[" ", "\n  ", "\u{a0}", ",", ":"]);
+    (space(), mostly(name, NAMES), mostly(":", &["", " : ", "="]), value, mostly(",", &["", ";"]))
+        .prop_map(|(space, name, colon, value, comma)| {
+            format!("{space}{name}{colon}{value}{comma}")
+        })
+}
+
+/// A user with what is usual, in any order, and now and then something else.
+fn user() -> impl Strategy<Value = String> {
+    let usual = [
+        ("\"targetDeptName\"", "\"Dept\""),
+        ("\"personalCapacity\"", "10"),
+        ("\"isAllocateCapacity\"", "true"),
+        ("\"isAllocateCapacity\"", "false"),
+    ];
+    let members = Just(usual.to_vec()).prop_shuffle().prop_flat_map(|usual| {
+        usual.into_iter().take(3).map(|(name, value)| member(name, value)).collect::<Vec<_>>()
+    });
+    (members, mostly("}", &["", ",}", "]"])).prop_map(|(members, end)| {
+        let members = members.concat();
+        format!("{{{}{end},", members.strip_suffix(',').unwrap_or(&members))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4096, ..ProptestConfig::default() })]
+
+    /// What the short way lets pass, the rules do, and to the same place.
+    #[test]
+    fn the_short_way_lets_nothing_pass_that_the_rules_do_not(text in user()) {
+        if let Some(len) = ordinary::user(text.as_bytes(), &RULES) {
+            let mut scanner = Scanner::new(text.as_bytes(), RULES.max_depth, RULES.max_findings);
+            preverify::check_user(&mut scanner, &RULES, &Trail::ROOT).expect("it is well formed");
+            prop_assert_eq!(scanner.cursor.at, len);
+            prop_assert_eq!(scanner.findings.place(text.as_bytes()), (vec![], 0));
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn duplicates_are_those_a_set_finds(
@@ -125,7 +236,7 @@ proptest! {
     ) {
         let mut findings = finding::Findings::new(max);
         for at in &offsets {
-            findings.push(*at, fault::Fault::NoUsers, String::new);
+            findings.push(*at, Fault::NoUsers, String::new);
         }
         let (kept, more) = findings.place(&[b'x'; 50]);
         let mut wanted = offsets.clone();

@@ -150,8 +150,9 @@ impl Connections {
             let holder = presence.holder();
             let arrival = Arrival { caller, holder, framing_fault: fault, draining: false };
             let presence = Arc::clone(&presence);
-            // On the heap, so that an idle connection does not keep the room a call needs.
-            Box::pin(async move {
+            // On the heap, so that an idle connection does not keep the room a call needs; and written
+            // there at once, for `Box::pin` would copy all of that room.
+            let on_heap = Box::write(Box::new_uninit(), async move {
                 let mut response = served.handle_http1(request, arrival).await;
                 response.body().holder().inspect(|holder| presence.accepted(*holder));
                 if last {
@@ -163,7 +164,8 @@ impl Connections {
                     && response.headers().contains_key(CONTENT_LENGTH);
                 let response = response.map(|body| exchange.carry(body, hides_length));
                 Ok::<_, std::convert::Infallible>(response)
-            })
+            });
+            Box::into_pin(on_heap)
         });
         let mut builder = http1::Builder::new();
         builder
@@ -209,7 +211,7 @@ impl Connections {
             let presence = Arc::clone(&presence);
             let streams = opened.clone();
             // On the heap, so that an answer that waits does not keep the room a call needs.
-            Box::pin(async move {
+            let on_heap = Box::write(Box::new_uninit(), async move {
                 let mut response = served.handle_http2(request, arrival).await;
                 match response.body().holder() {
                     Some(holder) => presence.accepted(holder),
@@ -217,7 +219,8 @@ impl Connections {
                     None => {}
                 }
                 Ok::<_, std::convert::Infallible>(response.map(|body| stream.carry(body)))
-            })
+            });
+            Box::into_pin(on_heap)
         });
         let mut builder = http2::Builder::new(streams.clone());
         builder

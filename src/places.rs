@@ -12,6 +12,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use foldhash::fast::RandomState;
 use tokio::sync::oneshot;
 
 /// Who holds places.
@@ -56,7 +57,7 @@ struct State {
     total: usize,
     taken: usize,
     /// Only holders of at least one place.
-    held: HashMap<Holder, usize>,
+    held: HashMap<Holder, usize, RandomState>,
     /// First come, first served; nobody here may have what is free.
     waiting: VecDeque<Waiter>,
 }
@@ -75,7 +76,7 @@ pub struct Place {
 impl Places {
     /// `name` completes the sentence "all places for … are taken".
     pub fn new(name: &'static str, total: usize) -> Self {
-        let state = State { total, taken: 0, held: HashMap::new(), waiting: VecDeque::new() };
+        let state = State { total, taken: 0, held: HashMap::default(), waiting: VecDeque::new() };
         Self(Arc::new(Shared { name, state: Mutex::new(state) }))
     }
 

@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use governor::RateLimiter;
 use governor::clock::Clock as _;
 use governor::middleware::NoOpMiddleware;
@@ -72,7 +73,7 @@ pub(super) struct Buckets<K: Hash + Eq + Clone> {
 impl<K: Hash + Eq + Clone> Buckets<K> {
     pub(super) fn new(quota: Quota, keys_max: usize, clock: Clock) -> Self {
         let time = Time { started: clock.monotonic(), clock };
-        let inner = Inner { keys: HashMap::new(), overflow: None, next_sweep: Nanos::new(0) };
+        let inner = Inner { keys: HashMap::default(), overflow: None, next_sweep: Nanos::new(0) };
         let table = Table { keys_max, time: time.clone(), inner: Arc::new(Mutex::new(inner)) };
         let limiter = RateLimiter::new(quota.to_governor(), table.clone(), time.clone());
         Self { quota, time, limiter, table }
@@ -136,7 +137,7 @@ impl FullAt {
 
 /// What governor keeps per key: when the bucket will be full again.
 struct Inner<K> {
-    keys: HashMap<K, Nanos>,
+    keys: HashMap<K, Nanos, RandomState>,
     overflow: Option<Nanos>,
     next_sweep: Nanos,
 }

@@ -8,7 +8,11 @@ use http::{HeaderName, Version, header, request};
 /// Judges requests of both protocols, so that a second Host or length cannot arrive in the one
 /// where the bytes are not watched (RFC 9110 section 7.2, RFC 9113 section 8.3.1).
 pub(super) fn fault_in(request: &request::Parts) -> Option<&'static str> {
-    if let Some((_, fault)) = ALONE.iter().find(|(name, _)| is_repeated(request, name)) {
+    // Nearly always no field is, whatever its name.
+    let any_is_repeated = request.headers.keys_len() < request.headers.len();
+    if any_is_repeated
+        && let Some((_, fault)) = ALONE.iter().find(|(name, _)| is_repeated(request, name))
+    {
         return Some(fault);
     }
     let host = request.headers.get(header::HOST).map(header::HeaderValue::as_bytes);

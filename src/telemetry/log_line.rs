@@ -109,10 +109,10 @@ impl<'a> Line<'a> {
         let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
         push_number(self.buffer, micros / 1000);
         self.buffer.push('.');
-        for place in [100, 10, 1] {
-            let digit = u8::try_from(micros / place % 10).expect("a digit is below ten");
-            self.buffer.push(char::from(b'0' + digit));
-        }
+        let mut digits = itoa::Buffer::new();
+        // The leading one keeps the zeros after it, and goes.
+        let (_, decimals) = digits.format(1000 + micros % 1000).split_at(1);
+        self.buffer.push_str(decimals);
     }
 
     /// For people: the trace id alone only where the other one does not begin with it.

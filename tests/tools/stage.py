@@ -133,9 +133,12 @@ def simulators():
 
 
 @contextlib.contextmanager
-def gateway(sso, koodrive, settings="", tls=False, memory_limit=None, keys=None, token=None):
+def gateway(
+    sso, koodrive, settings="", tls=False, memory_limit=None, keys=None, token=None, under=()
+):
     """The gateway between them, ready. `settings` is TOML by dotted keys, one a line. `keys` and
-    `token` are the ports where it finds keys and token endpoint, if not the SSO's own."""
+    `token` are the ports where it finds keys and token endpoint, if not the SSO's own. `under` is a
+    command that runs it."""
     with tempfile.TemporaryDirectory() as directory:
         directory = Path(directory)
         listen, admin = free_ports(2)
@@ -156,7 +159,13 @@ def gateway(sso, koodrive, settings="", tls=False, memory_limit=None, keys=None,
             with log.open("wb") as out:
                 keeper = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=out)
             process = subprocess.Popen(
-                [program("GATEWAY_BIN", "bin", "koodrive-gateway"), "run", "--config", config],
+                [
+                    *under,
+                    program("GATEWAY_BIN", "bin", "koodrive-gateway"),
+                    "run",
+                    "--config",
+                    config,
+                ],
                 stdout=keeper.stdin,
                 preexec_fn=group.adopt_me if group else None,
             )

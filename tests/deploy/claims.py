@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import subprocess
 import threading
 import time
 
@@ -179,6 +180,25 @@ def standalone(c):
     check(20 < len(statuses) and not bad, f"{len(statuses)} calls, {bad}")
 
 
+def autoscaler(c):
+    """the autoscaler adds replicas under load"""
+    alone(c)
+    c.metrics()
+    # Handshakes are what costs a gateway most.
+    load = [subprocess.Popen(c.world.network.inside("openssl", "s_time", "-connect", f"{pod['status']['podIP']}:8443", "-new", "-time", "300"),
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            for pod in c.pods(ALONE, "app=koodrive-gateway") for _ in range(2)]
+    try:
+        ready = lambda: c.get("--namespace", ALONE, "deployment", ALONE)["status"].get("readyReplicas", 0)  # noqa: E731
+        until(lambda: 2 < ready(), 280, "a third replica is ready")
+        metrics = c.get("--namespace", ALONE, "hpa", ALONE)["status"]["currentMetrics"]
+        say(f"     cpu {metrics[0]['resource']['current']['averageUtilization']}% of the request, {ready()} replicas")
+    finally:
+        for one in load:
+            one.terminate()
+            one.wait()
+
+
 def certificate(c):
     """a renewed certificate is served without a restart"""
     alone(c)
@@ -259,5 +279,5 @@ def helm_test(c):
 
 CLAIMS = [
     accepted, start_order, own_init_container, jobs_complete, every_node, rolling_update, configuration, secret, idle,
-    standalone, certificate, disruption_budget, policies, shared_limits, helm_test,
+    standalone, certificate, disruption_budget, policies, shared_limits, helm_test, autoscaler,
 ]

@@ -185,12 +185,18 @@ class Cluster:
             "--service-account-key-file=accounts.key", "--service-account-signing-key-file=accounts.key", "--token-auth-file=tokens",
             "--authorization-mode=Node,RBAC", "--allow-privileged", "--kubelet-client-certificate=kubelet-client.crt",
             "--kubelet-client-key=kubelet-client.key", "--kubelet-preferred-address-types=InternalIP",
+            # So that it may hand requests for metrics on to metrics-server.
+            "--requestheader-client-ca-file=ca.crt", "--requestheader-allowed-names=apiserver", "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-group-headers=X-Remote-Group", "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            "--proxy-client-cert-file=kubelet-client.crt", "--proxy-client-key-file=kubelet-client.key", "--enable-aggregator-routing",
         )
         until(lambda: self.attempt("get", "--raw", "/readyz").returncode == 0, 180, "the API server is ready")
         admin = [f"--{part}kubeconfig={files / 'admin'}" for part in ("", "authentication-", "authorization-")]
         self.spawn(
             "controllers", self.bin / "kube-controller-manager", *admin, "--leader-elect=false", "--root-ca-file=ca.crt",
             "--service-account-private-key-file=accounts.key", "--use-service-account-credentials", f"--cluster-cidr={PODS}",
+            # A pod's first five minutes do not count by default.
+            "--horizontal-pod-autoscaler-cpu-initialization-period=30s", "--horizontal-pod-autoscaler-initial-readiness-delay=10s",
         )
         self.spawn("scheduler", self.bin / "kube-scheduler", *admin, "--leader-elect=false")
 
@@ -245,6 +251,17 @@ class Cluster:
         self.apply(text)
         for namespace, name in [("kube-system", "dns"), ("outside", "outside")]:
             self.kubectl("--namespace", namespace, "rollout", "status", f"deployment/{name}", "--timeout=180s", seconds=200)
+
+    def metrics(self):
+        """metrics-server beside the node, known to the API server by an address."""
+        server = go_program("metrics-server", "metrics-server", "v0.8.0", "sigs.k8s.io/metrics-server/cmd/metrics-server")
+        admin = [f"--{part}kubeconfig={self.folder / 'admin'}" for part in ("", "authentication-", "authorization-")]
+        self.spawn(
+            "metrics", server, *admin, f"--bind-address={NODE}", "--secure-port=10443", f"--cert-dir={self.folder / 'metrics'}",
+            "--kubelet-insecure-tls", "--kubelet-preferred-address-types=InternalIP", "--metric-resolution=15s",
+        )
+        self.apply((HERE / "metrics.yaml").read_text().replace("$NODE", NODE))
+        until(lambda: self.attempt("top", "pods", "--all-namespaces").returncode == 0, 180, "there are metrics")
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────
 

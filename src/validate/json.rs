@@ -230,9 +230,9 @@ impl<'b> Cursor<'b> {
         Err(self.unexpected(Expected::Literal))
     }
 
-    /// Whether the first letter is one of `true`, `false` or `null`.
-    pub(super) fn starts_value(&self) -> bool {
-        matches!(self.peek(), Some(b't' | b'f' | b'n'))
+    /// Whether `true`, `false` or `null` is at the cursor.
+    pub(super) fn is_at_literal(&self) -> bool {
+        [&b"true"[..], b"false", b"null"].iter().any(|word| self.rest().starts_with(word))
     }
 
     #[cold]

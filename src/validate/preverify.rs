@@ -60,7 +60,7 @@ fn check_body(
     scanner.cursor.skip_space();
     match Found::at(scanner.cursor.bytes, scanner.cursor.at) {
         Found::End => return Err(scanner.cursor.stop(Syntax::Empty)),
-        Found::Word | Found::Other if !scanner.cursor.starts_value() => {
+        Found::Word | Found::Other if !scanner.cursor.is_at_literal() => {
             let stop = scanner.cursor.unexpected(Expected::Value);
             let is_utf8 = matches!(stop.why, Why::Syntax(Syntax::Unexpected { .. }));
             return Err(if is_utf8 { scanner.cursor.stop(Syntax::NoJson) } else { stop });

@@ -130,6 +130,7 @@ async fn what_is_no_json_at_all_and_what_is_no_number_is_told_kindly() {
     for (body, told) in [
         ("<!doctype html>", "found something that is not JSON at all"),
         ("curDeptId,users\n1,2\n", "found something that is not JSON at all"),
+        ("name,capacity\nA,10\n", "found something that is not JSON at all"),
         ("PK\u{3}\u{4}", "found something that is not JSON at all"),
         (r#"{"curDeptId": NaN, "users": []}"#, "found `NaN` or `Infinity`: JSON has no such"),
         (r#"{"curDeptId": -Infinity, "users": []}"#, "found `NaN` or `Infinity`: JSON has no"),

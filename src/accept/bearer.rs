@@ -33,6 +33,9 @@ pub(super) fn token(credentials: &[u8]) -> Result<&str, MalformedToken> {
     if !credentials.iter().all(legal) {
         return Err(illegal(credentials));
     }
+    if NOTHINGS.contains(&credentials) {
+        return Err(MalformedToken::Placeholder);
+    }
     str::from_utf8(credentials).map_err(|_| MalformedToken::Characters)
 }
 
@@ -61,6 +64,7 @@ fn illegal(credentials: &[u8]) -> MalformedToken {
     let text = credentials.trim_ascii();
     match text.first() {
         Some(b'"' | b'\'' | b'`') => MalformedToken::Quoted,
+        Some(b'{') if text.contains(&b'"') => MalformedToken::WholeAnswer,
         Some(b'$' | b'<' | b'{' | b'%') => MalformedToken::Placeholder,
         _ if strip_scheme(text).is_some() => MalformedToken::SchemeTwice,
         _ => MalformedToken::Characters,
@@ -68,3 +72,6 @@ fn illegal(credentials: &[u8]) -> MalformedToken {
 }
 
 const SCHEME: &[u8] = b"bearer";
+
+/// What languages write for a value that is not there.
+const NOTHINGS: [&[u8]; 5] = [b"null", b"undefined", b"None", b"nil", b"NaN"];

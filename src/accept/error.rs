@@ -83,6 +83,8 @@ pub enum MalformedToken {
     SchemeTwice,
     #[error("it is the name of a variable, or another stand-in")]
     Placeholder,
+    #[error("it is JSON, such as the whole answer of a token endpoint")]
+    WholeAnswer,
     #[error("it has illegal characters")]
     Characters,
     #[error("it has not exactly three parts")]

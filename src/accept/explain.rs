@@ -15,7 +15,7 @@ use super::identity::{Accepted, SsoToken};
 use super::jwks::KeyFault;
 use super::keys::Pick;
 use super::token::Jws;
-use super::{Acceptor, Issuer, algorithms, verified_by};
+use super::{Acceptor, Issuer, algorithms, bearer, verified_by};
 use crate::clock::Span;
 
 /// One rule.
@@ -176,7 +176,8 @@ fn explain_form<'a>(
     token: &'a str,
     lines: &mut Vec<ExplainLine>,
 ) -> Option<(Jws<'a>, Map<String, Value>)> {
-    let parsed = Jws::parse(token).and_then(|jws| Ok((jws.claims()?, jws)));
+    let parsed = bearer::token(token.as_bytes()).and_then(Jws::parse);
+    let parsed = parsed.and_then(|jws| Ok((jws.claims()?, jws)));
     let expected = "three base64url parts, a header without crit, claims".to_owned();
     let found = format!("{} characters", token.len());
     match parsed {

@@ -71,6 +71,10 @@ fn of_malformed(malformed: MalformedToken) -> (String, String) {
             "it is a stand-in such as $TOKEN; the variable was not replaced by its value",
             "这是 $TOKEN 之类的占位符；变量未被替换为其值",
         ),
+        MalformedToken::WholeAnswer => (
+            "it is JSON, such as the SSO's whole answer; send the access_token in it alone",
+            "这是 JSON，例如单点登录的完整响应；请只发送其中的 access_token",
+        ),
         MalformedToken::Characters => (
             "it has characters no token has, such as blanks or line breaks",
             "含有令牌中不会出现的字符，例如空格或换行",

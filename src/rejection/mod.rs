@@ -202,6 +202,7 @@ fn of_accept(error: &AcceptError) -> Reason {
             | MalformedToken::Quoted
             | MalformedToken::SchemeTwice
             | MalformedToken::Placeholder
+            | MalformedToken::WholeAnswer
             | MalformedToken::Characters
             | MalformedToken::NotThreeParts
             | MalformedToken::NotBase64url(_)

@@ -81,6 +81,23 @@ async fn a_good_call_is_explained_stage_by_stage() {
     spelled.expect(0, &["preverify in another spelling", "no --body given", PREVERIFY]);
 }
 
+/// In the words of the answer that a caller would get.
+#[tokio::test]
+async fn a_token_file_that_holds_something_else_is_told_for_what_it_is() {
+    let world = World::start().await;
+    let good = world.sso.token_for("alice");
+    for (held, told) in [
+        (format!("\"{good}\""), "it stands in quotes"),
+        (format!("Bearer Bearer {good}"), "the scheme stands there twice"),
+        (format!("{{\"access_token\":\"{good}\"}}"), "the whole answer of a token endpoint"),
+        ("$TOKEN".to_owned(), "the name of a variable"),
+        ("null".to_owned(), "the name of a variable, or another stand-in"),
+    ] {
+        let said = explained(&world, &held, "GET /koodrive/x", None).await;
+        said.expect(1, &["REFUSED  form", told, "\nwould be refused: 401 token_malformed\n"]);
+    }
+}
+
 #[tokio::test]
 async fn a_refusal_ends_the_walk_with_its_reason() {
     let world = with_keys(World::plan()).await;

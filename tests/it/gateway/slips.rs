@@ -29,7 +29,8 @@ async fn each_way_in_which_a_token_is_none_has_its_own_words() {
     let split = format!("Bearer {} x", good.get(..90).unwrap());
     let half = format!("Bearer {}", good.get(..good.len() / 2).unwrap());
     let short = format!("Bearer {}", good.get(..good.len() - 1).unwrap());
-    let rows: [(&[&str], &str, &str); 13] = [
+    let answer = format!("Bearer {{\"access_token\":\"{good}\"}}");
+    let rows: [(&[&str], &str, &str); 14] = [
         (&[], "token_missing", "send it as Authorization: Bearer <token>"),
         (&[""], "token_missing", "is the variable that holds the token set?"),
         (&[&good], "token_missing", "a token, but not the word Bearer before it"),
@@ -38,6 +39,7 @@ async fn each_way_in_which_a_token_is_none_has_its_own_words() {
         (&[&quoted], "token_malformed", "it stands in quotes"),
         (&[&twice], "token_malformed", "before it twice"),
         (&["Bearer $TOKEN"], "token_malformed", "a stand-in such as $TOKEN"),
+        (&[&answer], "token_malformed", "send the access_token in it alone"),
         (&[&split], "token_malformed", "such as blanks or line breaks"),
         (&["Bearer opaque"], "token_malformed", "it is cut off, or no JWT"),
         (&[&half], "token_malformed", "cut off"),
@@ -55,6 +57,10 @@ async fn each_way_in_which_a_token_is_none_has_its_own_words() {
         let (_, chinese) = told(&world, authorization, "zh-CN").await;
         assert!(chinese.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c)), "{chinese}");
         seen.insert((message, chinese));
+    }
+    for nothing in ["Bearer null", "Bearer undefined", "Bearer None", "Bearer {token}"] {
+        let (_, message) = told(&world, &[nothing], "en").await;
+        assert!(message.contains("a stand-in such as $TOKEN"), "{nothing}: {message}");
     }
     // Half a token may be cut in the payload or in the signature.
     assert!(rows.len() - 1 <= seen.len(), "{seen:#?}");

@@ -69,6 +69,17 @@ async fn dashboard_and_alerts_use_only_metrics_and_labels_that_exist() {
     }
 }
 
+/// Who builds an alert or a question of his own finds each metric in use.
+#[tokio::test]
+async fn every_metric_has_its_panel() {
+    let world = World::start().await;
+    let dashboard = dashboard_expressions().join("\n");
+    let families = families(&world).await;
+    let named = |name: &str| dashboard.contains(name) || name == "process_start_time_seconds";
+    let without: Vec<_> = families.keys().filter(|name| !named(name)).collect();
+    assert!(without.is_empty(), "{without:?}");
+}
+
 /// Whether a label can have this value; labels without a finite set of words are not judged.
 fn is_value(label: &str, word: &str) -> bool {
     fn one_of<T: Copy>(all: &[T], word: &str, as_str: impl Fn(T) -> &'static str) -> bool {

@@ -1,6 +1,8 @@
 //! What is legal in a configuration and still deserves a second look.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt as _;
 
 use koodrive_gateway::authorize::review;
 use koodrive_gateway::config::{Config, File, HttpUrl, ListenAddress, Password, RedisAddress};
@@ -35,13 +37,17 @@ fn listeners(config: &Config, warnings: &mut Vec<String>) {
         ));
     }
     for (key, address) in [("listen.address", listen), ("admin.address", admin)] {
-        if let ListenAddress::Unix(socket) = address
-            && let Some(folder) = socket.parent()
-            && !folder.is_dir()
-        {
+        let ListenAddress::Unix(socket) = address else { continue };
+        if let Some(folder) = socket.parent().filter(|folder| !folder.is_dir()) {
             let folder = folder.display();
             warnings.push(format!(
                 "{key}: there is no folder {folder}, so the socket cannot be made; create it first"
+            ));
+        }
+        if fs::symlink_metadata(socket).is_ok_and(|there| !there.file_type().is_socket()) {
+            let socket = socket.display();
+            warnings.push(format!(
+                "{key}: {socket} is there and is no socket, so none can be made; name another path"
             ));
         }
     }

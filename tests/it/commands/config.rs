@@ -75,6 +75,7 @@ async fn what_is_legal_but_unwise_is_warned_of() {
         ("[admin]\naddress = '0.0.0.0:9901'", open),
         ("[listen]\naddress = '0.0.0.0:8080'", clear),
         ("[listen]\naddress = 'unix:/nowhere/of/all/gateway.sock'", "there is no folder /nowhere"),
+        ("[admin]\naddress = 'unix:/etc/passwd'", "/etc/passwd is there and is no socket"),
         ("[telemetry]\notlp_endpoint = 'http://127.0.0.1:4317'", "its port is 4318"),
         ("[token]\nclient_secret_file = 'blank'", "begins with a blank"),
         ("[token]\nclient_secret_file = 'blank-behind'", "ends with a blank"),

@@ -101,12 +101,13 @@ Example:
 Examples:
   koodrive-gateway forget --caller 5f0d6b7c6e1f0b4f9d1f3a0a4f7c2e18
   koodrive-gateway forget --all --admin unix:/run/admin.sock")]
+    #[command(group = clap::ArgGroup::new("whom").required(true))]
     Forget {
         /// The digest under which the caller stands in logs.
-        #[arg(long, required_unless_present = "all", conflicts_with = "all")]
+        #[arg(long, group = "whom")]
         caller: Option<String>,
         /// Of all callers.
-        #[arg(long)]
+        #[arg(long, group = "whom")]
         all: bool,
         #[command(flatten)]
         admin: AdminAddress,

@@ -27,6 +27,11 @@ async fn caller_prints_the_digest_that_stands_in_the_log_keyed_or_not() {
         seen.push(digest);
     }
     assert_ne!(seen[0], seen[1], "the key makes other digests");
+    let world = World::start().await;
+    let misspelt = format!("{}/", world.sso.issuer());
+    let said =
+        koodrive_gateway(&["caller", &misspelt, "alice", "--config", config_of(&world)]).await;
+    said.expect(0, &[]).complains(&format!("no accept.issuers has the issuer {misspelt}"));
 }
 
 #[tokio::test]
@@ -48,7 +53,8 @@ async fn a_forgotten_caller_starts_anew_and_only_who_is_here_may_ask_for_it() {
     said.expect(0, &["{\"forgotten\":4}\n"]);
     let said = koodrive_gateway(&["forget", "--caller", "alice", "--admin", &admin]).await;
     said.expect(1, &[]).complains("32 hex digits");
-    koodrive_gateway(&["forget", "--admin", &admin]).await.expect(2, &[]);
+    let said = koodrive_gateway(&["forget", "--admin", &admin]).await.expect(2, &[]);
+    said.complains("<--caller <CALLER>|--all>");
 
     let visit = |body: &'static str| world.admin().call(http::Method::POST, "/forget").body(body);
     let all = r#"{"all":true}"#;

@@ -250,6 +250,8 @@ async fn callers(
     turmoil::repair("gateway", "sso");
     *world.calm.lock().unwrap() = true;
     for (at, caller) in there.iter_mut().enumerate() {
+        // It may have been idle for so long that the gateway closes it.
+        caller.requests = None;
         let recovered = async {
             for again in 0.. {
                 let id = format!("soon-{at}-{again}");

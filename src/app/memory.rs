@@ -78,7 +78,7 @@ fn limit_in(root: &Path, membership: &str) -> Option<usize> {
 
 /// At rest.
 const PROGRAM: usize = 14 * 1024 * 1024;
-/// With a head of which a little is missing. Refusals that nobody reads still take more (tests/tools/memory).
+/// With a head of which a little is missing, or over HTTP/2 with refusals that nobody reads.
 const CONNECTION: usize = 64 * 1024;
 /// Its head, its answer that nobody reads, and what its caller sent behind it.
 const CALL: usize = 176 * 1024;

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use http::{Response, request};
 
+use super::accepted::AcceptedCall;
 use super::{Arrival, Pipeline, ResponseBody, language_of};
 use crate::body::Reservation;
 use crate::forward::AnswerBody;
@@ -35,6 +36,8 @@ pub(super) struct RequestContext {
 #[derive(Debug, Default)]
 pub(super) struct Held {
     pub(super) in_flight: Option<Place>,
+    /// For the connection, which goes by it.
+    pub(super) accepted: Option<AcceptedCall>,
     /// Memory for an answer that was read before the caller asked for it.
     pub(super) ahead: Option<Reservation>,
     /// Among the preverify calls at KooDrive; only while its answer has not ended.

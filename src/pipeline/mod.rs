@@ -7,6 +7,7 @@
 //! Stages return facts. Here, and only here, they are told to the request's record; nothing here
 //! counts, logs or chooses a status.
 
+mod accepted;
 mod context;
 mod reply;
 mod send;
@@ -18,6 +19,7 @@ use arc_swap::ArcSwap;
 use http::{HeaderValue, Response, request};
 use http_body::Body as _;
 
+pub use self::accepted::AcceptedCalls;
 use self::context::RequestContext;
 pub use self::reply::ResponseBody;
 use self::send::CallBody;
@@ -64,7 +66,7 @@ pub struct Pipeline {
 }
 
 /// What the server knows of a request besides the request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Arrival {
     pub caller: CallerAddress,
     /// Who holds the call's places until the caller is known.
@@ -72,6 +74,8 @@ pub struct Arrival {
     /// What makes the framing of this request ambiguous.
     pub framing_fault: Option<&'static str>,
     pub draining: bool,
+    /// Those of the connection, if anybody asks.
+    pub accepted: Option<AcceptedCalls>,
 }
 
 /// The pipeline for the next request. Clones share it.
@@ -157,6 +161,7 @@ impl Pipeline {
         context.record.identity(identity.caller, Arc::clone(&identity.issuer), accepted.cached);
         let caller = Holder::Caller(identity.caller.to_bytes());
         context.held.in_flight = Some(place.hand_to(caller)?);
+        context.held.accepted = context.arrival.accepted.as_ref().map(AcceptedCalls::begin);
         if !body.is_end_stream() {
             // Without a bound of their own, slow uploads could shut out calls that wait for nothing.
             // Given back as soon as the body has been read, not when the answer has gone out.

@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use super::guard::{Guarded, Leaving, Rewind};
+use super::h2_pace::Paced;
 use super::h2_streams::Streams;
 use super::preface::{detect, other_than_http};
 use super::presence::Presence;
@@ -37,6 +38,8 @@ use crate::rejection::Reason;
 pub(super) struct Connections {
     pub(super) pipeline: CurrentPipeline,
     pub(super) drain: DrainWatch,
+    /// Of HTTP/2, which were begun and are not being worked on yet.
+    pub(super) waiting_streams: Arc<AtomicUsize>,
     pub(super) header_timeout: Duration,
     pub(super) idle_timeout: Duration,
     pub(super) body_timeout: Duration,
@@ -148,7 +151,8 @@ impl Connections {
             // Never too late: once the process drains, the next answer of a connection is its last, and
             // whoever called meanwhile could not know.
             let holder = presence.holder();
-            let arrival = Arrival { caller, holder, framing_fault: fault, draining: false };
+            let arrival =
+                Arrival { caller, holder, framing_fault: fault, draining: false, accepted: None };
             let presence = Arc::clone(&presence);
             // On the heap, so that an idle connection does not keep the room a call needs; and written
             // there at once, for `Box::pin` would copy all of that room.
@@ -197,7 +201,8 @@ impl Connections {
     ) where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let streams = Streams::new(self.drain.clone(), self.idle_timeout);
+        let waiting = Arc::clone(&self.waiting_streams);
+        let streams = Streams::new(self.drain.clone(), self.idle_timeout, waiting);
         let served = self.clone();
         let opened = streams.clone();
         let present = Arc::clone(&presence);
@@ -205,13 +210,15 @@ impl Connections {
             let served = served.clone();
             // Opened in spite of the farewell. The first was under way when the connection was made.
             let draining = presence.has_called() && Phase::Draining <= served.drain.phase();
-            let mut stream = opened.begin(presence.begin_exchange());
+            let (mut stream, waiting) = opened.begin(presence.begin_exchange());
             let holder = presence.holder();
-            let arrival = Arrival { caller, holder, framing_fault: None, draining };
+            let accepted = Some(opened.accepted().clone());
+            let arrival = Arrival { caller, holder, framing_fault: None, draining, accepted };
             let presence = Arc::clone(&presence);
             let streams = opened.clone();
             // On the heap, so that an answer that waits does not keep the room a call needs.
             let on_heap = Box::write(Box::new_uninit(), async move {
+                drop(waiting);
                 let mut response = served.handle_http2(request, arrival).await;
                 match response.body().holder() {
                     Some(holder) => presence.accepted(holder),
@@ -232,12 +239,13 @@ impl Connections {
             .max_send_buf_size(H2_SEND_BYTES_MAX)
             .keep_alive_interval(H2_PING_EVERY)
             .keep_alive_timeout(H2_PING_TIMEOUT);
-        let stream = TokioIo::new(Rewind { prefix, inner: stream });
-        let connection = pin!(builder.serve_connection(stream, service));
+        let stream = Paced::new(Rewind { prefix, inner: stream }, streams.clone());
+        let connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let old = Box::pin(present.clock().sleep(CONNECTION_AGE_MAX));
         let outlived = async {
             tokio::select! {
                 () = old => Outlived::Age,
+                () = streams.outgrown() => Outlived::Age,
                 () = present.idle_for(self.idle_timeout) => Outlived::Idle,
                 () = present.leave().cancelled() => Outlived::Idle,
             }
@@ -425,7 +433,7 @@ mod tests {
         let http2 = bytes_of(|(served, stream, _, caller, presence): Served| {
             served.serve_h2(stream, Bytes::new(), caller, presence)
         });
-        let bounds = [800, 2_560, 3_616];
+        let bounds = [808, 2_560, 3_696];
         let bytes = [whole, http1, http2];
         assert!(
             bytes.iter().zip(bounds).all(|(bytes, bound)| *bytes <= bound),

@@ -2,18 +2,23 @@
 //!
 //! A connection of which some frames move looks alive. So each stream is watched by itself: one
 //! whose caller takes nothing more of an answer is reset.
+//!
+//! Besides it is counted how many there are: what h2 has once made room for on a connection it keeps.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::presence::Exchange;
 use crate::lifecycle::DrainWatch;
+use crate::pipeline::AcceptedCalls;
 
 /// The streams of a connection; also what runs them. Clones share them.
 #[derive(Clone, Debug)]
@@ -27,7 +32,19 @@ struct Shared {
     refusals: Arc<()>,
     /// The stream that was begun last, until hyper hands over what runs it.
     latest: Mutex<Option<Arc<LastFrame>>>,
+    accepted: AcceptedCalls,
+    open: AtomicUsize,
+    begun: AtomicUsize,
+    /// There were more than `MANY` at once.
+    were_many: AtomicBool,
+    last_closed: Notify,
+    /// Streams of all connections that are not being worked on yet.
+    waiting: Arc<AtomicUsize>,
 }
+
+/// A stream that is not being worked on yet.
+#[derive(Debug)]
+pub(super) struct Waiting(Arc<AtomicUsize>);
 
 /// When a piece of an answer was handed over; `None` while nothing waits to be taken.
 #[derive(Debug, Default)]
@@ -38,6 +55,7 @@ struct LastFrame(Mutex<Option<Instant>>);
 pub(super) struct Stream {
     last_frame: Arc<LastFrame>,
     refusal: Option<Arc<()>>,
+    connection: Arc<Shared>,
     _exchange: Exchange,
 }
 
@@ -51,20 +69,88 @@ pub(super) struct StreamBody<B> {
 }
 
 impl Streams {
-    pub(super) fn new(drain: DrainWatch, write_timeout: Duration) -> Self {
+    /// `waiting` is shared by all connections.
+    pub(super) fn new(
+        drain: DrainWatch,
+        write_timeout: Duration,
+        waiting: Arc<AtomicUsize>,
+    ) -> Self {
         Self(Arc::new(Shared {
             drain,
             write_timeout,
             refusals: Arc::default(),
             latest: Mutex::default(),
+            accepted: AcceptedCalls::default(),
+            open: AtomicUsize::default(),
+            begun: AtomicUsize::default(),
+            were_many: AtomicBool::default(),
+            last_closed: Notify::default(),
+            waiting,
         }))
     }
 
-    pub(super) fn begin(&self, exchange: Exchange) -> Stream {
+    pub(super) fn begin(&self, exchange: Exchange) -> (Stream, Waiting) {
+        let shared = &self.0;
+        shared.begun.fetch_add(1, Ordering::Relaxed);
+        if MANY <= shared.open.fetch_add(1, Ordering::Relaxed) {
+            shared.were_many.store(true, Ordering::Relaxed);
+        }
         let last_frame = Arc::<LastFrame>::default();
-        *self.0.latest.lock().unwrap_or_else(PoisonError::into_inner) =
+        *shared.latest.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Arc::clone(&last_frame));
-        Stream { last_frame, refusal: None, _exchange: exchange }
+        let connection = Arc::clone(shared);
+        let stream = Stream { last_frame, refusal: None, connection, _exchange: exchange };
+        shared.waiting.fetch_add(1, Ordering::Relaxed);
+        (stream, Waiting(Arc::clone(&shared.waiting)))
+    }
+
+    /// How many there have been.
+    pub(super) fn begun(&self) -> usize {
+        self.0.begun.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn accepted(&self) -> &AcceptedCalls {
+        &self.0.accepted
+    }
+
+    /// Whether so many wait to be worked on, of all connections, that no more should be read.
+    pub(super) fn are_behind(&self) -> bool {
+        WAITING_MAX <= self.0.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Whether a stream is open that has no answer yet. The few refusals that nobody may ever read
+    /// are answers.
+    pub(super) fn are_unanswered(&self) -> bool {
+        let refusals = Arc::strong_count(&self.0.refusals) - 1;
+        refusals < self.0.open.load(Ordering::Acquire)
+    }
+
+    /// Returns when no stream is open of a connection that had many at once: what h2 keeps for them
+    /// would be kept for nobody.
+    pub(super) async fn outgrown(&self) {
+        loop {
+            let closed = self.0.last_closed.notified();
+            let (open, many) = (&self.0.open, &self.0.were_many);
+            if many.load(Ordering::Relaxed) && open.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            closed.await;
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if self.connection.open.fetch_sub(1, Ordering::Release) == 1 {
+            self.connection.last_closed.notify_one();
+        }
+        self.connection.accepted.wake();
     }
 }
 
@@ -110,9 +196,12 @@ impl Stream {
     /// It answers nobody who was accepted. Such answers hold no place, so few of a connection wait
     /// to be read: whether this one should go without a body, as there are enough of them.
     pub(super) fn refuse(&mut self, streams: &Streams) -> bool {
-        let others = Arc::strong_count(&streams.0.refusals) - 1;
+        if REFUSALS_MAX < Arc::strong_count(&streams.0.refusals) {
+            return true;
+        }
         self.refusal = Some(Arc::clone(&streams.0.refusals));
-        REFUSALS_MAX <= others
+        streams.0.accepted.wake();
+        false
     }
 
     pub(super) fn carry<B>(self, inner: B) -> StreamBody<B> {
@@ -161,6 +250,10 @@ impl<B: Body<Data = Bytes> + Unpin> Body for StreamBody<B> {
     }
 }
 
+/// More streams than this at once are many.
+const MANY: usize = 32;
+/// Each has the room of a call already.
+const WAITING_MAX: usize = 128;
 /// Of one connection. Whoever reads takes them at once; who does not would hold a stream's memory with
 /// each.
 const REFUSALS_MAX: usize = 4;

@@ -5,6 +5,7 @@
 mod connection;
 mod framing;
 mod guard;
+mod h2_pace;
 mod h2_streams;
 mod preface;
 mod presence;
@@ -60,6 +61,7 @@ impl Server {
             connections: Connections {
                 pipeline,
                 drain,
+                waiting_streams: Arc::default(),
                 header_timeout: config.header_timeout,
                 idle_timeout: config.idle_timeout,
                 body_timeout: config.body_timeout,

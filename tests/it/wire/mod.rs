@@ -9,4 +9,5 @@ mod h1_framing;
 mod h1_heads;
 mod h1_paths;
 mod h2;
+mod streams;
 mod timeouts;

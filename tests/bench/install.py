@@ -11,12 +11,15 @@ BENCH = Path(os.environ.get("BENCH_DIR") or Path(tempfile.gettempdir(), "koodriv
 
 
 def debian(*packages):
-    """Installs those that are missing; wants root only then."""
+    """Installs those that are missing; wants root only then, and ends with 3 without it."""
     missing = [
         name
         for name in packages
         if subprocess.run(["dpkg", "-s", name], capture_output=True).returncode
     ]
+    if missing and os.geteuid() != 0:
+        print(f"missing, and only root can install them: {' '.join(missing)}", file=sys.stderr)
+        sys.exit(3)
     if missing:
         environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
         subprocess.run(

@@ -1,5 +1,5 @@
 -- For wrk: the same call again and again, the tokens of a file in turn.
-local heads, body, at = {}, '%(body)s', 0
+local requests, body, at = {}, '%(body)s', 0
 
 function init()
     for token in io.lines("%(tokens)s") do
@@ -7,13 +7,13 @@ function init()
         if "%(method)s" == "POST" then
             head = head .. "Content-Type: application/json\r\nContent-Length: " .. #body .. "\r\n"
         end
-        heads[#heads + 1] = head .. "\r\n"
+        requests[#requests + 1] = head .. "\r\n" .. body
     end
 end
 
 function request()
-    at = at %% #heads + 1
-    return heads[at] .. body
+    at = at %% #requests + 1
+    return requests[at]
 end
 
 function done(summary, latency, requests)

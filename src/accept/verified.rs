@@ -9,6 +9,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use foldhash::fast::RandomState;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 
@@ -27,10 +28,11 @@ const IDLE_MAX: Duration = Duration::from_mins(15);
 
 /// Verified tokens of the whole process. Survives reloads; clones share it.
 #[derive(Clone)]
-pub struct VerifiedTokens(Cache<Presented, Arc<Verified>>);
+pub struct VerifiedTokens(Cache<Presented, Arc<Verified>, RandomState>);
 
 /// A token as a key: its bytes themselves, which are kept anyway. Nobody can find another token
-/// for the same verdict, nor, without the key of the hash, two that collide.
+/// for the same verdict; and only what an issuer has signed gets in, so nobody fills the table with
+/// tokens that collide.
 #[derive(Clone)]
 struct Presented(Arc<SsoToken>);
 
@@ -98,7 +100,7 @@ impl VerifiedTokens {
             .max_capacity(Self::BYTES_MAX as u64)
             .weigher(|_, verified: &Arc<Verified>| weight(verified))
             .time_to_idle(IDLE_MAX)
-            .build();
+            .build_with_hasher(RandomState::default());
         Self(cache)
     }
 

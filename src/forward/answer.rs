@@ -3,7 +3,6 @@
 //! A pure judgement over status and envelope: it slides the token's life, ends it, or does
 //! neither; and it may ask for a pause. The answer itself goes to the caller whatever comes of it.
 
-use std::collections::HashSet;
 use std::fmt;
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -30,16 +29,16 @@ pub(super) struct Judgement {
 #[derive(Clone, Debug)]
 pub(super) struct AnswerRules {
     refused_statuses: Vec<u16>,
-    refused_codes: HashSet<String>,
-    throttled_codes: HashSet<String>,
+    refused_codes: Vec<String>,
+    throttled_codes: Vec<String>,
 }
 
 impl AnswerRules {
     pub(super) fn new(config: &ForwardConfig) -> Self {
         Self {
             refused_statuses: config.refused_statuses.clone(),
-            refused_codes: config.refused_codes.iter().cloned().collect(),
-            throttled_codes: config.throttled_codes.iter().cloned().collect(),
+            refused_codes: config.refused_codes.clone(),
+            throttled_codes: config.throttled_codes.clone(),
         }
     }
 
@@ -113,7 +112,7 @@ struct Envelope {
 }
 
 impl Envelope {
-    fn has_one_of(&self, codes: &HashSet<String>) -> bool {
+    fn has_one_of(&self, codes: &[String]) -> bool {
         self.codes.iter().any(|code| codes.contains(code))
     }
 }

@@ -37,7 +37,7 @@ use crate::client::EgressError;
 use crate::clock::Clock;
 use crate::config::{Config, ListenAddress, Loaded};
 use crate::lifecycle::{
-    DescriptorShares, Drain, Event, Readiness, ServiceManager, Tasks, descriptors,
+    DescriptorShares, Drain, Event, Readiness, ServiceManager, Tasks, Workers, descriptors,
 };
 use crate::listener::Listener;
 use crate::pipeline::CurrentPipeline;
@@ -50,6 +50,8 @@ pub struct AppOptions<'a> {
     pub logs: LogWriter,
     /// For the `OTEL_*` variables, `NOTIFY_SOCKET` and `LISTEN_FDS`.
     pub environment: Environment<'a>,
+    /// Who serves connections.
+    pub workers: Workers,
 }
 
 /// Why the gateway cannot start.
@@ -109,7 +111,7 @@ pub async fn bind(loaded: &Loaded, options: AppOptions<'_>) -> Result<Bound, Sta
     let (address, admin_address) = (address_of(&listener)?, address_of(&admin_listener)?);
 
     let tasks = Tasks::default();
-    let drain = Drain::default();
+    let drain = Drain::of(options.workers.clone());
     let readiness = Readiness::default();
     let stores = Arc::new(Stores::new(config, options, tasks.clone(), shares.upstream)?);
     let pipeline = CurrentPipeline::new(stores.pipeline(config)?);

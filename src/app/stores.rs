@@ -44,7 +44,7 @@ impl Stores {
         tasks: Tasks,
         upstream_max: usize,
     ) -> Result<Self, StartError> {
-        let AppOptions { clock, logs, environment } = options;
+        let AppOptions { clock, logs, environment, workers: _ } = options;
         let variables = ProxyVariables::read(environment);
         let network = Network::new(config, upstream_max, variables, tasks.clone())?;
         let collector = network.collector.clone();

@@ -14,6 +14,8 @@ use futures_util::task::AtomicWaker;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1};
+use tokio::runtime;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep};
 
 use super::connector::{History, Stream};
@@ -32,6 +34,8 @@ pub(super) struct Http1 {
     history: History,
     pub(super) deadline: Deadline,
     opened_at: Instant,
+    /// The runtime whose sockets it is one of.
+    opened_in: runtime::Id,
     idle_since: Instant,
 }
 
@@ -60,6 +64,7 @@ impl Http1 {
             history,
             deadline: Deadline::at(now),
             opened_at: now,
+            opened_in: Handle::current().id(),
             idle_since: now,
         })
     }
@@ -126,6 +131,11 @@ impl Http1 {
         (self.requests.is_ready() || self.drive(&mut unheard))
             && self.requests.is_ready()
             && now.saturating_duration_since(self.opened_at) < AGE_MAX
+    }
+
+    /// Whether it was opened in this runtime, so that waiting on it there wakes no other thread.
+    pub(super) fn is_of(&self, runtime: runtime::Id) -> bool {
+        self.opened_in == runtime
     }
 
     /// From now on `watcher` is woken when something happens to the connection.

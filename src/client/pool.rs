@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::{Request, Response, Uri};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::ClientOptions;
@@ -40,8 +41,8 @@ struct Shared {
     idle: Mutex<Idle>,
 }
 
-/// Connections that wait for a call, the longest idle first. The last is taken, so that what is
-/// not needed grows old.
+/// Connections that wait for a call, the longest idle first. Each worker takes the last of its own,
+/// so that what is not needed grows old.
 #[derive(Default)]
 struct Idle {
     connections: Vec<Http1>,
@@ -158,7 +159,10 @@ impl Shared {
     }
 
     fn take(&self, now: Instant) -> Option<Http1> {
-        let taken = self.idle().connections.pop()?;
+        let here = Handle::current().id();
+        let connections = &mut self.idle().connections;
+        let last = connections.iter().rposition(|connection| connection.is_of(here))?;
+        let taken = connections.remove(last);
         // If the last used one is too old, all are.
         (taken.idle(now) < self.idle_timeout).then_some(taken)
     }

@@ -9,10 +9,10 @@ use std::time::Duration;
 use koodrive_gateway::app::{AppOptions, ConfigSource};
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::{Loaded, Watcher};
-use koodrive_gateway::lifecycle::{Event, Signals};
+use koodrive_gateway::lifecycle::{Event, Signals, Workers};
 use koodrive_gateway::telemetry::LogWriter;
 use koodrive_gateway::{app, config, telemetry};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 use tokio::sync::mpsc;
 
 use super::failure::Failure;
@@ -24,33 +24,34 @@ pub(super) fn run(path: &Path) -> Outcome {
     let clock = Clock::system();
     telemetry::install(&loaded.config.telemetry, clock.clone(), logs.clone())
         .map_err(Failure::at_run_time)?;
-    let runtime = runtime(loaded.config.listen.workers).map_err(Failure::at_run_time)?;
-    let outcome = runtime.block_on(serve(path, &loaded, clock, logs.clone()));
+    let workers = workers(loaded.config.listen.workers).map_err(Failure::at_run_time)?;
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(Failure::at_run_time)?;
+    let outcome = runtime.block_on(serve(path, &loaded, clock, logs.clone(), workers));
     runtime.shutdown_background();
     logs.flush(LOG_PATIENCE);
     outcome
 }
 
-/// One worker needs no scheduler between threads: it saves a call the wake-ups across them. 0 means
-/// as many workers as there are cores. Measured: two workers of the scheduler that threads share cost a
-/// call a fifth more processor time than one worker by itself.
-fn runtime(workers: usize) -> io::Result<Runtime> {
-    let workers = match workers {
+/// 0 means as many as there are cores.
+fn workers(count: usize) -> io::Result<Workers> {
+    Workers::start(match count {
         0 => std::thread::available_parallelism().map_or(1, NonZero::get),
-        workers => workers,
-    };
-    let mut builder = match workers {
-        1 => Builder::new_current_thread(),
-        _ => Builder::new_multi_thread(),
-    };
-    builder.worker_threads(workers).enable_all().build()
+        count => count,
+    })
 }
 
-async fn serve(path: &Path, loaded: &Loaded, clock: Clock, logs: LogWriter) -> Outcome {
+async fn serve(
+    path: &Path,
+    loaded: &Loaded,
+    clock: Clock,
+    logs: LogWriter,
+    workers: Workers,
+) -> Outcome {
     // Before anything else: a signal during start must stop us like any other.
     let mut signals = Signals::listen().map_err(Failure::at_run_time)?;
     let environment = |name: &str| std::env::var(name).ok();
-    let options = AppOptions { clock, logs, environment: &environment };
+    let options = AppOptions { clock, logs, environment: &environment, workers };
     let bound = app::bind(loaded, options).await.map_err(Failure::at_run_time)?;
     let (events, received) = mpsc::channel(EVENTS_MAX);
     let watcher = Watcher::new(path, config::environment(), loaded);

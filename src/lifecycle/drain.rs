@@ -7,6 +7,8 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::workers::Workers;
+
 /// How far the process is on its way out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
@@ -29,6 +31,7 @@ pub struct Drain {
 
 #[derive(Debug, Default)]
 struct Tasks {
+    workers: Workers,
     /// Those who accept connections.
     accepting: TaskTracker,
     connections: TaskTracker,
@@ -44,6 +47,12 @@ pub struct DrainWatch {
 }
 
 impl Drain {
+    /// Of connections that `workers` serve.
+    pub fn of(workers: Workers) -> Self {
+        let tasks = Arc::new(Tasks { workers, ..Tasks::default() });
+        Self { phase: watch::Sender::default(), tasks }
+    }
+
     pub fn watch(&self) -> DrainWatch {
         DrainWatch { phase: self.phase.subscribe(), tasks: Arc::clone(&self.tasks) }
     }
@@ -87,18 +96,19 @@ impl DrainWatch {
         self.tasks.accepting.token()
     }
 
-    /// Runs a connection to its end; it is cut off when the process aborts.
+    /// A worker runs a connection to its end; it is cut off when the process aborts.
     pub fn serve(&self, connection: impl Future<Output = ()> + Send + 'static) {
         let mut watch = self.clone();
         // On the heap, or the task would have room for it twice: where it comes in, and where it is
         // polled.
         let connection = Box::pin(connection);
-        self.tasks.connections.spawn(async move {
+        let served = async move {
             tokio::select! {
                 () = connection => {}
                 () = watch.reached(Phase::Aborting) => {}
             }
-        });
+        };
+        self.tasks.connections.spawn_on(served, &self.tasks.workers.next());
     }
 
     /// Runs what a connection leaves to be done beside it. Nobody waits for it: it is part of a

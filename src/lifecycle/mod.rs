@@ -8,6 +8,7 @@ mod process;
 mod readiness;
 mod service_manager;
 mod signal;
+mod workers;
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ pub use process::ProcessUsage;
 pub use readiness::Readiness;
 pub use service_manager::ServiceManager;
 pub use signal::{Event, Signals};
+pub use workers::Workers;
 
 /// Background work of the process: named, stopped and awaited together. Clones share the set.
 #[derive(Clone, Debug, Default)]

@@ -70,6 +70,27 @@ impl Drop for SocketFile {
 /// A connection before TLS.
 pub type Socket = Either<TcpStream, UnixStream>;
 
+/// A connection on its way to the runtime that will serve it, and so part of none.
+#[derive(Debug)]
+pub struct Handover(Either<std::net::TcpStream, std::os::unix::net::UnixStream>);
+
+impl Handover {
+    pub fn of(socket: Socket) -> io::Result<Self> {
+        Ok(Self(match socket {
+            Either::Left(stream) => Either::Left(stream.into_std()?),
+            Either::Right(stream) => Either::Right(stream.into_std()?),
+        }))
+    }
+
+    /// Within the runtime that serves it.
+    pub fn taken_over(self) -> io::Result<Socket> {
+        Ok(match self.0 {
+            Either::Left(stream) => Either::Left(TcpStream::from_std(stream)?),
+            Either::Right(stream) => Either::Right(UnixStream::from_std(stream)?),
+        })
+    }
+}
+
 impl Listener {
     pub async fn bind(address: &ListenAddress) -> io::Result<Self> {
         match address {

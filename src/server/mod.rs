@@ -24,7 +24,7 @@ pub use self::tls::Tls;
 use crate::clock::Clock;
 use crate::config::ListenConfig;
 use crate::lifecycle::{DrainWatch, Phase};
-use crate::listener::{CallerAddress, Listener};
+use crate::listener::{CallerAddress, Handover, Listener};
 use crate::pipeline::CurrentPipeline;
 
 /// Accepts callers until the process drains.
@@ -102,9 +102,12 @@ impl Server {
             let connections = self.connections.clone();
             let tls = self.tls.as_ref().map(|tls| tls.acceptor());
             let caller = CallerAddress { ip, tls: tls.is_some(), certificate: None };
+            let Ok(socket) = Handover::of(socket) else { continue };
             self.connections.drain.serve(async move {
                 let _place = place;
-                connections.serve(socket, tls, caller, presence).await;
+                if let Ok(socket) = socket.taken_over() {
+                    connections.serve(socket, tls, caller, presence).await;
+                }
             });
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use koodrive_gateway::app::{AppOptions, Bound, StartError};
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::Config;
-use koodrive_gateway::lifecycle::{Event, Readiness};
+use koodrive_gateway::lifecycle::{Event, Readiness, Workers};
 use koodrive_gateway::telemetry::LogWriter;
 use koodrive_gateway::{app, config, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
@@ -127,7 +127,12 @@ async fn bind(
     // A second attempt finds the log of the first in place.
     telemetry::install(&loaded.config.telemetry, clock.clone(), logs.clone()).unwrap_or(());
     let environment = |name: &str| std::env::var(name).ok();
-    let options = AppOptions { clock, logs: logs.clone(), environment: &environment };
+    let options = AppOptions {
+        clock,
+        logs: logs.clone(),
+        environment: &environment,
+        workers: Workers::default(),
+    };
     let bound = app::bind(&loaded, options).await.map_err(StartFailed::Gateway)?;
     Ok((bound, loaded.config))
 }

@@ -190,6 +190,8 @@ fn only_lifecycle_spawns_tasks_and_only_clock_reads_the_time() {
         for (file, text) in sources_of(room) {
             let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
             for line in code {
+                // Which runtime it is may be asked.
+                let line = line.replace("Handle::current().id()", "");
                 let spawns = line.contains("tokio::spawn(") || line.contains("Handle::current()");
                 assert!(!spawns || *room == "lifecycle", "{}: {line}", file.display());
                 let reads = line.contains("SystemTime::now()");

@@ -35,6 +35,17 @@ async fn calls_beyond_the_connections_wait_and_then_pass() {
 }
 
 #[tokio::test]
+async fn each_worker_serves_its_callers_over_connections_of_its_own() {
+    let world = World::plan().config("[listen]\nworkers = 2").child().start().await;
+    let alice = world.caller("alice");
+    for _ in 0..4 {
+        let call = alice.call(Method::GET, ECHO).header("connection", "close");
+        assert_eq!(call.send().await.status, 200);
+    }
+    assert_eq!(world.koodrive.server.connections(), 2);
+}
+
+#[tokio::test]
 async fn calls_that_find_no_connection_in_time_are_told_to_come_back() {
     let config = "[forward]\nmax_connections = 1\nconnect_timeout = '300ms'";
     let world = World::plan().config(config).start().await;

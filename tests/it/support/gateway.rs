@@ -10,7 +10,7 @@ use std::time::Duration;
 use koodrive_gateway::app::AppOptions;
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::ListenAddress;
-use koodrive_gateway::lifecycle::{Event, Readiness};
+use koodrive_gateway::lifecycle::{Event, Readiness, Workers};
 use koodrive_gateway::telemetry::LogWriter;
 use koodrive_gateway::{app, config};
 use serde_json::Value;
@@ -71,6 +71,7 @@ impl Gateway {
             clock: clock.clone(),
             logs: writer.clone(),
             environment: &|name| environment.get(name).cloned(),
+            workers: Workers::default(),
         };
         let bound = app::bind(&loaded, options).await.unwrap_or_else(|error| panic!("{error:?}"));
         let (address, admin) = (tcp(&bound.address), tcp(&bound.admin_address));

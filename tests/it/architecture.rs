@@ -257,7 +257,6 @@ fn files_of_a_room_make_no_circle() {
     }
 }
 
-/// Everything is public in a library, so the compiler does not see what nobody calls.
 /// What `cargo run` has built, `cargo test` and the demo take over, and the other way round.
 #[test]
 fn what_only_tests_depend_on_changes_no_crate_of_the_program() {
@@ -278,6 +277,7 @@ fn what_only_tests_depend_on_changes_no_crate_of_the_program() {
     assert!(otherwise.is_empty(), "name their features among the dependencies: {otherwise:#?}");
 }
 
+/// Everything is public in a library, so the compiler does not see what nobody calls.
 #[test]
 fn every_public_function_is_named_outside_of_its_definition() {
     let mut named: BTreeMap<String, usize> = BTreeMap::new();

@@ -51,7 +51,8 @@ pub(crate) struct World {
     /// Nothing but the closing of connections on which nothing is under way.
     pub(crate) calm: Arc<Mutex<bool>>,
     pub(crate) met: Arc<Mutex<HashMap<String, Met>>>,
-    pub(crate) verbose: bool,
+    /// What has happened, for whoever wants to know why.
+    pub(crate) told: Arc<Mutex<Vec<String>>>,
 }
 
 impl World {
@@ -59,10 +60,9 @@ impl World {
         *self.calm.lock().unwrap()
     }
 
-    pub(crate) fn tell(&self, what: impl FnOnce() -> String) {
-        if self.verbose {
-            println!("{:8.3} {}", turmoil::elapsed().as_secs_f64(), what());
-        }
+    pub(crate) fn tell(&self, what: String) {
+        let at = turmoil::sim_elapsed().unwrap_or_default();
+        self.told.lock().unwrap().push(format!("{:8.3} {what}", at.as_secs_f64()));
     }
 
     fn meet(&self, id: &str, change: impl FnOnce(&mut Met)) {
@@ -149,7 +149,7 @@ async fn serve_koodrive(mut stream: TcpStream, world: &World) -> io::Result<()> 
     let mut patience = FIRST;
     loop {
         let Some((request, begun)) = head(&mut stream, patience).await else {
-            world.tell(|| "koodrive: closes".to_owned());
+            world.tell("koodrive: closes".to_owned());
             return Ok(());
         };
         patience = world.lot.ms(150) + Duration::from_millis(1);
@@ -157,7 +157,7 @@ async fn serve_koodrive(mut stream: TcpStream, world: &World) -> io::Result<()> 
         assert!(request.authorization.starts_with("bearer tok-"), "{}", request.authorization);
         world.meet(&id, |met| met.heads += 1);
         let lot = if world.is_calm() { world.lot.below(50) } else { world.lot.below(100) };
-        world.tell(|| format!("koodrive: {id} has lot {lot}"));
+        world.tell(format!("koodrive: {id} has lot {lot}"));
         let body = answer_to(&id);
         if (90..95).contains(&lot) {
             // What it has not read resets the connection.
@@ -215,7 +215,7 @@ async fn serve_sso(mut stream: TcpStream, world: &World) -> io::Result<()> {
         patience = world.lot.ms(150) + Duration::from_millis(1);
         rest(&mut stream, request.length, begun).await?;
         let lot = if world.is_calm() { 0 } else { world.lot.below(100) };
-        world.tell(|| format!("sso: has lot {lot}"));
+        world.tell(format!("sso: has lot {lot}"));
         let token = format!(
             "{{\"access_token\":\"tok-{}\",\"token_type\":\"Bearer\",\"expires_in\":1200}}",
             world.lot.below(1 << 40)

@@ -22,7 +22,7 @@ use koodrive_gateway::app::AppOptions;
 use koodrive_gateway::body::OutboundBody;
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::{Config, Loaded};
-use koodrive_gateway::lifecycle::Event;
+use koodrive_gateway::lifecycle::{Event, Workers};
 use koodrive_gateway::sockets;
 use koodrive_gateway::telemetry::LogWriter;
 use tokio::sync::mpsc;
@@ -61,7 +61,7 @@ const ENDED_BY: Duration = Duration::from_secs(4);
 const RECOVERED_BY: Duration = Duration::from_secs(8);
 /// Idle ones to the SSO are kept longest, 5 s.
 const IDLE_CLOSED_BY: Duration = Duration::from_secs(12);
-const TICK: Duration = Duration::from_millis(2);
+const TICK: Duration = Duration::from_millis(5);
 
 static KEY: LazyLock<Ed25519KeyPair> = LazyLock::new(|| Ed25519KeyPair::generate().unwrap());
 
@@ -118,7 +118,7 @@ impl Caller {
     async fn call(&mut self, method: Method, id: &str) -> Ended {
         let ended = tokio::time::timeout(ENDED_BY, self.attempt(method.clone(), id)).await;
         let ended = ended.unwrap_or_else(|_| panic!("{method} {id} does not end"));
-        self.world.tell(|| format!("caller: {method} {id} ended {ended:?}"));
+        self.world.tell(format!("caller: {method} {id} ended {ended:?}"));
         ended
     }
 
@@ -199,7 +199,7 @@ async fn gateway(
     events: mpsc::Receiver<Event>,
     pages: mpsc::Sender<Arc<Pages>>,
 ) -> turmoil::Result {
-    let options = AppOptions { clock, logs, environment: &|_| None };
+    let options = AppOptions { clock, logs, workers: Workers::default(), environment: &|_| None };
     let bound = app::bind(loaded, options).await.unwrap_or_else(|error| panic!("{error:?}"));
     pages.try_send(Arc::clone(&bound.pages)).unwrap();
     assert!(bound.run(events, None).await, "a call was cut off by the drain");
@@ -296,7 +296,7 @@ async fn faults(world: &World) {
         tokio::time::sleep(world.lot.ms(500)).await;
         let (a, b) = pairs[world.lot.below(3) as usize];
         let (lot, during) = (world.lot.below(3), world.lot.ms(600));
-        world.tell(|| format!("fault {lot} between {a} and {b} for {during:?}"));
+        world.tell(format!("fault {lot} between {a} and {b} for {during:?}"));
         match lot {
             0 => turmoil::partition(a, b),
             1 => turmoil::partition_oneway(b, a),
@@ -307,13 +307,13 @@ async fn faults(world: &World) {
     }
 }
 
-fn network(seed: u64, loaded: &'static Loaded, logs: &LogWriter, verbose: bool) {
+fn network(seed: u64, loaded: &'static Loaded, logs: &LogWriter, told: &Arc<Mutex<Vec<String>>>) {
     let calm = seed % 3 == 0;
     let world = World {
         lot: Lot::new(seed),
         calm: Arc::new(Mutex::new(calm)),
         met: Arc::new(Mutex::new(HashMap::new())),
-        verbose,
+        told: Arc::clone(told),
     };
     let mut sim = turmoil::Builder::new()
         .rng_seed(seed)
@@ -338,11 +338,26 @@ fn network(seed: u64, loaded: &'static Loaded, logs: &LogWriter, verbose: bool) 
             Ok(false) => clock.advance(TICK),
             Err(error) => panic!("{error}"),
         }
-        if !crashed && crash.is_some_and(|at| at < sim.elapsed()) {
+        if !crashed && !world.is_calm() && crash.is_some_and(|at| at < sim.elapsed()) {
             crashed = true;
-            world.tell(|| "koodrive crashes".to_owned());
+            world.tell("koodrive crashes".to_owned());
             sim.bounce("koodrive");
         }
+    }
+}
+
+/// What the gateway says of itself.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -355,16 +370,24 @@ fn whatever_the_network_does() {
     let (seeds, first) = (number("SEEDS", 100), number("SEED", 1));
     let folder = folder();
     let loaded: &'static Loaded = Box::leak(Box::new(loaded(&folder)));
-    let logs = LogWriter::to(io::sink()).unwrap();
-    let failed = Arc::new(Mutex::new(Vec::new()));
+    let log = Log::default();
+    let logs = LogWriter::to(log.clone()).unwrap();
+    let mut failed = Vec::new();
     for seed in first..first + seeds {
-        let run = std::panic::AssertUnwindSafe(|| network(seed, loaded, &logs, seeds == 1));
-        if std::panic::catch_unwind(run).is_err() {
+        let told = Arc::default();
+        log.0.lock().unwrap().clear();
+        let run = std::panic::AssertUnwindSafe(|| network(seed, loaded, &logs, &told));
+        let fails = std::panic::catch_unwind(run).is_err();
+        if fails || seeds == 1 {
+            logs.flush(Duration::from_secs(1));
+            println!("{}", told.lock().unwrap().join("\n"));
+            println!("{}", String::from_utf8_lossy(&log.0.lock().unwrap()));
+        }
+        if fails {
             println!("seed {seed} failed");
-            failed.lock().unwrap().push(seed);
+            failed.push(seed);
         }
     }
     std::fs::remove_dir_all(folder).unwrap();
-    let failed = failed.lock().unwrap();
     assert!(failed.is_empty(), "{} of {seeds} failed: {failed:?}", failed.len());
 }

@@ -39,6 +39,15 @@ impl TcpStream {
         Self(stream)
     }
 
+    /// There is one runtime: nothing is to be done to hand it over.
+    pub fn into_std(self) -> io::Result<Self> {
+        Ok(self)
+    }
+
+    pub fn from_std(stream: Self) -> io::Result<Self> {
+        Ok(stream)
+    }
+
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         self.0.set_nodelay(nodelay)
     }
@@ -112,6 +121,15 @@ pub struct HttpConnector<R>(PhantomData<fn() -> R>);
 impl<R> HttpConnector<R> {
     pub fn new_with_resolver(_: R) -> Self {
         Self(PhantomData)
+    }
+
+    /// There is one runtime: nothing is to be done to hand it over.
+    pub fn into_std(self) -> io::Result<Self> {
+        Ok(self)
+    }
+
+    pub fn from_std(stream: Self) -> io::Result<Self> {
+        Ok(stream)
     }
 
     pub fn set_nodelay(&mut self, _: bool) {}

@@ -94,6 +94,9 @@ class Running:
     port: int
     start_seconds: float
 
+    def has_ended(self):
+        return Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+
     def processor_seconds(self):
         return sum(processor_seconds(pid) for pid in family(self.pid))
 
@@ -161,6 +164,8 @@ def measure(around, row, rounds, seconds):
             running[peer] = around.proxy(peer, row.variant)
         before = running[peer].processor_seconds()
         loads[peer] = load(around, row, running[peer], seconds)
+        if running[peer].has_ended():
+            raise Failed("ended under the load")
         spent = running[peer].processor_seconds() - before
         costs[peer].append(spent / loads[peer].requests * 1e6)
 
@@ -178,7 +183,8 @@ def measure(around, row, rounds, seconds):
         for peer in row.peers[:: 1 if at % 2 == 0 else -1]:
             unless_failed(peer, one_round)
     for peer in row.peers:
-        sizes[peer] = running[peer].memory()
+        if peer not in failures:
+            sizes[peer] = running[peer].memory()
         around.end(running[peer])
     told = [
         f"{peer} {failures.get(peer) or f'{statistics.median(costs[peer]):.1f}'}"

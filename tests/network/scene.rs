@@ -61,7 +61,7 @@ const ENDED_BY: Duration = Duration::from_secs(4);
 const RECOVERED_BY: Duration = Duration::from_secs(8);
 /// Idle ones to the SSO are kept longest, 5 s.
 const IDLE_CLOSED_BY: Duration = Duration::from_secs(12);
-const TICK: Duration = Duration::from_millis(5);
+const TICK: Duration = Duration::from_millis(10);
 
 static KEY: LazyLock<Ed25519KeyPair> = LazyLock::new(|| Ed25519KeyPair::generate().unwrap());
 

@@ -79,9 +79,10 @@ fn limit_in(root: &Path, membership: &str) -> Option<usize> {
 /// At rest.
 const PROGRAM: usize = 14 * 1024 * 1024;
 /// With a head of which a little is missing, or over HTTP/2 with refusals that nobody reads.
-const CONNECTION: usize = 64 * 1024;
-/// Its head, its answer that nobody reads, and what its caller sent behind it.
-const CALL: usize = 176 * 1024;
+const CONNECTION: usize = 72 * 1024;
+/// Its head, its answer that nobody reads, and what its caller sent behind it; or what HTTP/2 keeps for
+/// a hundred streams of its connection.
+const CALL: usize = 160 * 1024;
 /// With what the reader of its answer has not taken yet.
 const UPSTREAM_CONNECTION: usize = 160 * 1024;
 /// Two buckets, at the worst moment of the growth of their tables.

@@ -245,7 +245,7 @@ impl Connections {
         let outlived = async {
             tokio::select! {
                 () = old => Outlived::Age,
-                () = streams.outgrown() => Outlived::Age,
+                () = streams.outgrown(&present) => Outlived::Age,
                 () = present.idle_for(self.idle_timeout) => Outlived::Idle,
                 () = present.leave().cancelled() => Outlived::Idle,
             }
@@ -253,8 +253,8 @@ impl Connections {
         // Whoever does not answer the farewell.
         let deaf = async {
             self.drain.clone().reached(Phase::Draining).await;
-            tokio::time::sleep(GOODBYE_TIMEOUT).await;
-            present.idle_for(GOODBYE_TIMEOUT).await;
+            tokio::time::sleep(LAST_FRAMES_TIMEOUT).await;
+            present.idle_for(LAST_FRAMES_TIMEOUT).await;
         };
         tokio::select! {
             () = self.drive(connection, outlived, || true, None) => {}
@@ -401,7 +401,9 @@ const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// So that connections spread over new replicas, and nothing lives for ever.
 const CONNECTION_AGE_MAX: Duration = Duration::from_hours(1);
 /// For the last frames of a connection on which nothing happens.
-const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same while the process drains, and waits for it.
+const LAST_FRAMES_TIMEOUT: Duration = Duration::from_secs(1);
 /// A connection that was accepted less than this before the process drained may still send its first
 /// head: whoever opened it is about to, and could not know.
 const FIRST_HEAD_GRACE: Duration = Duration::from_millis(500);
@@ -433,7 +435,7 @@ mod tests {
         let http2 = bytes_of(|(served, stream, _, caller, presence): Served| {
             served.serve_h2(stream, Bytes::new(), caller, presence)
         });
-        let bounds = [808, 2_560, 3_696];
+        let bounds = [808, 2_560, 3_968];
         let bytes = [whole, http1, http2];
         assert!(
             bytes.iter().zip(bounds).all(|(bytes, bound)| *bytes <= bound),

@@ -6,7 +6,7 @@
 //! Besides it is counted how many there are: what h2 has once made room for on a connection it keeps.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::presence::Exchange;
+use super::presence::{Exchange, Presence};
 use crate::lifecycle::DrainWatch;
 use crate::pipeline::AcceptedCalls;
 
@@ -35,9 +35,8 @@ struct Shared {
     accepted: AcceptedCalls,
     open: AtomicUsize,
     begun: AtomicUsize,
-    /// There were more than `MANY` at once.
-    were_many: AtomicBool,
-    last_closed: Notify,
+    /// Told when more than `MANY` are open at once.
+    many: Notify,
     /// Streams of all connections that are not being worked on yet.
     waiting: Arc<AtomicUsize>,
 }
@@ -83,8 +82,7 @@ impl Streams {
             accepted: AcceptedCalls::default(),
             open: AtomicUsize::default(),
             begun: AtomicUsize::default(),
-            were_many: AtomicBool::default(),
-            last_closed: Notify::default(),
+            many: Notify::default(),
             waiting,
         }))
     }
@@ -93,7 +91,7 @@ impl Streams {
         let shared = &self.0;
         shared.begun.fetch_add(1, Ordering::Relaxed);
         if MANY <= shared.open.fetch_add(1, Ordering::Relaxed) {
-            shared.were_many.store(true, Ordering::Relaxed);
+            shared.many.notify_one();
         }
         let last_frame = Arc::<LastFrame>::default();
         *shared.latest.lock().unwrap_or_else(PoisonError::into_inner) =
@@ -125,17 +123,11 @@ impl Streams {
         refusals < self.0.open.load(Ordering::Acquire)
     }
 
-    /// Returns when no stream is open of a connection that had many at once: what h2 keeps for them
-    /// would be kept for nobody.
-    pub(super) async fn outgrown(&self) {
-        loop {
-            let closed = self.0.last_closed.notified();
-            let (open, many) = (&self.0.open, &self.0.were_many);
-            if many.load(Ordering::Relaxed) && open.load(Ordering::Relaxed) == 0 {
-                return;
-            }
-            closed.await;
-        }
+    /// Returns when a connection that had many streams at once has had none for a while: what h2 keeps
+    /// for them would be kept for nobody.
+    pub(super) async fn outgrown(&self, presence: &Presence) {
+        self.0.many.notified().await;
+        presence.idle_for(REST).await;
     }
 }
 
@@ -147,9 +139,7 @@ impl Drop for Waiting {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if self.connection.open.fetch_sub(1, Ordering::Release) == 1 {
-            self.connection.last_closed.notify_one();
-        }
+        self.connection.open.fetch_sub(1, Ordering::Release);
         self.connection.accepted.wake();
     }
 }
@@ -252,6 +242,8 @@ impl<B: Body<Data = Bytes> + Unpin> Body for StreamBody<B> {
 
 /// More streams than this at once are many.
 const MANY: usize = 32;
+/// Whoever calls more often keeps his connection.
+const REST: Duration = Duration::from_secs(5);
 /// Each has the room of a call already.
 const WAITING_MAX: usize = 128;
 /// Of one connection. Whoever reads takes them at once; who does not would hold a stream's memory with

@@ -37,7 +37,7 @@ async fn uploads_and_downloads_pass_with_flat_memory() {
     let (uploaded, after_upload) = (begun.elapsed(), peak_memory(process));
     download(&alice, BYTES).await;
     let (downloaded, after) = (begun.elapsed().saturating_sub(uploaded), peak_memory(process));
-    let growth = after - before;
+    let growth = after.saturating_sub(before);
     let told = format!("{before} B, {after_upload} B, {after} B; {uploaded:?}, {downloaded:?}");
     assert!(growth < GROWTH_MAX, "{growth} B more: {told}");
 }

@@ -114,7 +114,7 @@ def reset(writer):
 async def run(pairs):
     peers = {name: Peer(port) for name, (_, port) in pairs.items()}
     for name, (listen, _) in pairs.items():
-        await asyncio.start_server(peers[name].serve, "127.0.0.1", listen, backlog=4096)
+        await asyncio.start_server(peers[name].serve, "127.0.0.1", listen)
     commands = asyncio.StreamReader()
     protocol = asyncio.StreamReaderProtocol(commands)
     await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)

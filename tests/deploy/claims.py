@@ -26,13 +26,16 @@ def start_order(c):
     """the tool starts once the gateway is ready, and its first call succeeds"""
     prepare(c)
     c.kubectl("--namespace", "outside", "scale", "deployment/outside", "--replicas=0")
-    until(lambda: not c.pods("outside", "app=outside"), 60, "the SSO is away")
-    c.kubectl("apply", "--kustomize", str(overlays(c) / "example"))
-    state = lambda: c.pods(TOOLS, "app=internal-tool")[0]["status"]  # noqa: E731
-    until(lambda: c.pods(TOOLS, "app=internal-tool") and state().get("initContainerStatuses", [{}])[0].get("state", {}).get("running"), 120, "the gateway runs")
-    time.sleep(5)
-    check("waiting" in state()["containerStatuses"][0]["state"], state()["containerStatuses"])
-    c.kubectl("--namespace", "outside", "scale", "deployment/outside", "--replicas=1")
+    try:
+        # To the last one on its way out: where none is ready, a Service sends to those as well.
+        until(lambda: not c.get("--namespace", "outside", "pods", "--selector", "app=outside")["items"], 90, "the SSO is away")
+        c.kubectl("apply", "--kustomize", str(overlays(c) / "example"))
+        state = lambda: c.pods(TOOLS, "app=internal-tool")[0]["status"]  # noqa: E731
+        until(lambda: c.pods(TOOLS, "app=internal-tool") and state().get("initContainerStatuses", [{}])[0].get("state", {}).get("running"), 120, "the gateway runs")
+        time.sleep(5)
+        check("waiting" in state()["containerStatuses"][0]["state"], state()["containerStatuses"])
+    finally:
+        c.kubectl("--namespace", "outside", "scale", "deployment/outside", "--replicas=1")
     rolled_out(c, TOOLS, "deployment/internal-tool")
     pod = c.pods(TOOLS, "app=internal-tool")[0]["metadata"]["name"]
     first = until(lambda: c.logs(TOOLS, pod, "tool"), 60, "the tool calls").splitlines()[0]

@@ -107,10 +107,10 @@ def configuration(c):
     log = lambda: c.logs(TOOLS, pod, "koodrive-gateway")  # noqa: E731
     good = (folder / "gateway.toml").read_text()
     try:
-        (folder / "gateway.toml").write_text(good + "\n[limit]\ncalls_per_minute = 61\n")
+        (folder / "gateway.toml").write_text(good.replace("[limit]", "[limit]\ncalls_per_minute = 61"))
         c.kubectl("apply", "--kustomize", str(folder))
         until(lambda: '"configuration reloaded"' in log(), 180, "the ConfigMap is taken over")
-        (folder / "gateway.toml").write_text(good + "\n[limit]\ncalls_per_minute = 0\n")
+        (folder / "gateway.toml").write_text(good.replace("[limit]", "[limit]\ncalls_per_minute = 0"))
         c.kubectl("apply", "--kustomize", str(folder))
         until(lambda: "limit.calls_per_minute" in log(), 180, "the bad ConfigMap is refused")
         before = len(c.logs(TOOLS, pod, "tool").splitlines())

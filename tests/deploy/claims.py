@@ -6,12 +6,13 @@ import re
 import subprocess
 import threading
 import time
+import urllib.parse
 
 from asking import ALONE, TOOLS, Following, alone, call_until, failing, fingerprint, fresh_caller, give_secret, overlays, pod_of
 from asking import prepare, preverify, rolled_out, secrets, sso_ask, sso_token, tls_secret, workloads
 from charts import CHART, helm_program
-from cluster import REDIS, TOOL
-from parts import HERE, check, run, say, until
+from cluster import COLLECTOR, REDIS, TOOL
+from parts import HERE, Failed, attempt, check, run, say, until
 
 
 def accepted(c):
@@ -68,6 +69,24 @@ def every_node(c):
     """a DaemonSet gains the sidecar as well"""
     workloads(c)
     rolled_out(c, TOOLS, "daemonset/everywhere")
+
+
+def traces(c):
+    """a sidecar's calls are in Jaeger, each with its stages and the name of its pod"""
+    prepare(c)
+    c.kubectl("apply", "--kustomize", str(overlays(c) / "example"))
+    rolled_out(c, TOOLS, "deployment/internal-tool")
+    pod = c.pods(TOOLS, "app=internal-tool")[0]["metadata"]["name"]
+    tags = urllib.parse.quote(json.dumps({"http.response.status_code": "200"}))
+    asked = f"http://{COLLECTOR}:16686/api/traces?service=koodrive-gateway&limit=200&tags={tags}"
+
+    def of_pod():
+        found = json.loads(c.world.curl(asked)[1])["data"]
+        named = lambda trace: {tag["value"] for process in trace["processes"].values() for tag in process["tags"] if tag["key"] == "k8s.pod.name"}  # noqa: E731
+        return [trace for trace in found if pod in named(trace)]
+
+    names = {span["operationName"] for span in until(of_pod, 60, f"a call of {pod} is in Jaeger")[0]["spans"]}
+    check({"accept", "token", "forward", "forward.attempt"} <= names, names)
 
 
 def rolling_update(c):
@@ -276,11 +295,13 @@ def helm_test(c):
     helm = [str(helm_program()), "--kubeconfig", str(c.folder / "admin"), "--namespace", namespace]
     inside = c.world.network.inside
     run(*inside(*helm, "upgrade", "--install", ALONE, str(CHART), "--wait", "--timeout", "240s"), seconds=300)
-    run(*inside(*helm, "test", ALONE, "--timeout", "120s"), seconds=180)
+    tested = attempt(*inside(*helm, "test", ALONE, "--timeout", "120s"), seconds=180)
+    if tested.returncode != 0:  # then its pod stays
+        raise Failed(tested.stdout + tested.stderr + c.logs(namespace, "koodrive-gateway-ready", "check-config"))
     run(*inside(*helm, "uninstall", ALONE, "--wait"), seconds=180)
 
 
 CLAIMS = [
-    accepted, start_order, own_init_container, jobs_complete, every_node, rolling_update, configuration, secret, idle,
+    accepted, start_order, own_init_container, jobs_complete, every_node, traces, rolling_update, configuration, secret, idle,
     standalone, certificate, disruption_budget, policies, shared_limits, helm_test, autoscaler,
 ]

@@ -9,14 +9,14 @@ import signal
 import subprocess
 
 from bases import authority
-from containers import last_stages
+from containers import JAEGER, jaeger, last_stages
 from parts import CACHE, HERE, ROOT, Failed, Missing, attempt, go_program, programs, run, say, until
 
 VERSION = os.environ.get("KUBERNETES_VERSION", "1.33.13")
 PARTS = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"]
 # All of the range for benchmarks (RFC 2544 appendix C.2.2), and none of it leaves the namespace.
 NODE, PODS, SERVICES = "198.18.0.1", "198.18.10.0/24", "198.18.20.0/24"
-DNS, OUTSIDE, REDIS = "198.18.20.53", "198.18.20.100", "198.18.20.90"
+DNS, OUTSIDE, REDIS, COLLECTOR = "198.18.20.53", "198.18.20.100", "198.18.20.90", "198.18.20.43"
 GATEWAY = "registry.example.com/koodrive-gateway"
 TOOL = "registry.example.com/internal-tool:1.0.0"
 PAUSE = "registry.k8s.io/pause:3.10"
@@ -155,6 +155,7 @@ class Cluster:
         last_stages(world, "gateway", f"{GATEWAY}:{version}")
         world.bases.for_stand_in()
         world.bases.for_tool()
+        jaeger(world)
         context = self.folder / "images"
         context.mkdir()
         (context / "pause.c").write_text("#include <unistd.h>\nint main(void) { for (;;) pause(); }\n")
@@ -168,7 +169,7 @@ class Cluster:
             (TOOL.replace("1.0.0", "1.0.1"), f'FROM {world.bases.curl}\nCOPY --chmod=0444 tool.sh /tool.sh\nENV NEXT=1\nENTRYPOINT ["sh", "/tool.sh"]\n'),
         ]:
             docker("build", "--tag", name, "--file", "-", str(context), stdin=text)
-        names = [f"{GATEWAY}:{version}", PAUSE, "stand-in:1", TOOL, TOOL.replace("1.0.0", "1.0.1")]
+        names = [f"{GATEWAY}:{version}", PAUSE, "stand-in:1", TOOL, TOOL.replace("1.0.0", "1.0.1"), JAEGER]
         saved = []
         for number, name in enumerate(names):
             saved.append(context / f"{number}.tar")
@@ -230,7 +231,7 @@ class Cluster:
         until(lambda: self.attempt("get", "node", "node1", "--output", f"jsonpath={ready}").stdout == "True", 180, "the node is ready")
 
     def neighbours(self):
-        """The policies' engine, DNS, and SSO and KooDrive behind one address."""
+        """The policies' engine, DNS, Jaeger, and SSO and KooDrive behind one address."""
         # kube-router wants to know which pods are on the node.
         self.kubectl("patch", "node", "node1", "--type=merge", "--patch", json.dumps({"spec": {"podCIDR": PODS, "podCIDRs": [PODS]}}), ok=(0, 1))
         self.spawn(
@@ -246,10 +247,10 @@ class Cluster:
         self.kubectl("create", "namespace", "outside")
         self.kubectl("--namespace", "outside", "create", "secret", "generic", "files", f"--from-file={secrets}")
         text = (HERE / "neighbours.yaml").read_text()
-        for name, value in [("DNS", DNS), ("OUTSIDE", OUTSIDE)]:
+        for name, value in [("DNS", DNS), ("OUTSIDE", OUTSIDE), ("COLLECTOR", COLLECTOR), ("JAEGER", JAEGER)]:
             text = text.replace(f"${name}", value)
         self.apply(text)
-        for namespace, name in [("kube-system", "dns"), ("outside", "outside")]:
+        for namespace, name in [("kube-system", "dns"), ("outside", "outside"), ("observability", "jaeger")]:
             self.kubectl("--namespace", namespace, "rollout", "status", f"deployment/{name}", "--timeout=180s", seconds=200)
 
     def metrics(self):

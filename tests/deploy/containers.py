@@ -17,6 +17,7 @@ from parts import CACHE, HERE, ROOT, check, run, say, until
 PREVERIFY = "/koodrive/ose/v1/users/batchimport/preverify"
 BATCH = '{"curDeptId":1575416580416769793,"users":[{"personalCapacity":10,"isAllocateCapacity":true}]}'
 GATEWAY = "koodrive-gateway"
+JAEGER = re.search(r"image: (jaegertracing/\S+)", (ROOT / "deploy/compose.yaml").read_text())[1]
 # Of the layers that are ours: as they are pulled, and unpacked.
 PULLED_MAX, UNPACKED_MAX = 12_000_000, 18_000_000
 
@@ -229,8 +230,7 @@ def pulled_size(world):
 
 
 def jaeger(world):
-    name = re.search(r"image: (jaegertracing/\S+)", (ROOT / "deploy/compose.yaml").read_text())[1]
-    if world.docker.has(name):
+    if world.docker.has(JAEGER):
         return
     binary = CACHE / "bin/jaeger-all-in-one"
     work = CACHE / "build-jaeger"
@@ -250,7 +250,7 @@ def jaeger(world):
         "FROM scratch\nCOPY --chmod=0555 all-in-one /go/bin/all-in-one-linux\nCOPY --chmod=0444 sampling_strategies.json /etc/jaeger/\n"
         'USER 10001\nENTRYPOINT ["/go/bin/all-in-one-linux"]\nCMD ["--sampling.strategies-file=/etc/jaeger/sampling_strategies.json"]\n'
     )
-    world.docker("build", "--tag", name, ".", cwd=context)
+    world.docker("build", "--tag", JAEGER, ".", cwd=context)
 
 
 # ── calling ──────────────────────────────────────────────────────────────────────────────────────

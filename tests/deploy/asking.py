@@ -15,7 +15,6 @@ TOOLS, ALONE = "internal-tools", "koodrive-gateway"
 HOST = "koodrive-gateway.koodrive-gateway.svc"
 
 
-
 def overlays(c):
     """A copy of deploy/kubernetes, for claims to change, with workloads of every kind beside it."""
     folder = c.folder / "overlays"
@@ -65,6 +64,11 @@ def rolled_out(c, namespace, what, seconds=180):
 
 def failing(pod):
     return any(one["restartCount"] or "terminated" in one["state"] for one in pod["status"].get("initContainerStatuses", []))
+
+
+def restarts(c, pod):
+    """Of the gateway in a tool's pod, so far."""
+    return c.get("--namespace", TOOLS, "pod", pod)["status"]["initContainerStatuses"][0]["restartCount"]
 
 
 def pod_of(name, namespace):

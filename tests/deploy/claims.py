@@ -9,7 +9,7 @@ import time
 import urllib.parse
 
 from asking import ALONE, TOOLS, Following, alone, call_until, failing, fingerprint, fresh_caller, give_secret, overlays, pod_of
-from asking import prepare, preverify, rolled_out, secrets, sso_ask, sso_token, tls_secret, workloads
+from asking import prepare, preverify, restarts, rolled_out, secrets, sso_ask, sso_token, tls_secret, workloads
 from charts import CHART, helm_program
 from cluster import COLLECTOR, REDIS, TOOL
 from parts import HERE, Failed, attempt, check, run, say, until
@@ -123,6 +123,7 @@ def configuration(c):
     c.kubectl("apply", "--kustomize", str(folder))
     rolled_out(c, TOOLS, "deployment/internal-tool")
     pod = c.pods(TOOLS, "app=internal-tool")[0]["metadata"]["name"]
+    restarted = restarts(c, pod)
     log = lambda: c.logs(TOOLS, pod, "koodrive-gateway")  # noqa: E731
     good = (folder / "gateway.toml").read_text()
     try:
@@ -135,8 +136,7 @@ def configuration(c):
         before = len(c.logs(TOOLS, pod, "tool").splitlines())
         until(lambda: len(c.logs(TOOLS, pod, "tool").splitlines()) > before + 3, 30, "calls go on")
         check(c.logs(TOOLS, pod, "tool").splitlines()[-1].endswith("status 200"), "calls succeed")
-        status = c.get("--namespace", TOOLS, "pod", pod)["status"]
-        check(status["initContainerStatuses"][0]["restartCount"] == 0, status)
+        check(restarts(c, pod) == restarted, "the gateway was restarted")
         c.kubectl("--namespace", TOOLS, "rollout", "restart", "deployment/internal-tool")
         fresh = lambda: [one for one in c.pods(TOOLS, "app=internal-tool") if failing(one)]  # noqa: E731
         name = until(fresh, 120, "a new pod fails")[0]["metadata"]["name"]
@@ -154,13 +154,13 @@ def secret(c):
     c.kubectl("apply", "--kustomize", str(overlays(c) / "example"))
     rolled_out(c, TOOLS, "deployment/internal-tool")
     pod = c.pods(TOOLS, "app=internal-tool")[0]["metadata"]["name"]
+    restarted = restarts(c, pod)
     try:
         sso_ask(c, "/client-secret?is=renewed")
         check(fresh_caller(c, pod) == "502", "the token endpoint refuses the old secret")
         give_secret(c, "renewed")
         until(lambda: fresh_caller(c, pod) == "200", 180, "the new secret is used")
-        status = c.get("--namespace", TOOLS, "pod", pod)["status"]
-        check(status["initContainerStatuses"][0]["restartCount"] == 0, status)
+        check(restarts(c, pod) == restarted, "the gateway was restarted")
     finally:
         sso_ask(c, "/client-secret")
         give_secret(c, "secret")

@@ -5,6 +5,7 @@
 //! if every step went as promised.
 
 pub mod log;
+pub mod moods;
 pub mod options;
 pub mod show;
 pub mod simulators;
@@ -27,10 +28,11 @@ use crate::town::Town;
 async fn main() -> ExitCode {
     let options = Options::parse();
     let show = Show::to_stdout();
-    let done = match (&options.token, options.only.is_empty()) {
-        (Some(subject), _) => print_token(&options, subject).await,
-        (None, true) => Box::pin(everything(&options, show)).await,
-        (None, false) => simulators(&options).await,
+    let done = match &options {
+        Options { token: Some(subject), .. } => print_token(&options, subject).await,
+        Options { moods, .. } if !moods.is_empty() => moods::run(moods).await,
+        Options { only, .. } if !only.is_empty() => simulators(&options).await,
+        _ => Box::pin(everything(&options, show)).await,
     };
     done.unwrap_or_else(|failed| {
         show.failure(&failed.to_string());

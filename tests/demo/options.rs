@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
+use crate::moods::Place;
+
 /// Shows koodrive-gateway at work: an SSO, a KooDrive simulator and the real gateway, on loopback.
 #[derive(Debug, Parser)]
 #[command(name = "demo")]
@@ -26,6 +28,16 @@ pub struct Options {
         conflicts_with_all = ["once", "only"]
     )]
     pub token: Option<String>,
+
+    /// Stand before peers and let them misbehave (moods.rs).
+    #[arg(
+        long,
+        hide = true,
+        value_delimiter = ',',
+        value_name = "NAME=PORT:PEER",
+        conflicts_with_all = ["once", "only", "token"]
+    )]
+    pub moods: Vec<Place>,
 
     /// The gateway's configuration; addresses, client and secret of the simulators follow it.
     #[arg(long, value_name = "FILE", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/config/local.toml"))]

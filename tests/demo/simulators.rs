@@ -39,6 +39,8 @@ pub enum StartFailed {
     KooDriveAlone,
     #[error("no demo answers at {0}; start one first: cargo run --example demo")]
     NotRunning(String),
+    #[error("`{0}` is not the name of a peer and a mood")]
+    Mood(String),
     #[error("a file cannot be written: {0}")]
     Scratch(#[source] io::Error),
     #[error("the gateway: {0}")]
@@ -52,7 +54,7 @@ impl StartFailed {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::NotRunning(_) => 1,
-            Self::Config(_) | Self::Settings { .. } | Self::KooDriveAlone => 2,
+            Self::Config(_) | Self::Settings { .. } | Self::KooDriveAlone | Self::Mood(_) => 2,
             Self::Taken { .. } | Self::Scratch(_) | Self::Gateway(_) | Self::NotReady(_) => 3,
         }
     }

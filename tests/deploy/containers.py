@@ -99,7 +99,10 @@ def health_elsewhere(world):
     with StandIn(world) as sso:
         mount = f"{folder}:/etc/koodrive-gateway:ro"
         world.docker("run", "--detach", "--name", "elsewhere", *sso.hosts, "--volume", mount, "--read-only", GATEWAY)
-        until(lambda: world.docker.health_of("elsewhere") == "healthy", 30, "the container is healthy")
+        try:
+            until(lambda: world.docker.health_of("elsewhere") == "healthy", 30, "the container is healthy")
+        finally:
+            world.docker("rm", "--force", "elsewhere")
 
 
 def compose(world):

@@ -75,4 +75,5 @@ pub mod path;
 pub mod places;
 pub mod telemetry;
 pub mod trace_context;
+pub mod wakes;
 pub mod words;

@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::BodyError;
 use crate::places::Place;
+use crate::wakes;
 
 /// A body that arrives over a connection, with a bound on the time between two reads.
 pub struct InboundBody {
@@ -150,7 +151,12 @@ impl Body for InboundBody {
         let this = self.get_mut();
         this.asked = true;
         loop {
-            let Poll::Ready(frame) = Pin::new(this.incoming()).poll_frame(cx) else {
+            let (read, woken) = wakes::withheld(|| Pin::new(this.incoming()).poll_frame(cx));
+            // hyper has the connection read on, also when nothing more will come.
+            if woken && !this.incoming().is_end_stream() {
+                cx.waker().wake_by_ref();
+            }
+            let Poll::Ready(frame) = read else {
                 let error = ready!(this.poll_timeout(cx));
                 return Poll::Ready(Some(Err(error)));
             };

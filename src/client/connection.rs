@@ -4,13 +4,11 @@
 //! between. Therefore hyper's own channels never need to wake anybody: all ends of them are polled
 //! in turn by one task.
 
-use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use futures_util::task::AtomicWaker;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1};
@@ -21,6 +19,7 @@ use tokio::time::{Instant, Sleep};
 use super::connector::{History, Stream};
 use super::error::ClientError;
 use crate::body::OutboundBody;
+use crate::wakes::{Wakes, muted};
 
 /// A connection, and what the pool must know of it.
 #[derive(Debug)]
@@ -110,7 +109,7 @@ impl Http1 {
     /// Moves on what is sent and read. Whether the connection is still open.
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(driver) = &mut self.driver else { return false };
-        self.wakes.task.register(cx.waker());
+        self.wakes.register(cx.waker());
         let open = Pin::new(driver).poll(&mut Context::from_waker(&self.waker)).is_pending();
         if !open {
             // How it ended is told by the request or the body that it ended for. With it go what
@@ -142,8 +141,8 @@ impl Http1 {
     pub(super) fn rest(&mut self, now: Instant, watcher: Option<&Waker>) {
         self.idle_since = now;
         match watcher {
-            Some(watcher) => self.wakes.task.register(watcher),
-            None => drop(self.wakes.task.take()),
+            Some(watcher) => self.wakes.register(watcher),
+            None => self.wakes.forget(),
         }
     }
 
@@ -151,37 +150,6 @@ impl Http1 {
     pub(super) fn idle(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.idle_since)
     }
-}
-
-/// Whom a connection wakes. The connection's own waker stays the same, whoever that is.
-#[derive(Debug, Default)]
-struct Wakes {
-    task: AtomicWaker,
-}
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if !MUTED.get() {
-            self.task.wake();
-        }
-    }
-}
-
-/// Does something with hyper's channels that wakes nobody: whoever would be woken is doing it, and
-/// polls the driver before waiting.
-pub(super) fn muted<T>(doing: impl FnOnce(&mut Context<'_>) -> T) -> T {
-    MUTED.set(true);
-    let done = doing(&mut Context::from_waker(Waker::noop()));
-    MUTED.set(false);
-    done
-}
-
-thread_local! {
-    static MUTED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A deadline that costs a timer only when it passes: moving it later leaves the timer where it

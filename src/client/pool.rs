@@ -18,12 +18,13 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::ClientOptions;
-use super::connection::{Http1, Unanswered, muted};
+use super::connection::{Http1, Unanswered};
 use super::connector::Connector;
 use super::egress::Way;
 use super::error::ClientError;
 use crate::body::{BodyError, OutboundBody};
 use crate::places::{Holder, Place, Places};
+use crate::wakes::muted;
 
 /// Connections to one origin. Clones share them.
 #[derive(Clone, Debug)]

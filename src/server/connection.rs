@@ -1,5 +1,6 @@
 //! One connection, from its first byte to its end.
 
+use std::iter;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -7,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -32,6 +34,7 @@ use crate::lifecycle::{DrainWatch, Phase};
 use crate::listener::{CallerAddress, Socket, WriteTimeout};
 use crate::pipeline::{Arrival, CurrentPipeline, ResponseBody};
 use crate::rejection::Reason;
+use crate::wakes;
 
 /// Serves connections; what all of them share.
 #[derive(Clone, Debug)]
@@ -189,7 +192,8 @@ impl Connections {
         // Before its first call hyper would close it at once, even if the head is under way. The answer
         // ends the connection as well.
         let told = || present.has_called();
-        self.drive(connection, outlived, told, instead).await;
+        let driven = pin!(self.drive(connection, outlived, told, instead));
+        wakes::through(driven).await;
     }
 
     async fn serve_h2<T>(
@@ -274,10 +278,18 @@ impl Connections {
         C: GracefulConnection<Error = hyper::Error>,
     {
         let mut drain = self.drain.clone();
+        let asked = async {
+            tokio::select! {
+                () = drain.reached(Phase::Draining) => false,
+                outlived = outlived => matches!(outlived, Outlived::Idle),
+            }
+        };
+        // Looked at when it wakes, and not at each step of each call.
+        let mut asked: FuturesUnordered<_> = iter::once(asked).collect();
         let idle = tokio::select! {
+            biased;
             ended = connection.as_mut() => return self.note_end(ended, instead),
-            () = drain.reached(Phase::Draining) => false,
-            outlived = outlived => matches!(outlived, Outlived::Idle),
+            Some(idle) = asked.next() => idle,
         };
         if idle || told() {
             connection.as_mut().graceful_shutdown();

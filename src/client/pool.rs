@@ -46,7 +46,8 @@ struct Shared {
 /// so that what is not needed grows old.
 #[derive(Default)]
 struct Idle {
-    connections: Vec<Http1>,
+    #[expect(clippy::vec_box, reason = "each moves out and in with every call")]
+    connections: Vec<Box<Http1>>,
     watcher: Option<Waker>,
 }
 
@@ -62,7 +63,7 @@ pub struct AnswerTimeouts {
 /// A connection in use. It is closed on drop, unless its exchange is over.
 #[derive(Debug)]
 struct Lease {
-    connection: Http1,
+    connection: Box<Http1>,
     pool: Arc<Shared>,
     _place: Place,
 }
@@ -159,7 +160,7 @@ impl Shared {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, now: Instant) -> Option<Http1> {
+    fn take(&self, now: Instant) -> Option<Box<Http1>> {
         let here = Handle::current().id();
         let connections = &mut self.idle().connections;
         let last = connections.iter().rposition(|connection| connection.is_of(here))?;
@@ -168,18 +169,18 @@ impl Shared {
         (taken.idle(now) < self.idle_timeout).then_some(taken)
     }
 
-    fn put(&self, mut connection: Http1, now: Instant) {
+    fn put(&self, mut connection: Box<Http1>, now: Instant) {
         let mut idle = self.idle();
         connection.rest(now, idle.watcher.as_ref());
         idle.connections.push(connection);
     }
 
-    async fn connect(&self, deadline: Instant) -> Result<Http1, ClientError> {
+    async fn connect(&self, deadline: Instant) -> Result<Box<Http1>, ClientError> {
         self.make_room();
         let stream = self.connector.connect(self.origin.clone(), deadline).await;
         let stream = stream.map_err(ClientError::Connect)?;
         let connection = Http1::handshake(stream, Instant::now()).await;
-        connection.map_err(|error| ClientError::Connect(error.into()))
+        connection.map(Box::new).map_err(|error| ClientError::Connect(error.into()))
     }
 
     /// Whoever wants a fresh connection may do so while others are idle: one of them goes.

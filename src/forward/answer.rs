@@ -8,7 +8,7 @@ use std::fmt;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::config::ForwardConfig;
@@ -75,11 +75,13 @@ impl AnswerRules {
         if body.is_empty() {
             return by_status;
         }
-        match serde_json::from_slice::<Envelope>(body) {
-            Ok(envelope) if envelope.has_one_of(&self.refused_codes) => {
+        let mut reader = serde_json::Deserializer::from_slice(body);
+        let read = reader.deserialize_map(EnvelopeVisitor(self));
+        match read.and_then(|envelope| reader.end().map(|()| envelope)) {
+            Ok(Envelope { refused: true, .. }) => {
                 Judgement { token: TokenVerdict::Refused, ..by_status }
             }
-            Ok(envelope) if envelope.has_one_of(&self.throttled_codes) => {
+            Ok(Envelope { throttled: true, .. }) => {
                 Judgement { throttled: true, ..self.unread(status) }
             }
             Err(error) if !error.is_data() => self.unread(status),
@@ -99,33 +101,42 @@ pub(super) fn is_too_large(headers: &HeaderMap) -> bool {
 /// `application/json` and what ends in `+json`, whatever the parameters.
 fn is_json(content_type: Option<&HeaderValue>) -> bool {
     let Some(text) = content_type.and_then(|value| value.to_str().ok()) else { return false };
-    let essence = text.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    matches!(essence.as_str(), "application/json" | "text/json")
-        || essence.starts_with("application/") && essence.ends_with("+json")
+    let essence = text.split(';').next().unwrap_or("").trim();
+    let is = |part: Option<&str>, text| part.is_some_and(|part| part.eq_ignore_ascii_case(text));
+    let end = essence.get(essence.len().saturating_sub("+json".len())..);
+    is(Some(essence), "application/json")
+        || is(Some(essence), "text/json")
+        || is(essence.get(.."application/".len()), "application/") && is(end, "+json")
 }
 
-/// The codes at the top of an answer: KooDrive's `code`, the API gateway's `error_code`. All of
-/// them, should a name stand there twice.
+/// What the codes at the top of an answer say, KooDrive's `code` and the API gateway's `error_code`:
+/// all of them, should a name stand there twice.
 #[derive(Debug, Default)]
 struct Envelope {
-    codes: Vec<String>,
+    refused: bool,
+    throttled: bool,
 }
 
 impl Envelope {
-    fn has_one_of(&self, codes: &[String]) -> bool {
-        self.codes.iter().any(|code| codes.contains(code))
+    fn note(&mut self, code: &str, rules: &AnswerRules) {
+        let is_one_of = |codes: &[String]| codes.iter().any(|known| known == code);
+        self.refused |= is_one_of(&rules.refused_codes);
+        self.throttled |= is_one_of(&rules.throttled_codes);
     }
 }
 
-impl<'de> Deserialize<'de> for Envelope {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_map(EnvelopeVisitor)
-    }
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Member {
+    Code,
+    ErrorCode,
+    #[serde(other)]
+    Other,
 }
 
-struct EnvelopeVisitor;
+struct EnvelopeVisitor<'r>(&'r AnswerRules);
 
-impl<'de> Visitor<'de> for EnvelopeVisitor {
+impl<'de> Visitor<'de> for EnvelopeVisitor<'_> {
     type Value = Envelope;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -134,14 +145,17 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope, A::Error> {
         let mut envelope = Envelope::default();
-        while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-            if name != "code" && name != "error_code" {
+        while let Some(member) = map.next_key()? {
+            if let Member::Other = member {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
             match map.next_value::<Value>()? {
-                Value::String(code) => envelope.codes.push(code),
-                Value::Number(code) => envelope.codes.push(code.to_string()),
+                Value::String(code) => envelope.note(&code, self.0),
+                Value::Number(code) => match code.as_u64() {
+                    Some(code) => envelope.note(itoa::Buffer::new().format(code), self.0),
+                    None => envelope.note(&code.to_string(), self.0),
+                },
                 Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {}
             }
         }

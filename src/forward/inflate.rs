@@ -30,12 +30,16 @@ impl Coding {
     }
 
     fn named(name: &str) -> Option<Self> {
-        match name.trim().to_ascii_lowercase().as_str() {
-            "" | "identity" => Some(Self::Identity),
-            "gzip" | "x-gzip" => Some(Self::Gzip),
-            "deflate" => Some(Self::Deflate),
-            _ => None,
-        }
+        const NAMES: [(&str, Coding); 5] = [
+            ("", Coding::Identity),
+            ("identity", Coding::Identity),
+            ("gzip", Coding::Gzip),
+            ("x-gzip", Coding::Gzip),
+            ("deflate", Coding::Deflate),
+        ];
+        let name = name.trim();
+        let named = NAMES.iter().find(|(known, _)| name.eq_ignore_ascii_case(known));
+        named.map(|(_, coding)| *coding)
     }
 
     /// The plain bytes of `body`. `None` when they are more than `bytes_max`, or when it is not what
@@ -65,17 +69,22 @@ fn read_up_to(plain: impl Read, bytes_max: usize) -> Option<Vec<u8>> {
 /// be empty then says `identity`; without one the caller takes what comes, which is `identity`
 /// from every server that is not asked otherwise.
 pub(super) fn reduce_accept_encoding(headers: &mut HeaderMap) {
-    if !headers.contains_key(ACCEPT_ENCODING) {
+    let mut lines = headers.get_all(ACCEPT_ENCODING).iter().peekable();
+    if lines.peek().is_none() {
         return;
     }
-    let lines = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|line| line.to_str().ok());
-    let kept = lines.flat_map(|line| line.split(',')).map(str::trim).filter(|item| {
+    let mut kept = String::new();
+    for item in lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')) {
         let name = item.split(';').next().unwrap_or_default();
-        !name.trim().is_empty() && Coding::named(name).is_some()
-    });
-    let kept = kept.collect::<Vec<_>>().join(", ");
-    let kept = if kept.is_empty() { "identity" } else { &kept };
-    let value = HeaderValue::from_str(kept).expect("made of parts of legal values");
+        if !name.trim().is_empty() && Coding::named(name).is_some() {
+            kept.push_str(if kept.is_empty() { "" } else { ", " });
+            kept.push_str(item.trim());
+        }
+    }
+    let value = match kept.as_str() {
+        "" | "identity" => HeaderValue::from_static("identity"),
+        _ => HeaderValue::try_from(kept).expect("made of parts of legal values"),
+    };
     headers.insert(ACCEPT_ENCODING, value);
 }
 

@@ -4,6 +4,7 @@
 //! gateway is dropped, in any spelling, and only then are the gateway's own values set.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use memchr::memchr;
 
 /// Fields of one connection (RFC 9110 section 7.6.1), and what only makes sense with them.
 fn is_hop_by_hop(name: &str) -> bool {
@@ -99,15 +100,18 @@ pub(super) fn has_other_coding(headers: &HeaderMap) -> bool {
 
 /// What of KooDrive's answer goes back to the caller.
 pub(super) fn for_caller(headers: &mut HeaderMap) {
+    let stays_here = |name: &HeaderName| is_hop_by_hop(name.as_str()) || *name == header::ALT_SVC;
+    // Most answers go back as they came.
+    if !headers.keys().any(|name| stays_here(name) || *name == header::SET_COOKIE) {
+        return;
+    }
     // A length beside a coding is wrong (RFC 9112 section 6.3): the body is not so long.
     if headers.contains_key(header::TRANSFER_ENCODING) {
         headers.remove(header::CONTENT_LENGTH);
     }
     let named = connection_options(headers);
     // `Alt-Svc` would lead callers past the gateway.
-    remove(headers, |name| {
-        is_hop_by_hop(name.as_str()) || *name == header::ALT_SVC || is_named(&named, name)
-    });
+    remove(headers, |name| stays_here(name) || is_named(&named, name));
     if headers.get_all(header::SET_COOKIE).iter().any(sets_token) {
         let kept: Vec<HeaderValue> = headers
             .get_all(header::SET_COOKIE)
@@ -157,7 +161,7 @@ fn is_named(options: &[String], name: &HeaderName) -> bool {
 /// The name with dashes for underscores, which many servers cannot tell apart; `None` when it has
 /// none.
 fn spelling(name: &HeaderName) -> Option<String> {
-    name.as_str().contains('_').then(|| name.as_str().replace('_', "-"))
+    memchr(b'_', name.as_str().as_bytes()).map(|_| name.as_str().replace('_', "-"))
 }
 
 /// Whether `TE` names `trailers` (RFC 9110 section 10.1.4).

@@ -4,7 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 
 /// The newest word on one of its limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,10 +21,12 @@ pub(super) struct ApigLimits(Mutex<[Option<ApigLimit>; LIMITS.len()]>);
 
 impl ApigLimits {
     pub(super) fn note(&self, headers: &HeaderMap, now: SystemTime) {
-        for (place, (of, name)) in LIMITS.iter().enumerate() {
+        for name in headers.keys() {
+            let Some(of) = name.as_str().strip_prefix(PREFIX) else { continue };
+            let Some(place) = LIMITS.iter().position(|limit| *limit == of) else { continue };
             let told = headers.get(name).and_then(|told| told.to_str().ok());
             let Some(told) = told.filter(|told| is_limit(told)) else { continue };
-            let limit = ApigLimit { of, told: told.into(), at: now };
+            let limit = ApigLimit { of: LIMITS[place], told: told.into(), at: now };
             self.0.lock().unwrap_or_else(PoisonError::into_inner)[place] = Some(limit);
         }
     }
@@ -43,15 +45,13 @@ fn is_limit(told: &str) -> bool {
 
 const BYTES_MAX: usize = 80;
 
-static LIMITS: [(&str, HeaderName); 4] = [
-    ("api", HeaderName::from_static("x-apig-ratelimit-api")),
-    ("user", HeaderName::from_static("x-apig-ratelimit-user")),
-    ("app", HeaderName::from_static("x-apig-ratelimit-app")),
-    ("ip", HeaderName::from_static("x-apig-ratelimit-ip")),
-];
+const PREFIX: &str = "x-apig-ratelimit-";
+const LIMITS: [&str; 4] = ["api", "user", "app", "ip"];
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
 
     #[test]

@@ -56,8 +56,19 @@ fn is_repeated(request: &request::Parts, name: &HeaderName) -> bool {
 }
 
 fn names_a_host(host: &[u8]) -> bool {
-    let authority = Authority::try_from(host);
-    authority.is_ok_and(|host| !host.host().is_empty() && !host.as_str().contains('@'))
+    is_plain(host)
+        || Authority::try_from(host)
+            .is_ok_and(|host| !host.host().is_empty() && !host.as_str().contains('@'))
+}
+
+/// A name or an IPv4 address, perhaps with a port: all the parser is spared.
+fn is_plain(host: &[u8]) -> bool {
+    let mut halves = host.splitn(2, |b| *b == b':');
+    let (name, port) = (halves.next().unwrap_or_default(), halves.next());
+    let in_name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
+    !name.is_empty()
+        && name.iter().all(in_name)
+        && port.is_none_or(|port| !port.is_empty() && port.iter().all(u8::is_ascii_digit))
 }
 
 fn is_http(request: &request::Parts) -> bool {

@@ -17,7 +17,7 @@ const LEN: usize = 58;
 const ILLEGAL_CHARS_MAX: usize = 128;
 const TRACE_ID_LEN: usize = 32;
 const SPAN_ID_LEN: usize = 16;
-const SECONDS_LEN: u32 = 10;
+const SECONDS_LEN: usize = 10;
 
 /// The 58-character id KooDrive logs every call under.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,14 +65,16 @@ impl XTraceId {
     /// `<32 hex trace id><16 hex id of the SERVER span><10-digit Unix seconds>`: the first 32
     /// characters find the trace in Jaeger.
     pub fn generate(span: &SpanContext, now: SystemTime) -> Self {
-        let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let mut text = Vec::with_capacity(LEN);
         push_hex(&mut text, &span.trace_id.to_bytes());
         push_hex(&mut text, &span.span_id.to_bytes());
-        for place in (0..SECONDS_LEN).rev() {
-            let digit = u8::try_from(seconds / 10_u64.pow(place) % 10).expect("below ten");
-            text.push(b'0' + digit);
+        let mut digits = [0; SECONDS_LEN];
+        let mut left = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + u8::try_from(left % 10).expect("below ten");
+            left /= 10;
         }
+        text.extend_from_slice(&digits);
         let text = HeaderValue::from_maybe_shared(Bytes::from(text));
         Self(text.expect("digits are legal in a header"))
     }

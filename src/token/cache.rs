@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
+use foldhash::fast::RandomState;
 use http::HeaderValue;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
@@ -226,19 +227,22 @@ fn ends_ms(start: Moment, after_ms: u64) -> (u64, u64) {
     (wall_ms(start).saturating_add(after_ms), ms(start.monotonic).saturating_add(after_ms))
 }
 
+/// The keys are digests: nobody makes many of them collide.
+pub(super) type TokenCache = Cache<CacheKey, Arc<CachedToken>, RandomState>;
+
 /// At most `max_entries` tokens of up to [`CachedToken::BYTES`], or fewer longer ones, the least
 /// recently used going first.
 ///
 /// LRU and not moka's default, which may refuse to admit a newcomer and so make him pay for an
 /// exchange on every call. The idle bound is housekeeping: twice the idle lifetime without a
 /// look-up, and a token is long dead.
-pub(super) fn bounded(max_entries: usize, idle: Duration) -> Cache<CacheKey, Arc<CachedToken>> {
+pub(super) fn bounded(max_entries: usize, idle: Duration) -> TokenCache {
     Cache::builder()
         .max_capacity((max_entries as u64).saturating_mul(CachedToken::BYTES as u64))
         .weigher(|_, token: &Arc<CachedToken>| token.weight())
         .eviction_policy(EvictionPolicy::lru())
         .time_to_idle(idle.saturating_mul(2).min(HOUSEKEEPING_MAX))
-        .build()
+        .build_with_hasher(RandomState::default())
 }
 
 fn wall_ms(moment: Moment) -> u64 {

@@ -33,7 +33,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use moka::future::Cache;
 
 pub use self::app_signature::AppIdentity;
 pub use self::error::{Crowded, Denial, Outage, Said, TokenError, Unusable};
@@ -43,7 +42,7 @@ pub use self::store::TokenStore;
 pub use self::trial::{Trial, TrialVerdict, try_client};
 
 use self::app_signature::SigningApp;
-use self::cache::{CachedToken, Lifetimes};
+use self::cache::{CachedToken, Lifetimes, TokenCache};
 use self::exchange::{Exchange, Grant};
 use self::gate::{Gate, GateNumbers};
 use self::key::Sharing;
@@ -139,7 +138,7 @@ struct Inner {
     timeout: Duration,
     denied_for: Duration,
     unavailable_for: Duration,
-    cache: Cache<key::CacheKey, Arc<CachedToken>>,
+    cache: TokenCache,
     gate: Arc<Gate>,
 }
 

@@ -5,14 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use moka::future::Cache;
-
 use super::cache;
-use super::cache::CachedToken;
+use super::cache::{CachedToken, TokenCache};
 use super::damping::Damping;
 use super::flight::Flights;
 use super::gate::{Gate, GateNumbers};
-use super::key::CacheKey;
 use super::report::ExchangeReport;
 use crate::clock::Clock;
 use crate::lifecycle::Tasks;
@@ -40,7 +37,7 @@ pub(super) struct Shared {
 #[derive(Debug)]
 struct BoundedCache {
     numbers: (usize, Duration),
-    tokens: Cache<CacheKey, Arc<CachedToken>>,
+    tokens: TokenCache,
 }
 
 impl TokenStore {
@@ -86,11 +83,7 @@ impl Shared {
     }
 
     /// The cache with these numbers; another one, empty, when they changed.
-    pub(super) fn cache(
-        &self,
-        max_entries: usize,
-        idle: Duration,
-    ) -> Cache<CacheKey, Arc<CachedToken>> {
+    pub(super) fn cache(&self, max_entries: usize, idle: Duration) -> TokenCache {
         let mut held = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let numbers = (max_entries, idle);
         match &*held {
@@ -103,7 +96,7 @@ impl Shared {
         }
     }
 
-    fn held_cache(&self) -> Option<Cache<CacheKey, Arc<CachedToken>>> {
+    fn held_cache(&self) -> Option<TokenCache> {
         let held = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         held.as_ref().map(|cache| cache.tokens.clone())
     }

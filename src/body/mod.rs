@@ -35,7 +35,7 @@ pub enum BodyError {
 
 /// A body we send: nothing, bytes in memory, or a stream passed on.
 #[derive(Debug)]
-pub enum OutboundBody<S = InboundBody> {
+pub enum OutboundBody<S = Box<InboundBody>> {
     Whole(Option<Bytes>),
     Streaming(S),
 }

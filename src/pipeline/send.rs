@@ -25,12 +25,12 @@ pub(super) enum CallBody {
     /// In memory: can be sent again.
     Whole(WholeBody),
     /// Passes through once.
-    Stream(InboundBody),
+    Stream(Box<InboundBody>),
 }
 
 impl From<InboundBody> for CallBody {
     fn from(body: InboundBody) -> Self {
-        if body.is_end_stream() { Self::Empty } else { Self::Stream(body) }
+        if body.is_end_stream() { Self::Empty } else { Self::Stream(Box::new(body)) }
     }
 }
 

@@ -44,10 +44,18 @@ impl Wake for Wakes {
 
 /// Does something that wakes none of [`Wakes`], and says whether it would have.
 pub fn withheld<T>(doing: impl FnOnce() -> T) -> (T, bool) {
+    /// Also when it panics: the thread serves others.
+    struct Over;
+    impl Drop for Over {
+        fn drop(&mut self) {
+            WITHHOLDING.set(false);
+        }
+    }
     WITHHELD.set(false);
     WITHHOLDING.set(true);
+    let over = Over;
     let done = doing();
-    WITHHOLDING.set(false);
+    drop(over);
     (done, WITHHELD.get())
 }
 
@@ -106,6 +114,7 @@ mod tests {
         assert_eq!(withheld(|| inner.wake_by_ref()), ((), true));
         assert_eq!(withheld(|| ()), ((), false));
         muted(|_| inner.wake_by_ref());
+        std::panic::catch_unwind(|| withheld(|| panic!("as a body might"))).unwrap_err();
         assert_eq!(counted.0.load(Ordering::Relaxed), 0);
         inner.wake();
         assert_eq!(counted.0.load(Ordering::Relaxed), 1);

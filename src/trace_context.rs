@@ -76,9 +76,7 @@ impl fmt::Debug for SpanId {
 
 /// Writes bytes as lower-case hex digits.
 pub fn push_hex(text: &mut Vec<u8>, bytes: &[u8]) {
-    for byte in bytes {
-        text.extend_from_slice(&hex_digits(*byte));
-    }
+    text.extend(bytes.iter().flat_map(|byte| hex_digits(*byte)));
 }
 
 /// The same, at most 16 bytes, for `Display`.

@@ -4,7 +4,6 @@
 //! gateway is dropped, in any spelling, and only then are the gateway's own values set.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use memchr::memchr;
 
 /// Fields of one connection (RFC 9110 section 7.6.1), and what only makes sense with them.
 fn is_hop_by_hop(name: &str) -> bool {
@@ -161,7 +160,7 @@ fn is_named(options: &[String], name: &HeaderName) -> bool {
 /// The name with dashes for underscores, which many servers cannot tell apart; `None` when it has
 /// none.
 fn spelling(name: &HeaderName) -> Option<String> {
-    memchr(b'_', name.as_str().as_bytes()).map(|_| name.as_str().replace('_', "-"))
+    name.as_str().contains('_').then(|| name.as_str().replace('_', "-"))
 }
 
 /// Whether `TE` names `trailers` (RFC 9110 section 10.1.4).

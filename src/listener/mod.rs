@@ -9,7 +9,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use listenfd::ListenFd;
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixSocket, UnixStream};
 use tokio_util::either::Either;
 
 pub use self::write_timeout::WriteTimeout;
@@ -94,12 +94,14 @@ impl Handover {
 impl Listener {
     pub async fn bind(address: &ListenAddress) -> io::Result<Self> {
         match address {
-            ListenAddress::Tcp(address) => Ok(Self::Tcp(TcpListener::bind(address).await?)),
+            ListenAddress::Tcp(address) => listen(*address).map(Self::Tcp),
             ListenAddress::Unix(path) => {
                 // Of two processes that start at once, one must see the socket of the other.
                 let _alone = lock_folder_of(path)?;
                 remove_stale(path).await?;
-                let listener = UnixListener::bind(path)?;
+                let socket = UnixSocket::new_stream()?;
+                socket.bind(path)?;
+                let listener = socket.listen(BACKLOG)?;
                 Ok(Self::Unix(listener, Some(SocketFile::at(path)?)))
             }
         }
@@ -156,6 +158,21 @@ impl Listener {
         }
     }
 }
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // As std does: a restart need not wait until the last connections are forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Callers who come at once wait their turn. Beyond it the kernel lets them try again after a second,
+/// after three, after seven. It allows at most `net.core.somaxconn`.
+const BACKLOG: u32 = 1024;
 
 /// A socket file that nobody listens on any more is left over from a process that was killed.
 async fn remove_stale(path: &Path) -> io::Result<()> {

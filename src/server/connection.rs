@@ -20,6 +20,7 @@ use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use super::guard::{Guarded, Leaving, Rewind};
 use super::h2_pace::Paced;
@@ -160,7 +161,8 @@ impl Connections {
             // On the heap, so that an idle connection does not keep the room a call needs; and written
             // there at once, for `Box::pin` would copy all of that room.
             let on_heap = Box::write(Box::new_uninit(), async move {
-                let mut response = served.handle_http1(request, arrival).await;
+                let leave = presence.leave().clone();
+                let mut response = served.handle_http1(request, arrival, leave).await;
                 response.body().holder().inspect(|holder| presence.accepted(*holder));
                 if last {
                     response.headers_mut().insert(CONNECTION, CLOSE);
@@ -184,10 +186,9 @@ impl Connections {
         // hyper's own timeout for heads would be a timer for each.
         let outlived = async {
             tokio::select! {
-                () = present.idle_for(self.idle_timeout) => {}
-                () = present.leave().cancelled() => {}
+                () = present.idle_for(self.idle_timeout) => Outlived::Idle,
+                () = present.leave().cancelled() => Outlived::Place,
             }
-            Outlived::Idle
         };
         // Before its first call hyper would close it at once, even if the head is under way. The answer
         // ends the connection as well.
@@ -251,7 +252,7 @@ impl Connections {
                 () = old => Outlived::Age,
                 () = streams.outgrown(&present) => Outlived::Age,
                 () = present.idle_for(self.idle_timeout) => Outlived::Idle,
-                () = present.leave().cancelled() => Outlived::Idle,
+                () = present.leave().cancelled() => Outlived::Place,
             }
         };
         // Whoever does not answer the farewell.
@@ -280,36 +281,40 @@ impl Connections {
         let mut drain = self.drain.clone();
         let asked = async {
             tokio::select! {
-                () = drain.reached(Phase::Draining) => false,
-                outlived = outlived => matches!(outlived, Outlived::Idle),
+                () = drain.reached(Phase::Draining) => Outlived::Age,
+                outlived = outlived => outlived,
             }
         };
         // Looked at when it wakes, and not at each step of each call.
         let mut asked: FuturesUnordered<_> = iter::once(asked).collect();
-        let idle = tokio::select! {
+        let outlived = tokio::select! {
             biased;
             ended = connection.as_mut() => return self.note_end(ended, instead),
-            Some(idle) = asked.next() => idle,
+            Some(outlived) = asked.next() => outlived,
         };
-        if idle || told() {
+        if !matches!(outlived, Outlived::Age) || told() {
             connection.as_mut().graceful_shutdown();
         }
-        if !idle {
-            return self.note_end(connection.await, instead);
-        }
+        let patience = match outlived {
+            Outlived::Age => return self.note_end(connection.await, instead),
+            Outlived::Idle => GOODBYE_TIMEOUT,
+            Outlived::Place => LAST_FRAMES_TIMEOUT,
+        };
         // Nothing is in flight, so nothing is lost when the other side does not follow.
-        if let Ok(ended) = tokio::time::timeout(GOODBYE_TIMEOUT, connection).await {
+        if let Ok(ended) = tokio::time::timeout(patience, connection).await {
             self.note_end(ended, instead);
         } else {
             tracing::debug!("idle connection cut off");
         }
     }
 
-    /// An HTTP/1 request: its answer decides about the connection.
+    /// An HTTP/1 request: its answer decides about the connection. `leave` is cancelled when that is to
+    /// make room.
     async fn handle_http1(
         &self,
         request: Request<Incoming>,
         arrival: Arrival,
+        leave: CancellationToken,
     ) -> Response<ResponseBody> {
         let ambiguous = arrival.framing_fault.is_some();
         let awaits_continue = request.headers().contains_key(EXPECT);
@@ -322,7 +327,10 @@ impl Connections {
             if ambiguous || awaits_continue && !asked {
                 mark.store(true, Ordering::Relaxed);
             } else {
-                drain.finish(body::discard(rest, LEFTOVER_BYTES_MAX, LEFTOVER_TIMEOUT));
+                let discarding = body::discard(rest, LEFTOVER_BYTES_MAX, LEFTOVER_TIMEOUT);
+                drain.finish(
+                    async move { leave.run_until_cancelled(discarding).await.unwrap_or(()) },
+                );
             }
         };
         let (parts, body) = request.into_parts();
@@ -395,8 +403,11 @@ type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Why a connection is asked to end.
 enum Outlived {
+    /// Or the process drains: calls may be under way.
     Age,
     Idle,
+    /// Others wait for it.
+    Place,
 }
 
 /// What of an HTTP/1 body is read before it is asked for, and of an answer before it is written.
@@ -414,7 +425,7 @@ const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 const CONNECTION_AGE_MAX: Duration = Duration::from_hours(1);
 /// For the last frames of a connection on which nothing happens.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
-/// The same while the process drains, and waits for it.
+/// The same while the process drains, or somebody waits for the place.
 const LAST_FRAMES_TIMEOUT: Duration = Duration::from_secs(1);
 /// A connection that was accepted less than this before the process drained may still send its first
 /// head: whoever opened it is about to, and could not know.

@@ -145,6 +145,6 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// While all places are taken and nobody was idle a moment ago.
-const IDLE_LOOKED_FOR_EVERY: Duration = Duration::from_millis(100);
+/// While all places are taken, and nobody was idle a moment ago or whoever was is slow to leave.
+const IDLE_LOOKED_FOR_EVERY: Duration = Duration::from_millis(20);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -183,6 +183,45 @@ async fn the_connection_that_is_idle_longest_makes_room_and_no_busy_one_does() {
 }
 
 #[tokio::test]
+async fn whoever_was_refused_and_sends_on_makes_room_at_once() {
+    let world = plan().config("[listen]\nmax_connections = 2").start().await;
+    let refused = "POST /koodrive/test/echo HTTP/1.1⏎{H}Content-Length: 100000⏎⏎";
+    let (mut first, mut second) = (open(&world).await, open(&world).await);
+    for connection in [&mut first, &mut second] {
+        connection.send(raw(&world, refused)).await.unwrap();
+        assert_eq!(connection.answer().await.unwrap().status, 401);
+    }
+    let begun = Instant::now();
+    let mut third = open(&world).await;
+    third.send(raw(&world, GET)).await.unwrap();
+    assert_eq!(third.answer().await.unwrap().status, 200);
+    // The rest of what was refused would be taken in for longer.
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    closes(&mut first).await.expect("idle longest");
+}
+
+#[tokio::test]
+async fn callers_who_come_at_once_wait_for_a_place() {
+    let world = plan().config("[listen]\nmax_connections = 1").start().await;
+    world.koodrive.switch.gate.close();
+    let mut busy = open(&world).await;
+    busy.send(raw(&world, GET)).await.unwrap();
+    assert!(world.koodrive.switch.gate.wait_for(1, SOON).await);
+    // Whoever does not fit would try again after one second, after three, after seven.
+    let opening = async {
+        let mut waiting = Vec::new();
+        while waiting.len() < 300 {
+            waiting.push(open(&world).await);
+        }
+        waiting
+    };
+    let waiting = tokio::time::timeout(SOON, opening).await;
+    assert_eq!(waiting.map_or(0, |waiting| waiting.len()), 300);
+    world.koodrive.switch.gate.open();
+    assert_eq!(busy.answer().await.unwrap().status, 200);
+}
+
+#[tokio::test]
 async fn a_batch_that_drips_in_is_refused_however_steadily_it_does() {
     let world = plan().config("[listen]\nbody_timeout = '300ms'").start().await;
     let mut connection = open(&world).await;

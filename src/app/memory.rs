@@ -79,7 +79,7 @@ fn limit_in(root: &Path, membership: &str) -> Option<usize> {
 /// At rest.
 const PROGRAM: usize = 14 * 1024 * 1024;
 /// With a head of which a little is missing, or over HTTP/2 with refusals that nobody reads.
-const CONNECTION: usize = 72 * 1024;
+const CONNECTION: usize = 80 * 1024;
 /// Its head, its answer that nobody reads, and what its caller sent behind it; or what HTTP/2 keeps for
 /// a hundred streams of its connection.
 const CALL: usize = 160 * 1024;

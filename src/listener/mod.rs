@@ -215,7 +215,7 @@ mod tests {
     #[tokio::test]
     async fn a_listener_whose_backlog_is_full_is_not_taken_for_a_left_over_file() {
         let (path, address) = scratch("backlog");
-        let socket = tokio::net::UnixSocket::new_stream().unwrap();
+        let socket = UnixSocket::new_stream().unwrap();
         socket.bind(&path).unwrap();
         let _busy = socket.listen(1).unwrap();
         let mut waiting = Vec::new();

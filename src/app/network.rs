@@ -6,9 +6,7 @@ use std::time::Duration;
 use crate::client::{
     Client, ClientOptions, Egress, EgressError, Pool, ProxyFailures, ProxyVariables, SystemRoots,
 };
-use crate::config::{
-    ClientAuth, Config, EgressConfig, File, ForwardConfig, Roots, TokenConfig, certified_key,
-};
+use crate::config::{Config, EgressConfig, File, ForwardConfig, Roots, TokenConfig, certified_key};
 use crate::lifecycle::Tasks;
 
 /// One client for each neighbour, so that they cannot starve each other. They outlive
@@ -173,7 +171,6 @@ pub(super) fn network_client(
 
 /// To the token endpoint: with a certificate of our own where that is how we prove ourselves.
 pub(super) fn token_client(outside: &Outside, config: &TokenConfig) -> Client {
-    let shown = certified_key(&config.client_certificate_file, &config.client_key_file);
     Client::new(&ClientOptions {
         connect_timeout: CONNECT_TIMEOUT,
         pool_idle_timeout: POOL_IDLE_TIMEOUT,
@@ -181,7 +178,7 @@ pub(super) fn token_client(outside: &Outside, config: &TokenConfig) -> Client {
         connections_max: config.max_concurrent,
         roots: &outside.roots,
         extra_roots: config.ca_file.content().map(AsRef::as_ref),
-        identity: shown.filter(|_| config.client_auth == ClientAuth::Tls),
+        identity: config.login.certificate().cloned(),
         egress: &outside.egress,
     })
 }

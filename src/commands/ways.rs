@@ -38,7 +38,7 @@ impl<'a> Servers<'a> {
         let urls = fetched
             .filter_map(|issuer| issuer.jwks_url.clone().or_else(|| issuer.issuer.parse().ok()));
         let sso = urls.map(|url| server(url.uri(), "accept.ca_file", &accept.ca_file));
-        let endpoint = token.endpoint.written();
+        let endpoint = token.endpoint.as_ref();
         let store = config.limit.store.address();
         Self {
             accept: sso.collect(),

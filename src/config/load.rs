@@ -107,8 +107,8 @@ fn parse(text: &str, file_name: &str, base: &Path, variables: &[(String, String)
     environment::overlay(&mut root, variables, &mut found);
     let mut reader = Reader::new(base, digest);
     reader.found = found;
-    let config = Config::read(&root, "", &mut reader).unwrap_or_default();
-    check::check(&config, &mut reader);
+    let mut config = Config::read(&root, "", &mut reader).unwrap_or_default();
+    check::check(&mut config, &mut reader);
     let Reader { found, origins, contents, digest, .. } = reader;
     let digest = digest.finish();
     if found.is_empty() {

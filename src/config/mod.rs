@@ -32,8 +32,8 @@ pub use reload::{Watcher, keeping_restart_only, restart_only};
 pub use schema::schema;
 pub use sections::*;
 pub use values::{
-    AssertionKey, CertificateChain, ClaimValue, EgressProxy, Expected, File, HttpUrl, JsonPointer,
-    KeySetDocument, KooDriveUsers, LimitStore, ListenAddress, LiveFile, Part, Password,
-    RedisAddress, Required, Roots, Secret, Template, TlsKey, certified_key, file_error,
-    is_loopback, parse_duration, user_id, without_bom,
+    AssertionAlgorithm, AssertionKey, CertificateChain, ClaimValue, Derived, EgressProxy, Expected,
+    File, HttpUrl, JsonPointer, KeySetDocument, KooDriveUsers, LimitStore, ListenAddress, LiveFile,
+    Part, Password, RedisAddress, Required, Roots, Secret, Template, TlsKey, certified_key,
+    file_error, is_loopback, parse_duration, user_id, without_bom,
 };

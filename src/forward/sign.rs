@@ -40,12 +40,12 @@ impl SignedHeaders {
         let date = basic_iso_8601(now.checked_sub(BACKDATED_BY).unwrap_or(UNIX_EPOCH));
         let canonical = canonical_request(request, &date, identity.user_id.as_bytes());
         let to_sign = format!("{ALGORITHM}\n{}", hex(digest::digest(&digest::SHA256, &canonical)));
-        let secret = identity.app_secret.expose_secret();
+        let secret = identity.app.secret.expose_secret();
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
         let signature = hex(hmac::sign(&key, to_sign.as_bytes()));
         let authorization = format!(
             "{ALGORITHM} AppId={},SignedHeaders={SIGNED_HEADERS},Signature={signature}",
-            identity.app_id
+            identity.app.id
         );
         let mut authorization =
             HeaderValue::try_from(authorization).expect("app ids are checked to be visible ASCII");
@@ -181,6 +181,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::config::SigningApp;
 
     #[derive(Debug, Deserialize)]
     struct Vector {
@@ -206,8 +207,10 @@ mod tests {
         assert!(60 <= vectors.len());
         for vector in &vectors {
             let identity = AppIdentity {
-                app_id: vector.app_id.as_str().into(),
-                app_secret: std::sync::Arc::new(vector.app_secret.clone().into()),
+                app: SigningApp {
+                    id: vector.app_id.as_str().into(),
+                    secret: std::sync::Arc::new(vector.app_secret.clone().into()),
+                },
                 user_id: HeaderValue::from_str(&vector.user_id).unwrap(),
             };
             let request = Unsigned {

@@ -42,7 +42,7 @@ impl Peers {
             Some((issuer.issuer.clone(), Peer::of(url)))
         });
         let issuers = issuers.collect();
-        let token_endpoint = token.endpoint.written().map(Peer::of);
+        let token_endpoint = token.endpoint.as_ref().map(Peer::of);
         self.0.store(Arc::new(Known { token_endpoint, issuers }));
     }
 }

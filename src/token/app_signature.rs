@@ -7,32 +7,29 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::HeaderValue;
-use secrecy::SecretString;
 
 use super::error::Denial;
 use crate::accept::Identity;
-use crate::config::{AppConfig, IssuerConfig, KooDriveUsers, user_id};
+use crate::config::{IssuerConfig, KooDriveUsers, SigningApp, user_id};
 
 /// Who signs, and for which KooDrive user.
 #[derive(Clone)]
 pub struct AppIdentity {
-    pub app_id: Arc<str>,
-    pub app_secret: Arc<SecretString>,
+    pub app: SigningApp,
     /// The signing user: `X-User-Id`.
     pub user_id: HeaderValue,
 }
 
 impl fmt::Debug for AppIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AppIdentity").field("app_id", &self.app_id).finish_non_exhaustive()
+        f.debug_struct("AppIdentity").field("app_id", &self.app.id).finish_non_exhaustive()
     }
 }
 
 /// Finds the KooDrive user of a caller.
 #[derive(Debug)]
-pub(super) struct SigningApp {
-    app_id: Arc<str>,
-    app_secret: Arc<SecretString>,
+pub(super) struct Signatures {
+    app: SigningApp,
     issuers: HashMap<String, Users>,
 }
 
@@ -43,21 +40,16 @@ struct Users {
     listed: Option<Arc<KooDriveUsers>>,
 }
 
-impl SigningApp {
-    pub(super) fn new(config: &AppConfig, issuers: &[IssuerConfig]) -> Self {
+impl Signatures {
+    pub(super) fn new(app: &SigningApp, issuers: &[IssuerConfig]) -> Self {
         let users = |issuer: &IssuerConfig| (issuer.issuer.clone(), Users::new(issuer));
-        Self {
-            app_id: config.app_id.as_str().into(),
-            app_secret: Arc::new(config.app_secret_file.password().cloned().unwrap_or_default()),
-            issuers: issuers.iter().map(users).collect(),
-        }
+        Self { app: app.clone(), issuers: issuers.iter().map(users).collect() }
     }
 
     pub(super) fn identity_of(&self, caller: &Identity) -> Result<AppIdentity, Denial> {
         let users = self.issuers.get(&*caller.issuer);
         let user_id = users.and_then(|users| users.of(caller)).ok_or(Denial::UserUnknown)?;
-        let (app_id, app_secret) = (Arc::clone(&self.app_id), Arc::clone(&self.app_secret));
-        Ok(AppIdentity { app_id, app_secret, user_id })
+        Ok(AppIdentity { app: self.app.clone(), user_id })
     }
 
     /// Where the caller's `X-User-Id` comes from, for people, and whether there is none.

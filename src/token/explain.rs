@@ -2,13 +2,13 @@
 //!
 //! Requests nothing, and names claims without their values.
 
-use super::app_signature::SigningApp;
+use super::app_signature::Signatures;
 use super::error::Denial;
-use super::exchange::Grant;
+use super::exchange;
 use super::key::Sharing;
 use crate::accept::Accepted;
 use crate::clock::Span;
-use crate::config::{ExpiresIn, IssuerConfig, TokenConfig};
+use crate::config::{ExpiresIn, IssuerConfig, Login, TokenConfig};
 
 /// One sentence a line, and whether the caller would be denied before anything is requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,12 +20,15 @@ pub struct Explanation {
 /// How `caller` would obtain a KooDrive credential.
 pub fn explain(config: &TokenConfig, issuers: &[IssuerConfig], caller: &Accepted) -> Explanation {
     let identity = &caller.identity;
-    let Some(grant) = Grant::new(config) else {
-        let (line, denied) = SigningApp::new(&config.app, issuers).describe(identity);
-        let how = "nothing is exchanged: each attempt is signed with the AppSecret".to_owned();
-        return Explanation { lines: vec![how, line], denied };
+    let (endpoint, grant) = match &*config.login {
+        Login::Exchange { endpoint, grant } => (endpoint, grant),
+        Login::Signature(app) => {
+            let (line, denied) = Signatures::new(app, issuers).describe(identity);
+            let how = "nothing is exchanged: each attempt is signed with the AppSecret".to_owned();
+            return Explanation { lines: vec![how, line], denied };
+        }
     };
-    let about = grant.describe();
+    let about = exchange::describe(endpoint, grant);
     let mut lines = vec![
         format!("{} (offline: nothing was requested)", about.how),
         format!("sends: {}", about.sends),
@@ -39,7 +42,7 @@ pub fn explain(config: &TokenConfig, issuers: &[IssuerConfig], caller: &Accepted
         });
         lines.push(format!("needs claims: {}", shown.collect::<Vec<_>>().join(", ")));
     }
-    lines.push(format!("kept: {}", Sharing::new(config, &grant).describe(identity)));
+    lines.push(format!("kept: {}", Sharing::new(config, grant).describe(identity)));
     lines.push(lives(config));
     let denied = (!needed.iter().all(|name| has(name))).then_some(Denial::ClaimMissing);
     Explanation { lines, denied }

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::exchange::Grant;
 use crate::accept::{CallerId, Claim, Identity, SsoToken};
-use crate::config::TokenConfig;
+use crate::config::{Grant, HttpUrl, TokenConfig};
 use crate::digest;
 use crate::digest::Fields;
 
@@ -110,8 +109,9 @@ impl SetupDigest {
         let mut fields = Fields::new();
         let custom = serde_json::to_vec(&config.custom.to_table()).unwrap_or_default();
         for field in [
-            format!("{:?} {:?}", config.method, config.client_auth).as_bytes(),
-            config.endpoint.written().map_or("", |endpoint| endpoint.as_str()).as_bytes(),
+            config.method.as_str().as_bytes(),
+            config.client_auth.as_str().as_bytes(),
+            config.endpoint.as_ref().map_or("", HttpUrl::as_str).as_bytes(),
             config.client_id.as_bytes(),
             config.subject_token_type.as_bytes(),
             config.requested_token_type.as_bytes(),

@@ -41,16 +41,16 @@ pub use self::report::{ExchangeOutcome, ExchangeReport, TokenVerdict};
 pub use self::store::TokenStore;
 pub use self::trial::{Trial, TrialVerdict, try_client};
 
-use self::app_signature::SigningApp;
+use self::app_signature::Signatures;
 use self::cache::{CachedToken, Lifetimes, TokenCache};
-use self::exchange::{Exchange, Grant};
+use self::exchange::Exchange;
 use self::gate::{Gate, GateNumbers};
 use self::key::Sharing;
 use self::store::Shared;
 use crate::accept::{Accepted, CallerId};
 use crate::client::Client;
 use crate::clock::Moment;
-use crate::config::{IssuerConfig, TokenConfig};
+use crate::config::{HttpUrl, IssuerConfig, Login, TokenConfig};
 use crate::trace_context::SpanContext;
 use crate::words::words;
 
@@ -72,9 +72,13 @@ pub struct Issued {
 
 /// The claims of an SSO token that `config` has this room read.
 pub fn claims_read(config: &TokenConfig, issuers: &[IssuerConfig]) -> BTreeSet<String> {
-    match Grant::new(config) {
-        Some(grant) => Sharing::new(config, &grant).claims().cloned().unwrap_or_default(),
-        None => issuers.iter().map(|issuer| issuer.koodrive_user_claim.clone()).collect(),
+    match &*config.login {
+        Login::Exchange { grant, .. } => {
+            Sharing::new(config, grant).claims().cloned().unwrap_or_default()
+        }
+        Login::Signature(_) => {
+            issuers.iter().map(|issuer| issuer.koodrive_user_claim.clone()).collect()
+        }
     }
 }
 
@@ -145,7 +149,7 @@ struct Inner {
 #[derive(Debug)]
 enum Method {
     Network { exchange: Box<Exchange>, sharing: Sharing },
-    Signature(SigningApp),
+    Signature(Signatures),
 }
 
 impl Tokens {
@@ -156,16 +160,16 @@ impl Tokens {
         store: &TokenStore,
         client: Client,
     ) -> Self {
-        let method = match Exchange::new(config, client) {
-            Some(exchange) => {
-                let sharing = Sharing::new(config, exchange.grant());
-                Method::Network { exchange: Box::new(exchange), sharing }
-            }
-            None => Method::Signature(SigningApp::new(&config.app, issuers)),
+        let method = match &*config.login {
+            Login::Exchange { endpoint, grant } => Method::Network {
+                exchange: Box::new(Exchange::new(config, endpoint, grant, client)),
+                sharing: Sharing::new(config, grant),
+            },
+            Login::Signature(app) => Method::Signature(Signatures::new(app, issuers)),
         };
         let shared = Arc::clone(store.shared());
         let numbers = GateNumbers {
-            endpoint: config.endpoint.written().map_or("", |url| url.as_str()).to_owned(),
+            endpoint: config.endpoint.as_ref().map_or("", HttpUrl::as_str).to_owned(),
             max_concurrent: config.max_concurrent,
             max_per_second: config.max_per_second,
         };

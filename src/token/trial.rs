@@ -7,7 +7,7 @@ use super::error::{Denial, TokenError, Unusable};
 use super::exchange::{Exchange, ExchangeRequest};
 use crate::accept::Accepted;
 use crate::client::Client;
-use crate::config::{TokenConfig, TokenMethod};
+use crate::config::{ACCESS_TOKEN_TYPE, Grant, Login, TokenConfig, TokenExchange};
 use crate::trace_context::SpanContext;
 
 /// What a trial has shown.
@@ -31,16 +31,22 @@ pub enum TrialVerdict {
 /// Shows a subject token that is none. None for the methods that log in in a way of their own: it
 /// would be a real login, or count as a failed one.
 pub async fn try_client(config: &TokenConfig, client: Client, now: SystemTime) -> Option<Trial> {
-    let method = match config.method {
+    let Login::Exchange { endpoint, grant } = &*config.login else { return None };
+    let (shown, is_another) = match grant {
         // Its own request would be granted: this one shows the same credentials.
-        TokenMethod::ClientCredentials => TokenMethod::TokenExchange,
-        method @ (TokenMethod::TokenExchange | TokenMethod::JwtBearer) => method,
-        TokenMethod::Custom | TokenMethod::CarrierLogin | TokenMethod::AppSignature => {
-            return None;
+        Grant::ClientCredentials(client) => {
+            let another = TokenExchange {
+                client: client.clone(),
+                subject_token_type: ACCESS_TOKEN_TYPE.to_owned(),
+                requested_token_type: String::new(),
+                actor: None,
+            };
+            (Grant::TokenExchange(another), true)
         }
+        Grant::TokenExchange(_) | Grant::JwtBearer(_) => (grant.clone(), false),
+        Grant::Custom(_) | Grant::CarrierLogin(_) => return None,
     };
-    let shown = TokenConfig { method, ..config.clone() };
-    let exchange = Exchange::new(&shown, client)?;
+    let exchange = Exchange::new(config, endpoint, &shown, client);
     let nobody = Accepted::nobody(now);
     let span = SpanContext::root(false);
     let request = ExchangeRequest { caller: &nobody, session: None, now, span };
@@ -55,7 +61,7 @@ pub async fn try_client(config: &TokenConfig, client: Client, now: SystemTime) -
             ))
         }
         Err(TokenError::AnswerUnusable(Unusable::Refused(said)))
-            if method != config.method && is_about_the_grant(said.error) =>
+            if is_another && is_about_the_grant(said.error) =>
         {
             TrialVerdict::Known(format!("it knows the client ({said} to another grant)"))
         }

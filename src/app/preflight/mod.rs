@@ -49,7 +49,7 @@ pub async fn preflight(
     let mut asking =
         Asking { outside, clock: Clock::system(), probes: Vec::new(), clocks: Vec::new() };
     asking.keys(config).await;
-    if let Some(endpoint) = config.token.endpoint.written() {
+    if let Some(endpoint) = &config.token.endpoint {
         asking.token_endpoint(&config.token, endpoint).await;
     }
     asking.koodrive(&config.forward).await;

@@ -73,7 +73,7 @@ fn plain_http(config: &Config, warnings: &mut Vec<String>) {
             warn("accept.issuers", &url, "whoever is on the way can replace its keys, which come");
         }
     }
-    if let Some(endpoint) = config.token.endpoint.written() {
+    if let Some(endpoint) = &config.token.endpoint {
         warn("token.endpoint", endpoint, "the client's secret and all tokens travel");
     }
     warn("forward.upstream", &config.forward.upstream, "KooDrive tokens and all data travel");

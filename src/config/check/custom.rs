@@ -4,25 +4,28 @@ use serde_json::{Value, json};
 
 use super::rules::Rule;
 use crate::config::reader::Reader;
-use crate::config::sections::{CustomMethod, TokenConfig};
+use crate::config::sections::{CustomLogin, CustomMethod, TokenConfig};
 use crate::config::values::{FRAMING, JsonPointer, PLACES, Part, TOKEN_PATTERN, any_case};
 
-pub(super) fn check(token: &TokenConfig, to: &mut Reader<'_>) {
-    let custom = &token.custom;
-    if custom.body.is_empty() && custom.method != CustomMethod::Get {
-        to.say(
-            &["token.custom.body"],
-            "required by token.method = \"custom\"; what the login wants, such as \
-             {token = \"{sso_token}\"}",
-        );
-    }
-    let parts = custom.parts();
-    if parts.contains(&&Part::ClientId) && token.client_id.is_empty() {
-        to.say(&["token.client_id"], "required by {client_id} in `token.custom`");
-    }
-    if parts.contains(&&Part::ClientSecret) && !token.client_secret_file.is_set() {
-        to.say(&["token.client_secret_file"], "required by {client_secret} in `token.custom`");
-    }
+pub(super) fn check(token: &TokenConfig, to: &mut Reader<'_>) -> CustomLogin {
+    let keys = token.custom.clone();
+    to.require(
+        !keys.body.is_empty() || keys.method == CustomMethod::Get,
+        "token.custom.body",
+        "token.method = \"custom\"; what the login wants, such as {token = \"{sso_token}\"}",
+    );
+    let parts = keys.parts();
+    let names = |part| parts.contains(&part);
+    to.require(
+        !names(&Part::ClientId) || !token.client_id.is_empty(),
+        "token.client_id",
+        "{client_id} in `token.custom`",
+    );
+    to.require(
+        !names(&Part::ClientSecret) || token.client_secret_file.is_set(),
+        "token.client_secret_file",
+        "{client_secret} in `token.custom`",
+    );
     if !parts.iter().any(|part| part.is_of_caller()) {
         to.say(
             &["token.custom.body", "token.custom.headers"],
@@ -30,6 +33,8 @@ pub(super) fn check(token: &TokenConfig, to: &mut Reader<'_>) {
              {subject} or {claim:NAME}",
         );
     }
+    let client_secret = token.client_secret_file.password().cloned().unwrap_or_default();
+    CustomLogin { keys, client_id: token.client_id.clone(), client_secret }
 }
 
 pub(super) fn rules() -> Vec<Rule> {

@@ -17,16 +17,17 @@ use rustls::{Error, InconsistentKeys};
 use super::error::Origin;
 use super::reader::Reader;
 use super::sections::Config;
-use super::values::{CertificateChain, File, HttpUrl, TlsKey, certified_key};
+use super::values::{CertificateChain, Derived, File, HttpUrl, TlsKey, certified_key};
 
 pub(super) use rules::Rule;
 
-/// Tells `to` what is wrong with `config`, unless its key was found wrong before.
-pub(super) fn check(config: &Config, to: &mut Reader<'_>) {
+/// Tells `to` what is wrong with `config`, unless its key was found wrong before, and puts into
+/// it what the keys make together.
+pub(super) fn check(config: &mut Config, to: &mut Reader<'_>) {
     listen::check(config, to);
     accept::check(&config.accept, config.token.method, to);
     limit::check(&config.limit, &config.validate, to);
-    token::check(&config.token, to);
+    config.token.login = Derived::new(token::check(&config.token, to));
     forward::check(&config.forward, to);
     egress::check(&config.egress, to);
 }
@@ -61,6 +62,13 @@ impl Reader<'_> {
         };
         let origin = origin.clone();
         self.problem(&origin, key, reason.into());
+    }
+
+    /// A key that is to be written `by` the word of another.
+    fn require(&mut self, is_written: bool, key: &str, by: &str) {
+        if !is_written {
+            self.say(&[key], format!("required by {by}"));
+        }
     }
 
     /// Whether the key, something in it or something around it was found wrong or misspelt.

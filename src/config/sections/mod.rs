@@ -5,8 +5,10 @@
 
 mod accept;
 mod authorize;
+mod custom;
 mod forward;
 mod guards;
+mod login;
 mod section;
 mod token;
 
@@ -24,8 +26,10 @@ use super::values::{
 use self::section::{kind, section};
 pub use accept::*;
 pub use authorize::*;
+pub use custom::*;
 pub use forward::*;
 pub use guards::*;
+pub use login::*;
 pub use token::*;
 
 section! {

@@ -4,22 +4,25 @@
 ///
 /// `key: Type as Kind = default,` or, where the type is its own kind, `key: Type = default,`. From
 /// it come the struct, its `Default`, the known keys with their shapes, the reader and the writer.
+/// Behind them, `=> name: Type,` is no key but what the checks make of several.
 macro_rules! section {
     (
         $(#[$about:meta])*
         pub struct $section:ident {
             $( $(#[$means:meta])* $key:ident: $value:ty $(as $kind:ty)? = $default:expr, )+
+            $( => $(#[$says:meta])* $made:ident: $what:ty, )?
         }
     ) => {
         $(#[$about])*
         #[derive(Clone, Debug, PartialEq)]
         pub struct $section {
             $( $(#[$means])* pub $key: $value, )+
+            $( $(#[$says])* pub $made: $what, )?
         }
 
         impl Default for $section {
             fn default() -> Self {
-                Self { $( $key: $default, )+ }
+                Self { $( $key: $default, )+ $( $made: <$what>::default(), )? }
             }
         }
 

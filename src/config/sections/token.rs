@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 
+use super::custom::CustomTokenConfig;
+use super::login::{ACCESS_TOKEN_TYPE, Login};
 use super::section::{kind, section};
 use crate::config::document::Node;
 use crate::config::keys::{Key, Shape};
 use crate::config::reader::{Reader, joined};
 use crate::config::values::{
-    AppId, AssertionKey, CertificateChain, Count, Expectations, Expected, Fields, File,
-    HeaderFields, HeaderText, HttpUrl, Id, JsonPointer, Kind, List, LiveFile, Map, Must,
-    OptionalPointer, OptionalUrl, Part, Password, Period, PeriodOrZero, ProperShare, Required,
-    Roots, Scheme, Template, Texts, TlsKey, choice,
+    AppId, AssertionAlgorithm, AssertionKey, CertificateChain, Count, Derived, File, HeaderText,
+    HttpUrl, Id, Kind, List, LiveFile, Map, OptionalUrl, Password, Period, PeriodOrZero,
+    ProperShare, Roots, Scheme, Texts, TlsKey, choice,
 };
 
 choice! {
@@ -52,15 +53,6 @@ choice! {
 }
 
 choice! {
-    /// How client assertions are signed.
-    pub enum AssertionAlgorithm {
-        /// By the kind of key: RS256, ES256, ES384, `EdDSA`.
-        ByKey = "",
-        PS256 = "PS256",
-    }
-}
-
-choice! {
     /// What the `expires_in` of the token endpoint's answer means.
     pub enum ExpiresIn {
         /// A fixed end that no call moves.
@@ -75,7 +67,7 @@ section! {
     pub struct TokenConfig {
         method: TokenMethod = TokenMethod::TokenExchange,
         /// Required by the network methods.
-        endpoint: Required<HttpUrl> as Must<OptionalUrl> = Required::UNWRITTEN,
+        endpoint: Option<HttpUrl> as OptionalUrl = None,
         client_id: String as Id = String::new(),
         client_secret_file: File<Password> = File::default(),
         client_auth: ClientAuth = ClientAuth::Basic,
@@ -89,14 +81,14 @@ section! {
         /// PEM chain and key for `tls`.
         client_certificate_file: File<CertificateChain> = File::default(),
         client_key_file: File<TlsKey> = File::default(),
-        subject_token_type: String = "urn:ietf:params:oauth:token-type:access_token".to_owned(),
+        subject_token_type: String = ACCESS_TOKEN_TYPE.to_owned(),
         audience: Vec<String> as Texts = Vec::new(),
         resource: Vec<String> as Texts = Vec::new(),
         scope: String = String::new(),
         requested_token_type: String = String::new(),
         /// The actor's token (RFC 8693 section 2.1).
         actor_token_file: LiveFile = LiveFile::default(),
-        actor_token_type: String = "urn:ietf:params:oauth:token-type:access_token".to_owned(),
+        actor_token_type: String = ACCESS_TOKEN_TYPE.to_owned(),
         /// Further parameters of the form.
         extra: BTreeMap<String, String> as Map<String> = BTreeMap::new(),
         /// PEM roots besides the system's.
@@ -126,51 +118,8 @@ section! {
         custom: CustomTokenConfig = CustomTokenConfig::default(),
         carrier: CarrierConfig = CarrierConfig::default(),
         app: AppConfig = AppConfig::default(),
-    }
-}
-
-choice! {
-    /// HTTP method of a custom login.
-    pub enum CustomMethod {
-        Post = "POST",
-        Put = "PUT",
-        Get = "GET",
-    }
-}
-
-choice! {
-    /// Body format of a custom login.
-    pub enum CustomFormat {
-        Json = "json",
-        Form = "form",
-    }
-}
-
-section! {
-    /// `method = "custom"`: any login that answers JSON.
-    pub struct CustomTokenConfig {
-        method: CustomMethod = CustomMethod::Post,
-        format: CustomFormat = CustomFormat::Json,
-        headers: Vec<(HeaderName, Template)> as HeaderFields = Vec::new(),
-        /// Values may hold `{sso_token} {subject} {issuer} {claim:NAME} {client_id} {client_secret}`.
-        body: Vec<(String, Template)> as Fields = Vec::new(),
-        /// JSON Pointer (RFC 6901) to the token in the answer.
-        token: JsonPointer = JsonPointer::new("/access_token").expect("it is one"),
-        /// JSON Pointer to its lifetime in seconds.
-        expires_in: Option<JsonPointer> as OptionalPointer = JsonPointer::new("/expires_in").ok(),
-        /// JSON Pointer → values of which one must be there.
-        success: Vec<Expected> as Expectations = Vec::new(),
-        /// JSON Pointer → values that mean this caller is denied.
-        denied: Vec<Expected> as Expectations = Vec::new(),
-    }
-}
-
-impl CustomTokenConfig {
-    /// All pieces of the texts that are sent.
-    pub fn parts(&self) -> Vec<&Part> {
-        let headers = self.headers.iter().map(|(_, template)| template);
-        let body = self.body.iter().map(|(_, template)| template);
-        headers.chain(body).flat_map(Template::parts).collect()
+        => /// `method`, with what it needs of all these.
+        login: Derived<Login>,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The private key that signs client assertions (RFC 7523 §2.2).
 
 use std::borrow::Cow;
+use std::fmt;
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
@@ -8,8 +9,18 @@ use aws_lc_rs::signature::{
 };
 use rustls::pki_types::PrivateKeyDer;
 
+use super::choice::choice;
 use super::file::Content;
 use super::pem::private_key;
+
+choice! {
+    /// How client assertions are signed.
+    pub enum AssertionAlgorithm {
+        /// By the kind of key: RS256, ES256, ES384, `EdDSA`.
+        ByKey = "",
+        PS256 = "PS256",
+    }
+}
 
 /// A private key; its kind decides the algorithm.
 pub enum AssertionKey {
@@ -18,6 +29,12 @@ pub enum AssertionKey {
     P256(Box<EcdsaKeyPair>),
     P384(Box<EcdsaKeyPair>),
     Ed25519(Box<Ed25519KeyPair>),
+}
+
+impl fmt::Debug for AssertionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AssertionKey")
+    }
 }
 
 impl Content for AssertionKey {

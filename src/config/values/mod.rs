@@ -31,7 +31,7 @@ use super::reader::Reader;
 
 pub use address::{HttpUrl, LimitStore, ListenAddress, RedisAddress, is_loopback};
 pub(super) use address::{OptionalBase, OptionalUrl, SAFE_URL_PATTERN};
-pub use assertion::AssertionKey;
+pub use assertion::{AssertionAlgorithm, AssertionKey};
 pub(super) use choice::choice;
 pub use claim::ClaimValue;
 pub(super) use claim::OneOf;
@@ -46,7 +46,7 @@ pub use pem::{CertificateChain, Roots, TlsKey, certified_key};
 pub(super) use pointer::{Expectations, OptionalPointer};
 pub use pointer::{Expected, JsonPointer};
 pub(super) use required::Must;
-pub use required::Required;
+pub use required::{Derived, Required};
 pub(super) use template::{FRAMING, Fields, HeaderFields, PLACES};
 pub use template::{Part, Template};
 pub(super) use text::{

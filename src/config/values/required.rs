@@ -1,7 +1,8 @@
-//! Values without a default.
+//! Values without a default: those an operator must write, and those the checks make.
 
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use super::{Fault, Scalar};
 use crate::config::keys::Shape;
@@ -50,5 +51,38 @@ impl<T, K: Scalar<Value = Option<T>>> Scalar for Must<K> {
 
     fn write(value: &Required<T>) -> toml::Value {
         K::write(&value.0)
+    }
+}
+
+/// What the checks make of several keys, so that who holds a checked configuration need not put
+/// them together again.
+#[derive(Clone, Debug)]
+pub struct Derived<T>(Required<Arc<T>>);
+
+impl<T> Derived<T> {
+    /// None where the keys are wrong.
+    pub(in crate::config) fn new(made: Option<T>) -> Self {
+        Self(Required(made.map(Arc::new)))
+    }
+}
+
+impl<T> Default for Derived<T> {
+    fn default() -> Self {
+        Self(Required::UNWRITTEN)
+    }
+}
+
+/// It follows from the keys, so that it tells no two sections apart.
+impl<T> PartialEq for Derived<T> {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl<T> Deref for Derived<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
     }
 }

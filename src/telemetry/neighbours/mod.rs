@@ -102,7 +102,7 @@ impl Neighbours {
             let address = url.as_ref().and_then(base);
             rows.push(Row::new(NeighbourKind::Sso, Some(named), address));
         }
-        if let Some(endpoint) = token.endpoint.written() {
+        if let Some(endpoint) = &token.endpoint {
             rows.push(Row::new(NeighbourKind::TokenEndpoint, None, base(endpoint)));
         }
         let upstream = forward.upstream.written().and_then(base);

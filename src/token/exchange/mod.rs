@@ -8,44 +8,34 @@ mod client_auth;
 mod custom;
 mod token_exchange;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderValue, Request};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use self::client_auth::OAuthClient;
-use self::custom::Custom;
+use self::client_auth::Post;
 use super::cache::NewToken;
 use super::error::{At, Crowded, Denial, Outage, RETRY_AFTER_MIN, TokenError, Unusable};
 use crate::accept::Accepted;
+use crate::blocking::Blocking;
 use crate::body::{BodyError, OutboundBody};
 use crate::client;
 use crate::client::{Client, ClientError, retry_after};
-use crate::config::{TokenConfig, TokenMethod};
+use crate::config::{Grant, HttpUrl, TokenConfig};
 use crate::trace_context::{SpanContext, TRACEPARENT};
 
 /// How tokens are obtained, ready to run.
 #[derive(Debug)]
 pub(super) struct Exchange {
+    endpoint: HttpUrl,
     grant: Grant,
     client: Client,
+    /// Reads the files that somebody else keeps fresh.
+    files: Blocking,
     scheme: String,
     at: At,
     timeout: Duration,
-}
-
-/// What is shown to the token endpoint in return for a token: `token.method`.
-#[derive(Debug)]
-pub(super) enum Grant {
-    TokenExchange(token_exchange::TokenExchange),
-    /// RFC 7523 §2.1: the SSO token is the authorization grant.
-    JwtBearer(OAuthClient),
-    /// RFC 6749 §4.4: the gateway's own token, one for the process.
-    ClientCredentials(OAuthClient),
-    Custom(Custom),
-    CarrierLogin(carrier_login::CarrierLogin),
 }
 
 /// What a grant does, for people.
@@ -93,67 +83,49 @@ struct TokenResponse {
     session: Option<SecretString>,
 }
 
-impl Grant {
-    /// The grant of `config`; `None` for `app_signature`, which exchanges nothing.
-    pub(super) fn new(config: &TokenConfig) -> Option<Self> {
-        Some(match config.method {
-            TokenMethod::TokenExchange => {
-                Self::TokenExchange(token_exchange::TokenExchange::new(config))
-            }
-            TokenMethod::JwtBearer => Self::JwtBearer(OAuthClient::new(config)),
-            TokenMethod::ClientCredentials => Self::ClientCredentials(OAuthClient::new(config)),
-            TokenMethod::Custom => Self::Custom(Custom::new(config)),
-            TokenMethod::CarrierLogin => {
-                Self::CarrierLogin(carrier_login::CarrierLogin::new(config))
-            }
-            TokenMethod::AppSignature => return None,
-        })
-    }
-
-    /// Whether all callers share one token. What is sent for it tells nothing of the caller, so
-    /// the caller's SSO token need not be valid any more.
-    pub(super) fn is_per_process(&self) -> bool {
-        matches!(self, Self::ClientCredentials(_) | Self::CarrierLogin(_))
-    }
-
-    /// The claims it reads: a caller without one is denied.
-    pub(super) fn claims(&self) -> BTreeSet<&str> {
-        match self {
-            Self::Custom(grant) => grant.claims(),
-            Self::TokenExchange(_)
-            | Self::JwtBearer(_)
-            | Self::ClientCredentials(_)
-            | Self::CarrierLogin(_) => BTreeSet::new(),
+/// What `grant` does at `endpoint`.
+pub(super) fn describe(endpoint: &HttpUrl, grant: &Grant) -> Description {
+    let (client, what, sends) = match grant {
+        Grant::TokenExchange(grant) => {
+            let sends = match grant.actor {
+                Some(_) => "this SSO token as subject_token, the actor's token as actor_token",
+                None => "this SSO token as subject_token",
+            };
+            (&grant.client, "RFC 8693 token exchange", sends)
         }
-    }
-
-    pub(super) fn describe(&self) -> Description {
-        match self {
-            Self::TokenExchange(grant) => grant.describe(),
-            Self::JwtBearer(client) => {
-                client.describe("RFC 7523 grant", "this SSO token as assertion")
-            }
-            Self::ClientCredentials(client) => {
-                client.describe("client credentials", "nothing of the caller")
-            }
-            Self::Custom(grant) => grant.describe(),
-            Self::CarrierLogin(grant) => grant.describe(),
+        Grant::JwtBearer(client) => (client, "RFC 7523 grant", "this SSO token as assertion"),
+        Grant::ClientCredentials(client) => (client, "client credentials", "nothing of the caller"),
+        Grant::Custom(login) => {
+            let fields: Vec<&str> = login.keys.body.iter().map(|(name, _)| name.as_str()).collect();
+            let sends = if fields.is_empty() { "no fields".to_owned() } else { fields.join(", ") };
+            return Description { how: format!("custom login at {}", endpoint.uri()), sends };
         }
-    }
+        Grant::CarrierLogin(_) => {
+            return Description {
+                how: format!("carrier login at {}", endpoint.uri()),
+                sends: "the configured account, nothing of the caller".to_owned(),
+            };
+        }
+    };
+    client_auth::describe(endpoint, client, what, sends)
 }
 
 impl Exchange {
-    /// `None` for `app_signature`, which exchanges nothing.
-    pub(super) fn new(config: &TokenConfig, client: Client) -> Option<Self> {
-        let grant = Grant::new(config)?;
-        let scheme = match &grant {
+    pub(super) fn new(
+        config: &TokenConfig,
+        endpoint: &HttpUrl,
+        grant: &Grant,
+        client: Client,
+    ) -> Self {
+        let scheme = match grant {
             // The carrier edition knows no `Bearer`; it is only the default of the other methods.
             Grant::CarrierLogin(_) if config.scheme == "Bearer" => "AT".to_owned(),
             _ => config.scheme.clone(),
         };
-        let endpoint = config.endpoint.written().and_then(|url| url.uri().authority());
-        let at = At(endpoint.map(|authority| authority.as_str().into()));
-        Some(Self { grant, client, scheme, at, timeout: config.timeout })
+        let at = At(endpoint.uri().authority().map(|authority| authority.as_str().into()));
+        let (endpoint, grant) = (endpoint.clone(), grant.clone());
+        let (files, timeout) = (Blocking::new(READS_MAX), config.timeout);
+        Self { endpoint, grant, client, files, scheme, at, timeout }
     }
 
     pub(super) fn grant(&self) -> &Grant {
@@ -166,7 +138,8 @@ impl Exchange {
         if let (Grant::CarrierLogin(carrier), Some((session, token))) =
             (&self.grant, request.session)
         {
-            let renewed = self.send(carrier.renewal(session, token), request.span).await;
+            let renewal = carrier_login::renewal(&self.endpoint, carrier, session, token);
+            let renewed = self.send(renewal, request.span).await;
             let session_ended = matches!(
                 renewed.result,
                 Err(TokenError::AnswerUnusable(_) | TokenError::Denied(_))
@@ -175,18 +148,24 @@ impl Exchange {
                 return renewed;
             }
         }
+        let (endpoint, caller) = (&self.endpoint, request.caller);
+        let post = |client| Post { endpoint, client, files: &self.files, now: request.now };
         let message = match &self.grant {
-            Grant::TokenExchange(grant) => grant.request(request).await,
+            Grant::TokenExchange(grant) => {
+                token_exchange::request(grant, &post(&grant.client), caller).await
+            }
             Grant::JwtBearer(client) => {
                 let grant = ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer");
-                let assertion = ("assertion", request.caller.sso_token.expose());
-                client.request(&[grant, assertion], request.now).await
+                let assertion = ("assertion", caller.sso_token.expose());
+                post(client).request(&[grant, assertion]).await
             }
             Grant::ClientCredentials(client) => {
-                client.request(&[("grant_type", "client_credentials")], request.now).await
+                post(client).request(&[("grant_type", "client_credentials")]).await
             }
-            Grant::Custom(grant) => grant.request(request).map_err(TokenError::Denied),
-            Grant::CarrierLogin(grant) => Ok(grant.login()),
+            Grant::Custom(login) => {
+                custom::request(endpoint, login, caller).map_err(TokenError::Denied)
+            }
+            Grant::CarrierLogin(carrier) => Ok(carrier_login::login(endpoint, carrier)),
         };
         match message {
             Ok(message) => self.send(message, request.span).await,
@@ -202,7 +181,7 @@ impl Exchange {
             Err(error) => return ExchangeResult::unsent(self.no_answer(error)),
         };
         let response = match &self.grant {
-            Grant::Custom(grant) => grant.read(&answer),
+            Grant::Custom(login) => custom::read(&login.keys, &answer),
             _ => answer::read(&answer),
         };
         let result = response
@@ -263,3 +242,5 @@ impl Exchange {
 
 /// Largest answer read: a token of 64 KiB, escaped, with room for the rest.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
+/// Files at once: more do not help where one hangs.
+const READS_MAX: usize = 4;

@@ -1,5 +1,6 @@
 //! What a leader does when the world moved on before it began.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use http::HeaderValue;
 use super::cache::caller;
 use crate::client::{Client, ClientOptions, Egress, SystemRoots};
 use crate::clock::Clock;
-use crate::config::{HttpUrl, TokenConfig};
+use crate::config::Config;
 use crate::lifecycle::Tasks;
 use crate::token::cache::{CachedToken, Issue, NewToken};
 use crate::token::flight::{Claimant, Flight, Work};
@@ -21,10 +22,11 @@ use crate::trace_context::SpanContext;
 async fn a_leader_finds_the_token_of_a_flight_that_ended_meanwhile() {
     let clock = Clock::system();
     let store = TokenStore::new(clock.clone(), Tasks::default(), Arc::new(|_| panic!("exchanged")));
-    let config = TokenConfig {
-        endpoint: "http://127.0.0.1:1/token".parse::<HttpUrl>().unwrap().into(),
-        ..TokenConfig::default()
-    };
+    let document = "[[accept.issuers]]\nissuer = \"https://sso\"\naudiences = [\"g\"]\n\
+                    [forward]\nupstream = \"https://koodrive\"\n\
+                    [token]\nendpoint = \"http://127.0.0.1:1/token\"";
+    let loaded = Config::parse(document, "", Path::new(""), std::iter::empty()).unwrap();
+    let config = loaded.config.token;
     let client = Client::new(&ClientOptions {
         connect_timeout: Duration::from_secs(1),
         pool_idle_timeout: Duration::from_secs(1),

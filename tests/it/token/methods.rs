@@ -434,7 +434,7 @@ async fn app_signature_signs_for_the_user_whom_the_callers_own_issuer_names() {
         match (issued, expected) {
             (Ok(issued), Some(expected)) => match issued.credential {
                 Credential::Signature(app) => {
-                    assert_eq!((&*app.app_id, app.user_id.to_str().unwrap()), ("app", expected));
+                    assert_eq!((&*app.app.id, app.user_id.to_str().unwrap()), ("app", expected));
                 }
                 Credential::Token(_) => panic!("a signature was expected"),
             },

@@ -54,8 +54,6 @@ pub(super) enum FetchError {
     Coding { url: Box<HttpUrl>, coding: Shown },
     #[error("{url} answered with more than {ANSWER_BYTES_MAX} bytes behind gzip")]
     Inflated { url: Box<HttpUrl> },
-    #[error("the issuer is not a URL, so its keys cannot be discovered")]
-    IssuerNoAddress,
     #[error("{url} is not a discovery document: {fault} (content type {content_type})")]
     DiscoveryMalformed { url: Box<HttpUrl>, fault: &'static str, content_type: Shown },
     #[error("{url} is the discovery document of another issuer, {found}")]
@@ -93,11 +91,8 @@ impl Fetch<'_> {
     }
 
     /// Where the issuer says its keys are (OpenID Connect Discovery 1.0 section 4).
-    pub(super) async fn discover(&self, issuer: &str) -> Result<HttpUrl, FetchError> {
-        let base = issuer.trim_end_matches('/');
-        let url: HttpUrl = format!("{base}/.well-known/openid-configuration")
-            .parse()
-            .map_err(|_| FetchError::IssuerNoAddress)?;
+    pub(super) async fn discover(&self, issuer: &HttpUrl) -> Result<HttpUrl, FetchError> {
+        let url = issuer.below("/.well-known/openid-configuration");
         let answer = self.get(&url).await?;
         let malformed = |fault| FetchError::DiscoveryMalformed {
             url: Box::new(url.clone()),
@@ -106,7 +101,7 @@ impl Fetch<'_> {
         };
         let document: Discovery = serde_json::from_slice(without_bom(&answer.body))
             .map_err(|_| malformed("not a JSON object with the strings issuer and jwks_uri"))?;
-        if document.issuer != issuer {
+        if document.issuer != issuer.as_str() {
             let found = Shown::new(&document.issuer);
             return Err(FetchError::DiscoveryOfAnother { url: Box::new(url), found });
         }

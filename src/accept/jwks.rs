@@ -19,9 +19,7 @@ use super::keys::{Candidates, Fingerprint, KeySet, Pick, Skipped, UsableKey};
 use super::report::KeyFetchCause;
 use super::unknown_kids::UnknownKids;
 use crate::clock::Clock;
-use crate::config::{
-    AcceptConfig, File, HttpUrl, IssuerConfig, KeySetDocument, SignatureAlgorithm,
-};
+use crate::config::{AcceptConfig, HttpUrl, IssuerConfig, KeySource, SignatureAlgorithm};
 
 /// Longest time a caller waits for a fetch that an unknown key id caused.
 const REFRESH_WAIT: Duration = Duration::from_secs(2);
@@ -40,23 +38,10 @@ pub(super) struct KeySettings {
     pub(super) cooldown: Duration,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum KeySource {
-    Url(HttpUrl),
-    /// Read anew by the reload of the configuration, not here.
-    File(File<KeySetDocument>),
-    Discovery,
-}
-
 impl KeySettings {
     pub(super) fn new(accept: &AcceptConfig, issuer: &IssuerConfig) -> Self {
-        let source = match &issuer.jwks_url {
-            Some(url) => KeySource::Url(url.clone()),
-            None if issuer.jwks_file.is_set() => KeySource::File(issuer.jwks_file.clone()),
-            None => KeySource::Discovery,
-        };
         Self {
-            source,
+            source: issuer.key_source(),
             allow_plain_http: accept.allow_plain_http,
             refresh: issuer.jwks_refresh,
             max_stale: issuer.jwks_max_stale,

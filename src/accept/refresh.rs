@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::error::FetchFailure;
 use super::fetch::{Fetch, FetchError, Fetched};
-use super::jwks::{IssuerKeys, KeySettings, KeySource};
+use super::jwks::{IssuerKeys, KeySettings};
 use super::keys::{KeySet, Skipped};
 use super::report::{KeyFetch, KeyFetchCause, KeyFetchOutcome};
 use super::stores::Fetching;
 use crate::client;
 use crate::clock::chance;
-use crate::config::{File, KeySetDocument};
+use crate::config::{File, HttpUrl, KeySetDocument, KeySource};
 
 /// An answer's `max-age` may bring the next fetch nearer than `jwks_refresh`, but not below this.
 const REFRESH_MIN: Duration = Duration::from_mins(1);
@@ -26,13 +26,15 @@ impl IssuerKeys {
         let stop = self.stop.clone();
         let work = async {
             loop {
-                let is_file = matches!(self.settings.load().source, KeySource::File(_));
-                let wait = if is_file { Duration::MAX } else { self.until_due() };
-                if wait.is_zero() {
-                    self.fetch_once(&fetching).await;
-                } else {
+                let settings = self.settings.load_full();
+                let server = settings.source.url();
+                let wait = if server.is_some() { self.until_due() } else { Duration::MAX };
+                match server {
+                    Some(server) if wait.is_zero() => {
+                        self.fetch_once(&settings, server, &fetching).await;
+                    }
                     // Woken, or time is up: the next round sees which.
-                    drop(tokio::time::timeout(wait, self.wake.notified()).await);
+                    _ => drop(tokio::time::timeout(wait, self.wake.notified()).await),
                 }
             }
         };
@@ -46,40 +48,32 @@ impl IssuerKeys {
         let set = file.content().map(|document| KeySet::read(document));
         let (set, skipped) = set.unwrap_or_default();
         (fetch.keys, fetch.skipped) = (set.len(), skipped);
-        fetch.outcome = if fetch.keys == 0 {
-            KeyFetchOutcome::NoUsableKeys
+        if fetch.keys == 0 {
+            self.keep_stale();
+            fetch.outcome = KeyFetchOutcome::NoUsableKeys;
+            let (outcome, path) = (fetch.outcome.as_str(), file.path().display());
+            let failure = format!("{outcome} in the key set file {path}: {}", fetch.skipped);
+            fetch.failure = Some(FetchFailure(failure.into()));
+            self.state().failure.clone_from(&fetch.failure);
         } else {
+            fetch.outcome = KeyFetchOutcome::Fetched;
             self.note_rotation(&set);
             self.install(set, true);
             self.note_skipped(&fetch.skipped);
-            KeyFetchOutcome::Fetched
-        };
-        if fetch.outcome != KeyFetchOutcome::Fetched {
-            self.keep_stale();
-            let (outcome, path) = (fetch.outcome.as_str(), file.path().display());
-            let failure = match fetch.outcome {
-                KeyFetchOutcome::NoUsableKeys => {
-                    format!("{outcome} in the key set file {path}: {}", fetch.skipped)
-                }
-                _ => format!("{outcome}: the key set file {path}"),
-            };
-            fetch.failure = Some(FetchFailure(failure.into()));
-            self.state().failure.clone_from(&fetch.failure);
         }
         fetch
     }
 
-    async fn fetch_once(&self, fetching: &Fetching) {
+    async fn fetch_once(&self, settings: &KeySettings, server: &HttpUrl, fetching: &Fetching) {
         let seq = self.state().refresh_seq;
         let asked = self.is_pending(seq);
-        let settings = self.settings.load_full();
         let cause = self.cause(asked);
         let mut fetch = KeyFetch::begin(&self.issuer, cause, self.clock.now());
-        let fetched = self.fetch_from(&settings, fetching, asked).await;
+        let fetched = self.fetch_from(settings, server, fetching, asked).await;
         fetch.ended = self.clock.now();
         match fetched {
-            Ok(fetched) => self.succeed(fetched, &settings, &mut fetch),
-            Err(error) => self.fail(&error, &settings, &mut fetch),
+            Ok(fetched) => self.succeed(fetched, settings, &mut fetch),
+            Err(error) => self.fail(&error, settings, &mut fetch),
         }
         // What came from where the configuration pointed before does not put off what is wanted now.
         if *settings != **self.settings.load() {
@@ -102,6 +96,7 @@ impl IssuerKeys {
     async fn fetch_from(
         &self,
         settings: &KeySettings,
+        server: &HttpUrl,
         fetching: &Fetching,
         asked: bool,
     ) -> Result<Fetched, FetchError> {
@@ -114,7 +109,7 @@ impl IssuerKeys {
         let known = self.state().discovered.take().filter(|_| asked);
         let url = match known {
             Some(url) => url,
-            None => fetch.discover(&self.issuer).await?,
+            None => fetch.discover(server).await?,
         };
         let fetched = fetch.keys_at(&url).await?;
         self.state().discovered = Some(url);

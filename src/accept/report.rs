@@ -68,7 +68,7 @@ words! {
     /// How an attempt ended.
     pub enum KeyFetchOutcome {
         Fetched = "fetched",
-        /// No connection, a broken one, or no address to ask.
+        /// No connection, or a broken one.
         Unreachable = "unreachable",
         TimedOut = "timed_out",
         /// Neither 200 nor anything that could be used; redirects too.
@@ -90,7 +90,7 @@ impl KeyFetchOutcome {
             FetchError::Client { error: ClientError::TimedOut(_), .. } => Self::TimedOut,
             FetchError::Client { error: ClientError::TooLarge(_), .. }
             | FetchError::Inflated { .. } => Self::TooLarge,
-            FetchError::Client { .. } | FetchError::IssuerNoAddress => Self::Unreachable,
+            FetchError::Client { .. } => Self::Unreachable,
             FetchError::Redirected { .. }
             | FetchError::Status { .. }
             | FetchError::Coding { .. } => Self::Status,

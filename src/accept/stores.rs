@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::error::FetchFailure;
-use super::jwks::{IssuerKeys, KeySettings, KeySource};
+use super::jwks::{IssuerKeys, KeySettings};
 use super::keys::{Skipped, UsableKey};
 use super::report::KeyFetch;
 use crate::client::Client;
 use crate::clock::Clock;
-use crate::config::AcceptConfig;
+use crate::config::{AcceptConfig, KeySource};
 use crate::lifecycle::Tasks;
 
 /// The keys of all configured issuers: one store each. Survives reloads; clones share it.

@@ -51,7 +51,7 @@ pub async fn fetch_keys(config: &AcceptConfig, outside: &Outside) -> FetchedKeys
     let keys = KeyStores::new(client, Clock::system(), tasks.clone(), report);
     keys.apply(config);
     let mut silent: Vec<String> =
-        config.issuers.iter().map(|issuer| issuer.issuer.clone()).collect();
+        config.issuers.iter().map(|issuer| issuer.issuer.to_string()).collect();
     let mut fetches = Vec::new();
     let deadline = Instant::now() + PATIENCE;
     while !silent.is_empty() {

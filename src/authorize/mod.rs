@@ -17,7 +17,7 @@ use http::Method;
 use self::paths::PathTree;
 pub use self::review::review;
 use crate::accept::{Identity, Requirement};
-use crate::config::{AuthorizeConfig, GuardMode, Otherwise, RuleConfig, RuleMethod};
+use crate::config::{AuthorizeConfig, GuardMode, Otherwise, PathSegment, RuleConfig, RuleMethod};
 use crate::path::CanonicalPath;
 use crate::words::words;
 
@@ -181,10 +181,10 @@ impl Rules {
             deny: config.deny,
         });
         if config.paths.is_empty() {
-            self.paths.add("/**", index);
+            self.paths.add(&[PathSegment::Rest], index);
         }
         for path in &config.paths {
-            self.paths.add(path, index);
+            self.paths.add(path.segments(), index);
         }
     }
 

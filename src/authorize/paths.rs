@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use crate::config::PathSegment;
+
 /// Patterns and the rules they belong to.
 #[derive(Debug, Default)]
 pub(super) struct PathTree {
@@ -17,16 +19,16 @@ pub(super) struct PathTree {
 
 impl PathTree {
     /// Rules are added in order.
-    pub(super) fn add(&mut self, pattern: &str, rule: usize) {
+    pub(super) fn add(&mut self, pattern: &[PathSegment], rule: usize) {
         let mut at = self;
-        for segment in pattern.split('/').filter(|segment| !segment.is_empty()) {
+        for segment in pattern {
             at = match segment {
-                "**" => {
+                PathSegment::Rest => {
                     at.rest.push(rule);
                     return;
                 }
-                "*" => at.any.get_or_insert_default(),
-                literal => at.below(literal),
+                PathSegment::Any => at.any.get_or_insert_default(),
+                PathSegment::Literal(literal) => at.below(literal),
             };
         }
         at.ends.push(rule);

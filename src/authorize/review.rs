@@ -1,6 +1,7 @@
 //! What is odd about a table of rules: for `check-config`. Nothing of it is an error.
 
-use crate::config::{AuthorizeConfig, RuleConfig, RuleMethod};
+use crate::config::PathSegment::{Any, Literal, Rest};
+use crate::config::{AuthorizeConfig, PathSegment, RuleConfig, RuleMethod};
 
 /// One sentence per oddity. `base_path` is that of `forward.upstream`, `prefix` is
 /// `forward.prefix`.
@@ -17,10 +18,11 @@ pub fn review(config: &AuthorizeConfig, base_path: &str, prefix: &str) -> Vec<St
         }
         for path in &rule.paths {
             // Rules may begin with the base path or behind it.
-            let path_behind = path.strip_prefix(base_path).unwrap_or(path);
-            if !below(path, prefix) && !below(path, &format!("{base_path}{prefix}")) {
+            let segments = path.segments();
+            let behind = without(segments, base_path).unwrap_or(segments);
+            if !below(segments, prefix) && !below(segments, &format!("{base_path}{prefix}")) {
                 remarks.push(format!("{name}: {path} is outside of {prefix}, where no call goes"));
-            } else if ![path, path_behind].iter().any(|path| is_documented(path, &rule.methods)) {
+            } else if ![segments, behind].iter().any(|path| is_documented(path, &rule.methods)) {
                 remarks.push(format!("{name}: {path} names no call that KooDrive documents"));
             }
         }
@@ -45,7 +47,7 @@ fn shadowed_by(rules: &[RuleConfig], index: usize) -> Option<usize> {
             && (wide.paths.is_empty()
                 || !rule.paths.is_empty()
                     && rule.paths.iter().all(|path| {
-                        wide.paths.iter().any(|wide| covers_path(segments(wide), segments(path)))
+                        wide.paths.iter().any(|wide| covers_path(wide.segments(), path.segments()))
                     }))
     };
     rules[..index].iter().position(covers)
@@ -56,57 +58,60 @@ fn covers_all<T: PartialEq>(wide: &[T], narrow: &[T]) -> bool {
     wide.is_empty() || !narrow.is_empty() && narrow.iter().all(|one| wide.contains(one))
 }
 
-fn segments(pattern: &str) -> impl Iterator<Item = &str> {
-    pattern.split('/').filter(|segment| !segment.is_empty())
-}
-
 /// Whether every path of the second pattern is one of the first.
-fn covers_path<'a>(
-    mut wide: impl Iterator<Item = &'a str>,
-    mut narrow: impl Iterator<Item = &'a str>,
-) -> bool {
-    loop {
-        match (wide.next(), narrow.next()) {
-            (Some("**"), _) | (None, None) => return true,
-            (Some("*"), Some(segment)) if segment != "**" => {}
-            (Some(a), Some(b)) if b != "*" && b != "**" && a.eq_ignore_ascii_case(b) => {}
-            _ => return false,
+fn covers_path(wide: &[PathSegment], narrow: &[PathSegment]) -> bool {
+    match (wide, narrow) {
+        ([Rest, ..], _) | ([], []) => true,
+        ([Any, wide @ ..], [Any | Literal(_), narrow @ ..]) => covers_path(wide, narrow),
+        ([Literal(a), wide @ ..], [Literal(b), narrow @ ..]) => {
+            a.eq_ignore_ascii_case(b) && covers_path(wide, narrow)
         }
+        _ => false,
     }
 }
 
 /// Whether the pattern has paths below the prefix.
-fn below(pattern: &str, prefix: &str) -> bool {
-    let mut pattern = segments(pattern);
+fn below(pattern: &[PathSegment], prefix: &str) -> bool {
+    let mut pattern = pattern.iter();
     for wanted in segments(prefix) {
         match pattern.next() {
-            Some("**") => return true,
-            Some(found) if found == "*" || found.eq_ignore_ascii_case(wanted) => {}
+            Some(Rest) => return true,
+            Some(Any) => {}
+            Some(Literal(found)) if found.eq_ignore_ascii_case(wanted) => {}
             _ => return false,
         }
     }
     true
 }
 
-fn is_documented(pattern: &str, methods: &[RuleMethod]) -> bool {
+/// The pattern without a base path that it begins with.
+fn without<'p>(pattern: &'p [PathSegment], base: &str) -> Option<&'p [PathSegment]> {
+    segments(base).try_fold(pattern, |pattern, wanted| match pattern {
+        [Literal(found), rest @ ..] if found == wanted => Some(rest),
+        _ => None,
+    })
+}
+
+fn is_documented(pattern: &[PathSegment], methods: &[RuleMethod]) -> bool {
     let named = |method: &RuleMethod| methods.is_empty() || methods.contains(method);
-    DOCUMENTED
-        .iter()
-        .any(|(method, path)| named(method) && meets(segments(pattern), segments(path)))
+    DOCUMENTED.iter().any(|(method, path)| named(method) && meets(pattern, segments(path)))
 }
 
 /// Whether the pattern has a path in common with a documented one, whose `*` stands for an id.
-fn meets<'a>(
-    mut pattern: impl Iterator<Item = &'a str>,
-    mut documented: impl Iterator<Item = &'a str>,
-) -> bool {
+fn meets<'d>(pattern: &[PathSegment], mut documented: impl Iterator<Item = &'d str>) -> bool {
+    let mut pattern = pattern.iter();
     loop {
         match (pattern.next(), documented.next()) {
-            (Some("**"), _) | (None, None) => return true,
-            (Some(a), Some(b)) if a == "*" || b == "*" || a.eq_ignore_ascii_case(b) => {}
+            (Some(Rest), _) | (None, None) => return true,
+            (Some(Any), Some(_)) | (Some(_), Some("*")) => {}
+            (Some(Literal(a)), Some(b)) if a.eq_ignore_ascii_case(b) => {}
             _ => return false,
         }
     }
+}
+
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|segment| !segment.is_empty())
 }
 
 use RuleMethod::{Delete, Get, Post, Put};

@@ -34,10 +34,10 @@ impl<'a> Servers<'a> {
             roots: (url.scheme_str() == Some("https")).then_some((key, file)),
         };
         let (accept, token, forward) = (&config.accept, &config.token, &config.forward);
-        let fetched = accept.issuers.iter().filter(|issuer| !issuer.jwks_file.is_set());
-        let urls = fetched
-            .filter_map(|issuer| issuer.jwks_url.clone().or_else(|| issuer.issuer.parse().ok()));
-        let sso = urls.map(|url| server(url.uri(), "accept.ca_file", &accept.ca_file));
+        let sso = accept.issuers.iter().filter_map(|issuer| {
+            let source = issuer.key_source();
+            Some(server(source.url()?.uri(), "accept.ca_file", &accept.ca_file))
+        });
         let endpoint = token.endpoint.as_ref();
         let store = config.limit.store.address();
         Self {

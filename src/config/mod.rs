@@ -33,7 +33,7 @@ pub use schema::schema;
 pub use sections::*;
 pub use values::{
     AssertionAlgorithm, AssertionKey, CertificateChain, ClaimValue, Derived, EgressProxy, Expected,
-    File, HttpUrl, JsonPointer, KeySetDocument, KooDriveUsers, LimitStore, ListenAddress, LiveFile,
-    Part, Password, RedisAddress, Required, Roots, Secret, Template, TlsKey, certified_key,
-    file_error, is_loopback, parse_duration, user_id, without_bom,
+    File, HttpUrl, Issuer, JsonPointer, KeySetDocument, KooDriveUsers, LimitStore, ListenAddress,
+    LiveFile, Part, Password, PathPattern, PathSegment, RedisAddress, Required, Roots, Secret,
+    Template, TlsKey, certified_key, file_error, is_loopback, parse_duration, user_id, without_bom,
 };

@@ -19,7 +19,7 @@ use super::neighbours::{Neighbour, NeighbourKind};
 use super::{Telemetry, chain, trace};
 use crate::accept::{KeyFetch, KeyFetchCause, KeyFetchOutcome};
 use crate::authorize::{RuleName, Verdict};
-use crate::config::{AcceptConfig, ForwardConfig, HttpUrl, LimitConfig, TokenConfig};
+use crate::config::{AcceptConfig, ForwardConfig, IssuerConfig, LimitConfig, TokenConfig};
 use crate::limit::StoreNews;
 use crate::token::{Crowded, ExchangeReport, TokenError};
 
@@ -35,13 +35,10 @@ struct Known {
 
 impl Peers {
     fn follow(&self, accept: &AcceptConfig, token: &TokenConfig) {
-        let issuers = accept.issuers.iter().filter_map(|issuer| {
-            // Without a URL of its own the key set is found at the issuer.
-            let discovered: Option<HttpUrl> = issuer.issuer.parse().ok();
-            let url = issuer.jwks_url.as_ref().or(discovered.as_ref())?;
-            Some((issuer.issuer.clone(), Peer::of(url)))
-        });
-        let issuers = issuers.collect();
+        let asked = |issuer: &IssuerConfig| {
+            Some((issuer.issuer.to_string(), Peer::of(issuer.key_source().url()?)))
+        };
+        let issuers = accept.issuers.iter().filter_map(asked).collect();
         let token_endpoint = token.endpoint.as_ref().map(Peer::of);
         self.0.store(Arc::new(Known { token_endpoint, issuers }));
     }

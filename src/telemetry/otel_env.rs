@@ -101,8 +101,7 @@ pub(super) fn base_of(endpoint: &Uri) -> Arc<str> {
 }
 
 fn under(base: &HttpUrl) -> Uri {
-    let longer = format!("{}/v1/traces", base.as_str().trim_end_matches('/'));
-    longer.parse().expect("an address with a longer path is an address")
+    base.below("/v1/traces").uri().clone()
 }
 
 /// Where spans would go, for who asks before a start.

@@ -42,7 +42,7 @@ struct Users {
 
 impl Signatures {
     pub(super) fn new(app: &SigningApp, issuers: &[IssuerConfig]) -> Self {
-        let users = |issuer: &IssuerConfig| (issuer.issuer.clone(), Users::new(issuer));
+        let users = |issuer: &IssuerConfig| (issuer.issuer.to_string(), Users::new(issuer));
         Self { app: app.clone(), issuers: issuers.iter().map(users).collect() }
     }
 

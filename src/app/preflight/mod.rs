@@ -21,7 +21,10 @@ use crate::call;
 use crate::client;
 use crate::client::{Client, ClientError, SmallAnswer};
 use crate::clock::{Clock, Span};
-use crate::config::{Config, File, ForwardConfig, HttpUrl, Roots, TelemetryConfig, TokenConfig};
+use crate::config::{
+    Config, File, ForwardConfig, HttpUrl, IssuerConfig, KeySource, Roots, TelemetryConfig,
+    TokenConfig,
+};
 use crate::telemetry::{CollectorAddress, chain};
 use crate::token;
 use crate::token::{Trial, TrialVerdict};
@@ -86,11 +89,12 @@ impl Asking {
                 self.ok(text);
             } else {
                 let issuer = config.accept.issuers.iter().find(|i| *i.issuer == *fetch.issuer);
-                let url = issuer.and_then(|i| i.jwks_url.clone().or_else(|| i.issuer.parse().ok()));
+                let source = issuer.map(IssuerConfig::key_source);
+                let url = source.as_ref().and_then(KeySource::url);
                 let client = network_client(&self.outside, 1, &config.accept.ca_file);
                 let hint = match url {
                     Some(url) if fetch.outcome == KeyFetchOutcome::Unreachable => {
-                        other_protocol(&url, &client).await
+                        other_protocol(url, &client).await
                     }
                     _ => None,
                 };

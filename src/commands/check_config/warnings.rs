@@ -68,9 +68,8 @@ fn plain_http(config: &Config, warnings: &mut Vec<String>) {
         }
     };
     for issuer in &config.accept.issuers {
-        let url = issuer.jwks_url.clone().or_else(|| issuer.issuer.parse().ok());
-        if let Some(url) = url.filter(|_| !issuer.jwks_file.is_set()) {
-            warn("accept.issuers", &url, "whoever is on the way can replace its keys, which come");
+        if let Some(url) = issuer.key_source().url() {
+            warn("accept.issuers", url, "whoever is on the way can replace its keys, which come");
         }
     }
     if let Some(endpoint) = &config.token.endpoint {

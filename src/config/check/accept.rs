@@ -7,7 +7,7 @@ use serde_json::json;
 use super::rules::{Rule, safe_url, unless_plain_http, written};
 use crate::config::reader::Reader;
 use crate::config::sections::{AcceptConfig, IssuerConfig, TokenMethod};
-use crate::config::values::{HttpUrl, any_case};
+use crate::config::values::any_case;
 
 pub(super) fn check(accept: &AcceptConfig, method: TokenMethod, to: &mut Reader<'_>) {
     if accept.issuers.is_empty() {
@@ -75,13 +75,12 @@ fn check_issuer(
     to: &mut Reader<'_>,
 ) {
     let leave = (allow_plain_http, "accept.allow_plain_http");
-    let has_keys = issuer.jwks_url.is_some() || issuer.jwks_file.is_set();
     if issuer.issuer.is_empty() {
         to.say(&[&key("issuer")], "required; exactly the `iss` claim of its tokens");
-    } else if !has_keys {
-        match issuer.issuer.parse::<HttpUrl>() {
-            Ok(url) => to.plain_http(&key("issuer"), Some(&url), leave),
-            Err(_) => to.say(
+    } else if issuer.jwks_url.is_none() && !issuer.jwks_file.is_set() {
+        match issuer.issuer.url() {
+            Some(url) => to.plain_http(&key("issuer"), Some(url), leave),
+            None => to.say(
                 &[&key("issuer")],
                 "is no address, so its keys cannot be discovered; set `jwks_url` or `jwks_file`",
             ),

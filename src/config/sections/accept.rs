@@ -11,8 +11,8 @@ use crate::config::document::Node;
 use crate::config::keys::{Key, Shape};
 use crate::config::reader::{Reader, joined};
 use crate::config::values::{
-    Claim, ClaimValue, File, HttpUrl, KeySetDocument, Kind, KooDriveUsers, List, Map, OneOf,
-    OptionalUrl, Period, PeriodOrZero, Roots, TokenHeader, choice,
+    Claim, ClaimValue, File, HttpUrl, Issuer, KeySetDocument, Kind, KooDriveUsers, List, Map,
+    OneOf, OptionalUrl, Period, PeriodOrZero, Roots, TokenHeader, choice,
 };
 
 section! {
@@ -48,7 +48,7 @@ section! {
     /// One SSO whose tokens are accepted.
     pub struct IssuerConfig {
         /// Exactly the `iss` claim. Required.
-        issuer: String = String::new(),
+        issuer: Issuer = Issuer::default(),
         /// One of these must be in `aud`. Required.
         audiences: Vec<String> as List<String> = Vec::new(),
         /// Where the key set is; empty, and no `jwks_file`: OpenID discovery at the issuer.
@@ -76,5 +76,39 @@ section! {
         jwks_max_stale: Duration as Period = Duration::from_hours(24),
         /// Shortest time between two fetches caused by unknown key ids.
         unknown_kid_cooldown: Duration as Period = Duration::from_secs(10),
+    }
+}
+
+impl IssuerConfig {
+    /// Where its keys come from.
+    pub fn key_source(&self) -> KeySource {
+        if let Some(url) = &self.jwks_url {
+            return KeySource::Url(url.clone());
+        }
+        if self.jwks_file.is_set() {
+            return KeySource::File(self.jwks_file.clone());
+        }
+        let url = self.issuer.url().cloned();
+        KeySource::Discovery(url.expect("an issuer whose keys are nowhere is refused"))
+    }
+}
+
+/// Where an issuer's keys come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum KeySource {
+    Url(HttpUrl),
+    /// Read anew by the reload of the configuration.
+    File(File<KeySetDocument>),
+    /// OpenID discovery at this issuer.
+    Discovery(HttpUrl),
+}
+
+impl KeySource {
+    /// The server that is asked; `None` where it is a file.
+    pub fn url(&self) -> Option<&HttpUrl> {
+        match self {
+            Self::Url(url) | Self::Discovery(url) => Some(url),
+            Self::File(_) => None,
+        }
     }
 }

@@ -48,7 +48,7 @@ section! {
         /// Empty = every method.
         methods: Vec<RuleMethod> as List<RuleMethod> = Vec::new(),
         /// Empty = every path.
-        paths: Vec<String> as List<PathPattern> = Vec::new(),
+        paths: Vec<PathPattern> as List<PathPattern> = Vec::new(),
         /// Empty = every issuer.
         issuers: Vec<String> as List<String> = Vec::new(),
         /// Claim, or JSON Pointer into one → what it must be or contain; of several one will do.

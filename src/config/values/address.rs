@@ -124,6 +124,13 @@ impl HttpUrl {
         !self.is_https() && self.uri.path() == "/" && self.uri.query().is_none()
     }
 
+    /// The address of what is there under this one: `/path` behind it.
+    #[must_use]
+    pub fn below(&self, path: &str) -> Self {
+        let longer = format!("{}{path}", self.text.trim_end_matches('/'));
+        longer.parse().expect("an address with a longer path is an address")
+    }
+
     /// The path without a trailing slash; empty for the root.
     pub fn base_path(&self) -> &str {
         self.uri.path().trim_end_matches('/')
@@ -140,6 +147,8 @@ pub fn is_loopback(host: &str) -> bool {
 pub(super) const PORT_BEYOND_PATTERN: &str =
     "0*(6553[6-9]|655[4-9][0-9]|65[6-9][0-9]{2}|6[6-9][0-9]{3}|[7-9][0-9]{4}|[1-9][0-9]{5,})";
 
+/// `Uri` takes twice as much: there is room for a path behind it.
+const URL_BYTES_MAX: usize = 32 * 1024;
 const EXPECTED_URL: &str = "expected an address such as \"https://host/path\"";
 
 /// An address that may be left empty.
@@ -197,6 +206,9 @@ impl FromStr for HttpUrl {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if URL_BYTES_MAX < text.len() {
+            return Err(EXPECTED_URL);
+        }
         let uri: Uri = text.parse().map_err(|_| EXPECTED_URL)?;
         let known_scheme = matches!(uri.scheme_str(), Some("http" | "https"));
         let authority = uri.authority().ok_or(EXPECTED_URL)?;

@@ -12,9 +12,11 @@ mod choice;
 mod claim;
 mod egress;
 mod file;
+mod issuer;
 mod key_set;
 mod list;
 mod number;
+mod path;
 mod pem;
 mod pointer;
 mod required;
@@ -39,9 +41,11 @@ pub use egress::EgressProxy;
 pub(super) use egress::NoProxy;
 pub(super) use file::read_text;
 pub use file::{File, LiveFile, Password, Secret, file_error};
+pub use issuer::Issuer;
 pub use key_set::{KeySetDocument, without_bom};
 pub(super) use list::{List, Map, Texts};
 pub(super) use number::{Count, Depth, ProperShare, Share, Status};
+pub use path::{PathPattern, PathSegment};
 pub use pem::{CertificateChain, Roots, TlsKey, certified_key};
 pub(super) use pointer::{Expectations, OptionalPointer};
 pub use pointer::{Expected, JsonPointer};
@@ -50,8 +54,8 @@ pub use required::{Derived, Required};
 pub(super) use template::{FRAMING, Fields, HeaderFields, PLACES};
 pub use template::{Part, Template};
 pub(super) use text::{
-    AppId, Claim, Code, HeaderText, Id, Language, LogDirectives, PathPattern, Prefix, Scheme,
-    TOKEN_PATTERN, TokenHeader, any_case,
+    AppId, Claim, Code, HeaderText, Id, Language, LogDirectives, Prefix, Scheme, TOKEN_PATTERN,
+    TokenHeader, any_case,
 };
 pub use unit::parse_duration;
 pub(super) use unit::{HeadSize, KIB, MIB, Period, PeriodOrZero, Size};

@@ -69,11 +69,6 @@ texts! {
     AppId: |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b','),
         "expected visible ASCII characters without commas and blanks",
         json!({"pattern": "^[!-+.-~-]*$"});
-    /// Paths of calls: `*` is one segment, `**` the rest.
-    PathPattern: is_path_pattern,
-        "expected a path such as \"/koodrive/ose/v1/users/**\": `*` is one segment, `**` at the \
-         end is the rest, nothing is escaped",
-        json!({"pattern": r"^(/([^/*%?#\\;]+|\*))*(/\*\*)?$", "minLength": 2});
     /// The name of a claim.
     Claim: |text: &str| !text.is_empty(),
         "expected the name of a claim, such as \"sub\"",
@@ -86,21 +81,6 @@ pub(in crate::config) const EXPECTED_ONE_LINE: &str =
 /// What an editor may leave in a name or secret, and nobody sees.
 pub(in crate::config) fn is_one_line(text: &str) -> bool {
     !text.chars().any(|c| c.is_ascii_control() || c == '\u{feff}')
-}
-
-fn is_path_pattern(text: &str) -> bool {
-    let Some(segments) = text.strip_prefix('/') else { return false };
-    let segments: Vec<&str> = segments.split('/').collect();
-    let is_plain = |segment: &str| {
-        let dots = segment.trim_end_matches('.').is_empty();
-        !dots && !segment.contains(['*', '%', '?', '#', '\\', ';'])
-    };
-    let is_last = |index: usize| index + 1 == segments.len();
-    segments.iter().enumerate().all(|(index, segment)| match *segment {
-        "*" => true,
-        "**" => is_last(index),
-        segment => is_plain(segment),
-    })
 }
 
 /// Levels, and levels of modules.

@@ -96,10 +96,7 @@ impl Neighbours {
         let base = |url: &HttpUrl| Some(Peer::of(url).base);
         for issuer in &accept.issuers {
             let named: Arc<str> = issuer.issuer.as_str().into();
-            // Without a URL of its own the key set is found at the issuer.
-            let url = issuer.jwks_url.clone().or_else(|| issuer.issuer.parse().ok());
-            let url = url.filter(|_| !issuer.jwks_file.is_set());
-            let address = url.as_ref().and_then(base);
+            let address = issuer.key_source().url().and_then(base);
             rows.push(Row::new(NeighbourKind::Sso, Some(named), address));
         }
         if let Some(endpoint) = &token.endpoint {

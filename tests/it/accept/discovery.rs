@@ -255,7 +255,7 @@ fn serve(sso: &Sso, row: &Row, keys_at: &Sso) -> IssuerConfig {
         document
     });
     sso.answer(row.document, Answer::json(&document));
-    IssuerConfig { issuer, jwks_url: None, ..sso.issuer() }
+    IssuerConfig { issuer: issuer.into(), jwks_url: None, ..sso.issuer() }
 }
 
 async fn leads_to_keys(row: &Row, keys_at_another_host: bool) {
@@ -265,7 +265,7 @@ async fn leads_to_keys(row: &Row, keys_at_another_host: bool) {
     let Ok((key, algorithm)) = row.expected else { panic!("{} leads to no keys", row.name) };
     keys_at.answer(row.keys, Answer::json(&json!({"keys": [key.jwk("a")]})));
     let gate = Gate::ready(issuer.clone()).await;
-    let claims = merged(sound_claims(gate.clock.now()), &json!({"iss": issuer.issuer}));
+    let claims = merged(sound_claims(gate.clock.now()), &json!({"iss": issuer.issuer.as_str()}));
     let token = key.token(&header(algorithm, "a"), &claims);
     let result = gate.present(&token).await;
     assert_eq!(verdict(&result), "accepted", "{}: {result:?}", row.name);

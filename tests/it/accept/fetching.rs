@@ -17,7 +17,7 @@ const DISCOVERY: &str = "/realms/tools/.well-known/openid-configuration";
 /// An issuer found by discovery at this SSO.
 fn discovered(sso: &Sso, slash: &str) -> IssuerConfig {
     let issuer = format!("{}{slash}", sso.url("/realms/tools"));
-    IssuerConfig { issuer, jwks_url: None, ..sso.issuer() }
+    IssuerConfig { issuer: issuer.into(), jwks_url: None, ..sso.issuer() }
 }
 
 #[tokio::test]
@@ -25,10 +25,12 @@ async fn discovery_finds_the_keys() {
     for slash in ["", "/"] {
         let sso = Sso::publishing(&published()).await;
         let issuer = discovered(&sso, slash);
-        let document = json!({"issuer": issuer.issuer, "jwks_uri": sso.url("/jwks"), "x": [1]});
+        let document =
+            json!({"issuer": issuer.issuer.as_str(), "jwks_uri": sso.url("/jwks"), "x": [1]});
         sso.answer(DISCOVERY, Answer::json(&document));
         let gate = Gate::ready(issuer.clone()).await;
-        let claims = merged(sound_claims(gate.clock.now()), &json!({"iss": issuer.issuer}));
+        let claims =
+            merged(sound_claims(gate.clock.now()), &json!({"iss": issuer.issuer.as_str()}));
         let token = RSA.token(&header("RS256", "rsa-1"), &claims);
         assert_eq!(verdict(&gate.present(&token).await), "accepted", "{slash:?}");
         // Somebody waits for a new key: the address is known, only the keys are asked for.
@@ -43,7 +45,7 @@ async fn discovery_finds_the_keys() {
 #[tokio::test]
 async fn discovery_that_is_not_the_issuers_is_not_believed() {
     let sso = Sso::publishing(&published()).await;
-    let issuer = discovered(&sso, "").issuer;
+    let issuer = discovered(&sso, "").issuer.to_string();
     let keys = sso.url("/jwks");
     let rows = [
         (json!({"issuer": format!("{issuer}/"), "jwks_uri": keys}), KeyFetchOutcome::Discovery),
@@ -260,7 +262,8 @@ async fn a_reload_keeps_drops_and_moves_issuers() {
     let (one, two) =
         (Sso::publishing(&[RSA.jwk("k")]).await, Sso::publishing(&[P256.jwk("k")]).await);
     let gate = Gate::ready(one.issuer()).await;
-    let named = |sso: &Sso, name: &str| IssuerConfig { issuer: name.to_owned(), ..sso.issuer() };
+    let named =
+        |sso: &Sso, name: &str| IssuerConfig { issuer: name.to_owned().into(), ..sso.issuer() };
     let config = |issuers| AcceptConfig { issuers, ..AcceptConfig::default() };
     gate.stores.apply(&config(vec![one.issuer(), named(&two, "two")]));
     assert_eq!(gate.stores.missing(), [Arc::from("two")]);

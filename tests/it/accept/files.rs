@@ -111,7 +111,7 @@ fn offline_stores_read_files_and_fetch_nothing() {
     let scratch = Scratch::new().unwrap();
     let mut config = config_with(&scratch, &set_of(&[RSA.jwk("rsa-1")]));
     let mut remote = config.issuers[0].clone();
-    remote.issuer = "https://remote.example.com".to_owned();
+    remote.issuer = "https://remote.example.com".to_owned().into();
     remote.jwks_file = config::File::default();
     config.issuers.push(remote);
     let (clock, verified) = (Clock::system(), VerifiedTokens::new());

@@ -167,7 +167,7 @@ async fn two_issuers_with_the_same_kid_keep_their_keys_apart() {
     let (one, two) =
         (Sso::publishing(&[RSA.jwk("k")]).await, Sso::publishing(&[RSA_OTHER.jwk("k")]).await);
     let mut other = two.issuer();
-    other.issuer = "https://other.example.com".to_owned();
+    other.issuer = "https://other.example.com".to_owned().into();
     let config = AcceptConfig { issuers: vec![one.issuer(), other], ..AcceptConfig::default() };
     let gate = Gate::open(&config);
     gate.fetched(2).await;

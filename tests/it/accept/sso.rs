@@ -100,7 +100,7 @@ impl Sso {
     /// An issuer with keys at `/jwks`, every algorithm, and the name tests use.
     pub(super) fn issuer(&self) -> IssuerConfig {
         IssuerConfig {
-            issuer: ISSUER.to_owned(),
+            issuer: ISSUER.to_owned().into(),
             audiences: vec![AUDIENCE.to_owned()],
             jwks_url: Some(self.url("/jwks").parse().unwrap()),
             algorithms: ALL.to_vec(),

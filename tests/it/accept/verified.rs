@@ -139,7 +139,7 @@ async fn a_gate_without_its_issuer_forgets_its_tokens() {
     let token = sound_token(gate.clock.now());
     gate.present(&token).await.unwrap();
     let mut other = sso.issuer();
-    other.issuer = "https://other.example.com".to_owned();
+    other.issuer = "https://other.example.com".to_owned().into();
     let config = AcceptConfig { issuers: vec![other], ..AcceptConfig::default() };
     gate.stores.apply(&config);
     let acceptor = Acceptor::new(&config, &gate.stores, &gate.verified, identities());

@@ -70,7 +70,7 @@ fn the_file_for_work_by_hand_loads() {
     let path = repository().join("config/local.toml");
     let loaded = config::load(&path, std::iter::empty()).unwrap();
     let Config { accept, token, forward, .. } = &loaded.config;
-    assert_eq!(accept.issuers[0].issuer, "http://127.0.0.1:9400/realms/tools");
+    assert_eq!(accept.issuers[0].issuer.as_str(), "http://127.0.0.1:9400/realms/tools");
     let endpoint = token.endpoint.as_ref().map(HttpUrl::as_str);
     assert_eq!(endpoint, Some("http://127.0.0.1:9400/realms/tools/token"));
     assert_eq!(forward.upstream.as_str(), "http://127.0.0.1:9500");

@@ -4,7 +4,6 @@
 //! shows is handed in by `app` as [`Pages`]. Nothing a visitor sends is ever shown back.
 
 mod calls;
-mod cure;
 mod forget;
 mod listen;
 mod overview;
@@ -30,7 +29,6 @@ use crate::lifecycle::Readiness;
 use crate::rejection::Reason;
 use crate::telemetry::{CallFeed, Refusal};
 
-pub use self::cure::cure;
 pub use self::forget::Forget;
 pub use self::listen::serve;
 pub use self::overview::{Bound, Keys, Overview};

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 
 use http::StatusCode;
 
-use super::cure::cure;
 use super::overview::{MINUTE, Overview, Took, name_of};
 use super::{Page, Pages, TEXT, time};
 use crate::telemetry::{Neighbour, NeighbourState, Outcome, Traffic};
@@ -105,7 +104,7 @@ fn refusals(text: &mut String, overview: &Overview) -> fmt::Result {
     for row in reasons {
         let (status, reason) = (row.reason.status().as_u16(), row.reason.as_str());
         writeln!(text, "  {status} {reason}  {} in ten minutes", row.of_late())?;
-        writeln!(text, "      {}", cure(row.reason).replace('`', ""))?;
+        writeln!(text, "      {}", row.reason.cure().replace('`', ""))?;
         for group in row.groups.iter().take(CALLERS_SHOWN) {
             let (count, last) = (group.count, &group.last);
             let caller = last.caller.map_or("unknown".to_owned(), |caller| caller.to_string());

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::markup::{Sentence, Text, ago};
 use super::pictures;
-use crate::admin::cure::cure;
 use crate::admin::overview::{Concern, MINUTE, Overview, RefusedFor, Took, name_of};
 use crate::rejection::Origin;
 use crate::telemetry::{Neighbour, NeighbourState, Outcome, RefusalGroup};
@@ -113,7 +112,7 @@ fn refused_for(
         let numbers = row.series.iter().map(|count| Some(f64::from(*count)));
         pictures::line(html, &format!("{word} in the last ten minutes"), numbers)?;
     }
-    write!(html, "</p><p class=cure>{}</p>", Sentence(cure(row.reason)))?;
+    write!(html, "</p><p class=cure>{}</p>", Sentence(row.reason.cure()))?;
     html.push_str("<ul>");
     for group in row.groups.iter().take(CALLERS_SHOWN) {
         refused_caller(html, overview, group, jaeger)?;

@@ -109,7 +109,7 @@ struct Stores {
     total: Arc<Buckets<()>>,
     concurrent: Places,
     throttle: Throttle,
-    shared: Option<Arc<Shared>>,
+    shared: Option<Shared>,
     clock: Clock,
 }
 
@@ -140,7 +140,7 @@ impl LimitStores {
         new.throttle = old.throttle.clone();
         let access = Access::from_config(config);
         new.shared = match &old.shared {
-            Some(shared) if *shared.access() == access => Some(Arc::clone(shared)),
+            Some(shared) if *shared.access() == access => Some(shared.clone()),
             _ => {
                 let (clock, tasks) = (self.clock.clone(), self.tasks.clone());
                 Shared::open(access, clock, tasks, Arc::clone(&self.report))

@@ -85,23 +85,18 @@ impl<C: Content> Kind for File<C> {
     }
 
     fn read(node: &Node, key: &str, reader: &mut Reader<'_>) -> Option<Self> {
-        let path = PathBuf::from(String::read(node, key, reader)?);
+        let (path, text) = path_and_text(node, key, reader)?;
         let mut file = Self { path, ..Self::default() };
-        if file.is_set() {
-            match read_text(&reader.base().join(&file.path)).map(SecretString::from) {
-                Ok(text) => {
-                    let text = text.expose_secret();
-                    reader.has_read(key, text);
-                    file.digest = digest::of([text.as_bytes()]);
-                    match C::parse(text) {
-                        Ok(content) => file.content = Some(Arc::new(content)),
-                        Err(fault) => {
-                            let reason = format!("file {}{fault}", file.path.display());
-                            reader.problem(&node.at, key, reason);
-                        }
-                    }
+        if let Some(text) = text {
+            let text = text.expose_secret();
+            reader.has_read(key, text);
+            file.digest = digest::of([text.as_bytes()]);
+            match C::parse(text) {
+                Ok(content) => file.content = Some(Arc::new(content)),
+                Err(fault) => {
+                    let reason = format!("file {}{fault}", file.path.display());
+                    reader.problem(&node.at, key, reason);
                 }
-                Err(error) => unreadable(node, key, &file.path, &error, reader),
             }
         }
         Some(file)
@@ -185,13 +180,10 @@ impl Kind for LiveFile {
     }
 
     fn read(node: &Node, key: &str, reader: &mut Reader<'_>) -> Option<Self> {
-        let path = PathBuf::from(String::read(node, key, reader)?);
+        let (path, _) = path_and_text(node, key, reader)?;
         let mut file = Self { path, ..Self::default() };
         if file.is_set() {
             file.at = reader.base().join(&file.path);
-            if let Err(error) = file.read_now() {
-                unreadable(node, key, &file.path, &error, reader);
-            }
         }
         Some(file)
     }
@@ -215,6 +207,22 @@ pub(in crate::config) fn read_text(path: &Path) -> io::Result<String> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it is larger than 4 MiB"));
     }
     Ok(text)
+}
+
+/// The path that is written, and what the file holds; nothing where none is written, or where it
+/// cannot be read.
+fn path_and_text(
+    node: &Node,
+    key: &str,
+    reader: &mut Reader<'_>,
+) -> Option<(PathBuf, Option<SecretString>)> {
+    let path = PathBuf::from(String::read(node, key, reader)?);
+    if path.as_os_str().is_empty() {
+        return Some((path, None));
+    }
+    let text = read_text(&reader.base().join(&path)).map(SecretString::from);
+    let text = text.inspect_err(|error| unreadable(node, key, &path, error, reader)).ok();
+    Some((path, text))
 }
 
 /// The path of a file; nobody writes there what the file should hold.

@@ -66,11 +66,6 @@ impl fmt::Debug for ProxyVariables {
 }
 
 impl Egress {
-    /// Everything without a proxy.
-    pub fn direct() -> Self {
-        Self(Arc::new(Rules { https: None, http: None, exempt: Exempt::new(std::iter::empty()) }))
-    }
-
     /// As configured; what is not, as the environment says. `failures` counts what proxies do.
     ///
     /// # Errors

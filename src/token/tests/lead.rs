@@ -7,9 +7,9 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::cache::caller;
-use crate::client::{Client, ClientOptions, Egress, SystemRoots};
+use crate::client::{Client, ClientOptions, Egress, ProxyFailures, ProxyVariables, SystemRoots};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, EgressConfig};
 use crate::lifecycle::Tasks;
 use crate::token::cache::{CachedToken, Issue, NewToken};
 use crate::token::flight::{Claimant, Flight, Work};
@@ -27,6 +27,8 @@ async fn a_leader_finds_the_token_of_a_flight_that_ended_meanwhile() {
                     [token]\nendpoint = \"http://127.0.0.1:1/token\"";
     let loaded = Config::parse(document, "", Path::new(""), std::iter::empty()).unwrap();
     let config = loaded.config.token;
+    let variables = ProxyVariables::read(&|_| None);
+    let egress = Egress::new(&EgressConfig::default(), &variables, &ProxyFailures::default());
     let client = Client::new(&ClientOptions {
         connect_timeout: Duration::from_secs(1),
         pool_idle_timeout: Duration::from_secs(1),
@@ -35,7 +37,7 @@ async fn a_leader_finds_the_token_of_a_flight_that_ended_meanwhile() {
         roots: &SystemRoots::load(),
         extra_roots: None,
         identity: None,
-        egress: &Egress::direct(),
+        egress: &egress.unwrap(),
     });
     let inner = Tokens::new(&config, &[], &store, client).inner;
     let Method::Network { sharing, .. } = &inner.method else { panic!("a network method") };

@@ -9,13 +9,15 @@ use std::time::Duration;
 use koodrive_gateway::accept::{
     Acceptor, IdentityRules, KeyFetch, KeyFetchCause, KeyStores, VerifiedTokens,
 };
-use koodrive_gateway::client::{Client, ClientOptions, Egress, SystemRoots};
+use koodrive_gateway::client::{Client, ClientOptions, SystemRoots};
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::{AcceptConfig, IssuerConfig, SignatureAlgorithm};
 use koodrive_gateway::lifecycle::Tasks;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::support::telemetry::direct;
 
 /// What a path answers.
 #[derive(Clone)]
@@ -205,7 +207,7 @@ pub(super) fn client() -> Client {
         roots: &SystemRoots::load(),
         extra_roots: None,
         identity: None,
-        egress: &Egress::direct(),
+        egress: &direct(),
     })
 }
 

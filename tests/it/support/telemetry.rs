@@ -9,9 +9,11 @@ use http::{HeaderValue, Method, Version};
 use http_body_util::{BodyExt as _, Full};
 use koodrive_gateway::accept::CallerId;
 use koodrive_gateway::call::{CallPlan, PREVERIFY_PATH};
-use koodrive_gateway::client::{Client, ClientOptions, Egress, SystemRoots};
+use koodrive_gateway::client::{
+    Client, ClientOptions, Egress, ProxyFailures, ProxyVariables, SystemRoots,
+};
 use koodrive_gateway::clock::Clock;
-use koodrive_gateway::config::TelemetryConfig;
+use koodrive_gateway::config::{EgressConfig, TelemetryConfig};
 use koodrive_gateway::lifecycle::Tasks;
 use koodrive_gateway::limit::{Decision, Decisions, Policy};
 use koodrive_gateway::rejection::Reason;
@@ -66,8 +68,15 @@ pub(crate) fn client() -> Client {
         roots: &SystemRoots::load(),
         extra_roots: None,
         identity: None,
-        egress: &Egress::direct(),
+        egress: &direct(),
     })
+}
+
+/// Everything without a proxy.
+pub(crate) fn direct() -> Egress {
+    let variables = ProxyVariables::read(&|_| None);
+    Egress::new(&EgressConfig::default(), &variables, &ProxyFailures::default())
+        .expect("nobody names a proxy")
 }
 
 pub(crate) fn quiet() -> LogWriter {

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use koodrive_gateway::accept::{Accepted, CallerId, Identity, Memo, Met, SsoToken};
-use koodrive_gateway::client::{Client, ClientOptions, Egress, SystemRoots};
+use koodrive_gateway::client::{Client, ClientOptions, SystemRoots};
 use koodrive_gateway::clock::Clock;
 use koodrive_gateway::config::{Config, TokenConfig};
 use koodrive_gateway::lifecycle::Tasks;
@@ -28,6 +28,7 @@ use koodrive_gateway::token::{
 use koodrive_gateway::trace_context::SpanContext;
 
 use self::endpoint::Endpoint;
+use crate::support::telemetry::direct;
 
 /// The token room with everything it needs.
 struct World {
@@ -110,7 +111,7 @@ fn client() -> Client {
         roots: &SystemRoots::load(),
         extra_roots: None,
         identity: None,
-        egress: &Egress::direct(),
+        egress: &direct(),
     })
 }
 

@@ -15,8 +15,8 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::error::FetchFailure;
+use super::fetch::KeyFetchCause;
 use super::keys::{Candidates, Fingerprint, KeySet, Pick, Skipped, UsableKey};
-use super::report::KeyFetchCause;
 use super::unknown_kids::UnknownKids;
 use crate::clock::Clock;
 use crate::config::{AcceptConfig, HttpUrl, IssuerConfig, KeySource, SignatureAlgorithm};

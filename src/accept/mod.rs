@@ -19,7 +19,6 @@ mod json;
 mod jwks;
 mod keys;
 mod refresh;
-mod report;
 mod requirement;
 mod stores;
 mod token;
@@ -38,12 +37,12 @@ pub use error::{
     AcceptError, ClaimFault, FetchFailure, MalformedToken, MissingToken, Shown, SkewHint,
 };
 pub use explain::{ExplainLine, Verdict};
+pub use fetch::{KeyFetch, KeyFetchCause, KeyFetchOutcome};
 pub use identity::{
     Accepted, CallerId, CallerKey, CertificateDigest, Claim, Claims, Identity, IdentityRules, Memo,
     SsoToken,
 };
 pub use keys::{SkipReason, Skipped, UsableKey};
-pub use report::{KeyFetch, KeyFetchCause, KeyFetchOutcome};
 pub use requirement::{Met, Requirement};
 pub use stores::{IssuerOverview, KeyStores};
 pub use verified::VerifiedTokens;

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::FetchFailure;
-use super::fetch::{Fetch, FetchError, Fetched};
+use super::fetch::{Fetch, FetchError, Fetched, KeyFetch, KeyFetchCause, KeyFetchOutcome};
 use super::jwks::{IssuerKeys, KeySettings};
 use super::keys::{KeySet, Skipped};
-use super::report::{KeyFetch, KeyFetchCause, KeyFetchOutcome};
 use super::stores::Fetching;
 use crate::client;
 use crate::clock::chance;

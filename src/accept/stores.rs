@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::error::FetchFailure;
+use super::fetch::KeyFetch;
 use super::jwks::{IssuerKeys, KeySettings};
 use super::keys::{Skipped, UsableKey};
-use super::report::KeyFetch;
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::config::{AcceptConfig, KeySource};

@@ -3,10 +3,10 @@
 //! The ring is made once. A call that ends adds to the slot of its time: some relaxed additions,
 //! no allocation, and a lock only for whoever comes first in five seconds.
 
-use std::array;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{array, iter};
 
 use super::event::Stage;
 use super::record::Closed;
@@ -45,16 +45,31 @@ impl Outcome {
     }
 }
 
-words! {
-    /// What time is taken of: calls, and the stages in their order.
-    pub enum Timed {
-        Call = "whole call",
-        Accept = "accept",
-        Authorize = "authorize",
-        Limit = "limit",
-        Validate = "validate",
-        Token = "token",
-        Forward = "forward",
+/// What time is taken of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timed {
+    Call,
+    Stage(Stage),
+}
+
+impl Timed {
+    fn all() -> impl Iterator<Item = Self> {
+        iter::once(Self::Call).chain(Stage::ALL.iter().copied().map(Self::Stage))
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Call => "whole call",
+            Self::Stage(stage) => stage.as_str(),
+        }
+    }
+
+    /// Its place in [`Slot::took`].
+    fn place(self) -> usize {
+        match self {
+            Self::Call => 0,
+            Self::Stage(stage) => 1 + stage as usize,
+        }
     }
 }
 
@@ -72,7 +87,7 @@ struct Slot {
     period: AtomicU64,
     outcomes: [AtomicU32; Outcome::ALL.len()],
     reasons: [AtomicU32; Reason::ALL.len()],
-    took: [[AtomicU32; BUCKETS]; Timed::ALL.len()],
+    took: [[AtomicU32; BUCKETS]; 1 + Stage::ALL.len()],
 }
 
 /// The last ten minutes, oldest period first; the last one is not over.
@@ -117,9 +132,9 @@ impl Recent {
             count(&slot.reasons[refused.reason as usize]);
         }
         slot.took(Timed::Call, closed.duration);
-        for (stage, of) in Stage::ALL.iter().zip(STAGES) {
+        for stage in Stage::ALL {
             if let Some(timing) = closed.facts.stage(*stage) {
-                slot.took(of, timing.busy(closed.duration));
+                slot.took(Timed::Stage(*stage), timing.busy(closed.duration));
             }
         }
     }
@@ -156,7 +171,7 @@ impl Recent {
                 .map(|slot| slot.map_or([0; _], |slot| slot.outcomes.each_ref().map(load)))
                 .collect(),
             reasons: reasons.filter(|(_, counts)| counts.iter().any(|count| *count != 0)).collect(),
-            latencies: Timed::ALL.iter().filter_map(|of| Latency::of(&slots, *of)).collect(),
+            latencies: Timed::all().filter_map(|of| Latency::of(&slots, of)).collect(),
         }
     }
 
@@ -186,7 +201,7 @@ impl Slot {
     }
 
     fn took(&self, of: Timed, time: Duration) {
-        count(&self.took[of as usize][bucket_of(time)]);
+        count(&self.took[of.place()][bucket_of(time)]);
     }
 
     fn empty(&self) {
@@ -203,7 +218,7 @@ impl Latency {
         let mut series = Vec::with_capacity(slots.len());
         for slot in slots {
             let counts =
-                slot.map_or([0; BUCKETS], |slot| slot.took[of as usize].each_ref().map(load));
+                slot.map_or([0; BUCKETS], |slot| slot.took[of.place()].each_ref().map(load));
             for (sum, count) in whole.iter_mut().zip(counts) {
                 *sum += count;
             }
@@ -263,8 +278,6 @@ fn load(counter: &AtomicU32) -> u32 {
     counter.load(Ordering::Relaxed)
 }
 
-const STAGES: [Timed; Stage::ALL.len()] =
-    [Timed::Accept, Timed::Authorize, Timed::Limit, Timed::Validate, Timed::Token, Timed::Forward];
 const PERIOD: Duration = Duration::from_secs(5);
 const PERIODS: usize = 120;
 const FIRST_LOG2: u32 = 6;

@@ -30,9 +30,9 @@ pub enum Login {
 #[derive(Clone, Debug)]
 pub enum Grant {
     TokenExchange(TokenExchange),
-    /// RFC 7523 §2.1: the SSO token is the authorization grant.
+    /// RFC 7523 section 2.1: the SSO token is the authorization grant.
     JwtBearer(OAuthClient),
-    /// RFC 6749 §4.4: the gateway's own token, one for the process.
+    /// RFC 6749 section 4.4: the gateway's own token, one for the process.
     ClientCredentials(OAuthClient),
     Custom(CustomLogin),
     CarrierLogin(CarrierLogin),

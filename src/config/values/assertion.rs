@@ -1,4 +1,4 @@
-//! The private key that signs client assertions (RFC 7523 §2.2).
+//! The private key that signs client assertions (RFC 7523 section 2.2).
 
 use std::borrow::Cow;
 use std::fmt;

@@ -20,7 +20,7 @@ impl KeySetDocument {
     }
 }
 
-/// Without the byte order mark that RFC 8259 §8.1 lets a reader ignore.
+/// Without the byte order mark that RFC 8259 section 8.1 lets a reader ignore.
 pub fn without_bom(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }

@@ -19,7 +19,7 @@ pub struct Expected {
 }
 
 impl JsonPointer {
-    /// RFC 6901 §3.
+    /// RFC 6901 section 3.
     pub(in crate::config) const PATTERN: &str = r"/([^~]|~[01])*";
 
     pub(in crate::config) fn new(pointer: &str) -> Result<Self, &'static str> {

@@ -174,7 +174,7 @@ struct Signer<'a> {
     padding: &'static RsaPadding,
 }
 
-/// How an RSA key signs, by the name of RFC 7518 §3.1.
+/// How an RSA key signs, by the name of RFC 7518 section 3.1.
 type RsaPadding = (&'static str, &'static dyn RsaEncoding);
 
 static PKCS1: RsaPadding = ("RS256", &RSA_PKCS1_SHA256);

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import shutil
 import subprocess
 import threading
 import time
@@ -69,6 +70,34 @@ def every_node(c):
     """a DaemonSet gains the sidecar as well"""
     workloads(c)
     rolled_out(c, TOOLS, "daemonset/everywhere")
+
+
+def own_tool(c):
+    """an own tool by the steps of deploy/README.md: overlay, check-config, apply, then the secret; `check-config --online` in its pod"""
+    own, image = "my-tool", TOOL.rpartition("/")[2]
+    folder = overlays(c) / own
+    shutil.copytree(overlays(c) / "example", folder)
+    for file in folder.iterdir():
+        text = file.read_text().replace(TOOLS, own).replace("internal-tool", own)
+        file.write_text(text.replace(image.replace("internal-tool", own), image))
+    (folder / "internal-tool.yaml").rename(folder / f"{own}.yaml")
+    gateway, _ = c.world.binaries()
+    checked = attempt(gateway, "check-config", "--config", str(folder / "gateway.toml"))
+    check(checked.returncode == 2 and "client-secret" in checked.stderr, checked.stderr)
+    (folder / "client-secret").write_text("secret\n")
+    run(gateway, "check-config", "--config", str(folder / "gateway.toml"))
+    c.kubectl("apply", "--kustomize", str(folder))
+    waiting = lambda: [pod for pod in c.pods(own, f"app={own}") if "initContainerStatuses" not in pod["status"] or "waiting" in pod["status"]["initContainerStatuses"][0]["state"]]  # noqa: E731
+    until(waiting, 60, "the pod waits for the secret")
+    c.kubectl("--namespace", own, "create", "secret", "generic", "koodrive-gateway", f"--from-file={folder / 'client-secret'}")
+    rolled_out(c, own, f"deployment/{own}")
+    inside = ["exec", f"deploy/{own}", "--container", "koodrive-gateway", "--", "koodrive-gateway"]
+    said = c.kubectl("--namespace", own, *inside, "check-config", "--online")
+    check("ok     collector" in said and "FAILED" not in said, said)
+    pod = c.pods(own, f"app={own}")[0]["metadata"]["name"]
+    first = until(lambda: c.logs(own, pod, "tool"), 60, "the tool calls").splitlines()[0]
+    check(first.endswith("status 200"), first)
+    c.kubectl("delete", "--kustomize", str(folder))
 
 
 def traces(c):
@@ -302,6 +331,6 @@ def helm_test(c):
 
 
 CLAIMS = [
-    accepted, start_order, own_init_container, jobs_complete, every_node, traces, rolling_update, configuration, secret, idle,
+    accepted, start_order, own_init_container, jobs_complete, every_node, own_tool, traces, rolling_update, configuration, secret, idle,
     standalone, certificate, disruption_budget, policies, shared_limits, helm_test, autoscaler,
 ]

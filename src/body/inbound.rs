@@ -15,7 +15,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use super::BodyError;
+use super::{BodyError, Intake};
 use crate::places::Place;
 use crate::wakes;
 
@@ -33,10 +33,15 @@ pub struct InboundBody {
     progress: Option<Progress>,
     trailers: fn(HeaderMap) -> Option<HeaderMap>,
     rest: Option<Box<Rest>>,
+    intake: Option<Intake>,
+    arrived: u64,
     places: Vec<Place>,
     asked: bool,
     ended: bool,
 }
+
+/// A body is long when so much of it has arrived.
+const LONG_BYTES: u64 = 1024 * 1024;
 
 /// Takes what nobody read, and whether anybody had asked for any of it.
 type Rest = dyn FnOnce(Incoming, bool) + Send + Sync;
@@ -53,6 +58,8 @@ impl InboundBody {
             progress: None,
             trailers: Some,
             rest: None,
+            intake: None,
+            arrived: 0,
             places: Vec::new(),
             asked: false,
         }
@@ -77,6 +84,14 @@ impl InboundBody {
     #[must_use]
     pub fn rest_to(mut self, rest: impl FnOnce(Incoming, bool) + Send + Sync + 'static) -> Self {
         self.rest = Some(Box::new(rest));
+        self
+    }
+
+    /// Decides by what becomes of the body how much of its connection is read at once.
+    #[must_use]
+    pub fn taken_by(mut self, intake: Intake) -> Self {
+        intake.begin_call(!self.ended);
+        self.intake = Some(intake);
         self
     }
 
@@ -114,9 +129,28 @@ impl InboundBody {
         })
     }
 
+    fn note_arrival(&mut self, bytes: u64) {
+        if let Some(counter) = &self.bytes {
+            counter.fetch_add(bytes, Ordering::Relaxed);
+        }
+        let before = self.arrived;
+        self.arrived += bytes;
+        if before < LONG_BYTES
+            && LONG_BYTES <= self.arrived
+            && let Some(intake) = &self.intake
+        {
+            intake.widen();
+        }
+    }
+
     fn end(&mut self) {
         self.ended = true;
         self.places = Vec::new();
+    }
+
+    fn end_well(&mut self) {
+        self.end();
+        self.intake.as_ref().inspect(|intake| intake.end_body());
     }
 
     fn incoming(&mut self) -> &mut Incoming {
@@ -149,7 +183,10 @@ impl Body for InboundBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        this.asked = true;
+        if !this.asked {
+            this.asked = true;
+            this.intake.as_ref().filter(|_| !this.ended).inspect(|intake| intake.begin_body());
+        }
         loop {
             let (read, woken) = wakes::withheld(|| Pin::new(this.incoming()).poll_frame(cx));
             // hyper has the connection read on, also when nothing more will come.
@@ -171,18 +208,16 @@ impl Body for InboundBody {
                     return Poll::Ready(Some(Err(error.into())));
                 }
                 None => {
-                    this.end();
+                    this.end_well();
                     return Poll::Ready(None);
                 }
             };
             match frame.into_data() {
                 Ok(data) => {
                     if this.incoming().is_end_stream() {
-                        this.end();
+                        this.end_well();
                     }
-                    if let Some(bytes) = &this.bytes {
-                        bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
-                    }
+                    this.note_arrival(data.len() as u64);
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 Err(frame) => {

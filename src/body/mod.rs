@@ -3,6 +3,7 @@
 //! Knows nothing of stages; it only moves bytes, bounds them and notices when they stop coming.
 
 mod inbound;
+mod intake;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 
 pub use self::inbound::{InboundBody, Progress, discard};
+pub use self::intake::Intake;
 
 /// Why a body ended early.
 #[derive(Debug, thiserror::Error)]
@@ -94,12 +96,13 @@ impl<S: Body<Data = Bytes, Error = BodyError> + Unpin> Body for OutboundBody<S> 
 /// Memory that all bodies held at once share.
 #[derive(Debug)]
 pub struct Budget {
+    total: usize,
     free: AtomicUsize,
 }
 
 impl Budget {
     pub fn new(bytes_max: usize) -> Arc<Self> {
-        Arc::new(Self { free: AtomicUsize::new(bytes_max) })
+        Arc::new(Self { total: bytes_max, free: AtomicUsize::new(bytes_max) })
     }
 
     /// Bytes that nobody has taken.
@@ -109,9 +112,17 @@ impl Budget {
 
     /// So many bytes of it, if it has them.
     pub fn take(self: &Arc<Self>, bytes: usize) -> Option<Reservation> {
-        self.free
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(bytes))
-            .ok()?;
+        self.take_above(0, bytes)
+    }
+
+    /// The same for what can do without: only while all but a `share`th stays free.
+    fn take_spare(self: &Arc<Self>, bytes: usize, share: usize) -> Option<Reservation> {
+        self.take_above(self.total - self.total / share, bytes)
+    }
+
+    fn take_above(self: &Arc<Self>, rest_min: usize, bytes: usize) -> Option<Reservation> {
+        let rest = |free: usize| free.checked_sub(bytes).filter(|rest| rest_min <= *rest);
+        self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest).ok()?;
         Some(Reservation { budget: Arc::clone(self), bytes })
     }
 }

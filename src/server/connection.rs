@@ -16,7 +16,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
@@ -27,9 +26,11 @@ use super::h2_pace::Paced;
 use super::h2_streams::Streams;
 use super::preface::{detect, other_than_http};
 use super::presence::Presence;
+use super::renewal::Renewed;
+use super::unwritten::Unwritten;
 use super::{framing, target, tls};
 use crate::body;
-use crate::body::InboundBody;
+use crate::body::{InboundBody, Intake};
 use crate::digest;
 use crate::lifecycle::{DrainWatch, Phase};
 use crate::listener::{CallerAddress, Socket, WriteTimeout};
@@ -144,12 +145,17 @@ impl Connections {
         let instead = other_than_http(&prefix);
         let leaving = self.leaving(&presence);
         let present = Arc::clone(&presence);
-        let (stream, faults) = Guarded::new(stream, prefix, self.header_timeout, deadline, leaving);
+        let intake = Intake::new(Arc::clone(&self.pipeline.load().budget));
+        let unwritten = Arc::<Unwritten>::default();
+        let taken = intake.clone();
+        let (stream, watched) =
+            Guarded::new(stream, prefix, self.header_timeout, deadline, leaving, taken);
         let served = self.clone();
+        let (seen, taken) = (watched.clone(), intake.clone());
         let old_from = presence.clock().monotonic() + CONNECTION_AGE_MAX;
         let service = service_fn(move |request| {
             let served = served.clone();
-            let fault = faults.next().map(framing::Fault::as_str);
+            let fault = seen.next_verdict().map(framing::Fault::as_str);
             let last = old_from <= presence.clock().monotonic();
             let exchange = presence.begin_exchange();
             // Never too late: once the process drains, the next answer of a connection is its last, and
@@ -158,11 +164,12 @@ impl Connections {
             let arrival =
                 Arrival { caller, holder, framing_fault: fault, draining: false, accepted: None };
             let presence = Arc::clone(&presence);
+            let (taken, unwritten) = (taken.clone(), Arc::clone(&unwritten));
             // On the heap, so that an idle connection does not keep the room a call needs; and written
             // there at once, for `Box::pin` would copy all of that room.
             let on_heap = Box::write(Box::new_uninit(), async move {
                 let leave = presence.leave().clone();
-                let mut response = served.handle_http1(request, arrival, leave).await;
+                let mut response = served.handle_http1(request, arrival, taken, leave).await;
                 response.body().holder().inspect(|holder| presence.accepted(*holder));
                 if last {
                     response.headers_mut().insert(CONNECTION, CLOSE);
@@ -171,7 +178,7 @@ impl Connections {
                 // believes that the body may have it (RFC 9110 section 15.4.5).
                 let hides_length = response.status() == StatusCode::NOT_MODIFIED
                     && response.headers().contains_key(CONTENT_LENGTH);
-                let response = response.map(|body| exchange.carry(body, hides_length));
+                let response = response.map(|body| exchange.carry(body, hides_length, unwritten));
                 Ok::<_, std::convert::Infallible>(response)
             });
             Box::into_pin(on_heap)
@@ -179,8 +186,10 @@ impl Connections {
         let mut builder = http1::Builder::new();
         builder
             .max_header_size(self.max_header_bytes)
-            .max_buf_size(H1_BUFFER_BYTES.max(2 * self.max_header_bytes));
-        let connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+            .max_buf_size(Intake::BYTES_MAX.max(2 * self.max_header_bytes));
+        let stream = TokioIo::new(stream);
+        let present_too = Arc::clone(&present);
+        let connection = pin!(Renewed::new(builder, stream, service, watched, intake, present_too));
         // An old one is not closed between two calls: the next might be under way already. Its next
         // answer is its last.
         // hyper's own timeout for heads would be a timer for each.
@@ -193,7 +202,8 @@ impl Connections {
         // Before its first call hyper would close it at once, even if the head is under way. The answer
         // ends the connection as well.
         let told = || present.has_called();
-        let driven = pin!(self.drive(connection, outlived, told, instead));
+        let shut_down = Renewed::graceful_shutdown;
+        let driven = pin!(self.drive(connection, shut_down, outlived, told, instead));
         wakes::through(driven).await;
     }
 
@@ -261,8 +271,9 @@ impl Connections {
             tokio::time::sleep(LAST_FRAMES_TIMEOUT).await;
             present.idle_for(LAST_FRAMES_TIMEOUT).await;
         };
+        let shut_down = http2::Connection::graceful_shutdown;
         tokio::select! {
-            () = self.drive(connection, outlived, || true, None) => {}
+            () = self.drive(connection, shut_down, outlived, || true, None) => {}
             () = deaf => tracing::debug!("idle connection cut off"),
         }
     }
@@ -272,11 +283,12 @@ impl Connections {
     async fn drive<C>(
         &self,
         mut connection: Pin<&mut C>,
+        shut_down: impl FnOnce(Pin<&mut C>),
         outlived: impl Future<Output = Outlived>,
         told: impl FnOnce() -> bool,
         instead: Option<&'static str>,
     ) where
-        C: GracefulConnection<Error = hyper::Error>,
+        C: Future<Output = hyper::Result<()>>,
     {
         let mut drain = self.drain.clone();
         let asked = async {
@@ -293,7 +305,7 @@ impl Connections {
             Some(outlived) = asked.next() => outlived,
         };
         if !matches!(outlived, Outlived::Age) || told() {
-            connection.as_mut().graceful_shutdown();
+            shut_down(connection.as_mut());
         }
         let patience = match outlived {
             Outlived::Age => return self.note_end(connection.await, instead),
@@ -314,6 +326,7 @@ impl Connections {
         &self,
         request: Request<Incoming>,
         arrival: Arrival,
+        intake: Intake,
         leave: CancellationToken,
     ) -> Response<ResponseBody> {
         let ambiguous = arrival.framing_fault.is_some();
@@ -321,12 +334,15 @@ impl Connections {
         let tunnel = request.method() == Method::CONNECT;
         let left = Arc::new(AtomicBool::new(false));
         let (drain, mark) = (self.drain.clone(), Arc::clone(&left));
+        let taken = intake.clone();
         // A caller that is still sending its body must be able to read the refusal; so the rest
         // is taken in, within bounds, while the answer goes out. Who waits to be asked is not.
         let rest = move |rest: Incoming, asked: bool| {
-            if ambiguous || awaits_continue && !asked {
+            let unread = ambiguous || awaits_continue && !asked;
+            if unread || taken.has_grown() {
                 mark.store(true, Ordering::Relaxed);
-            } else {
+            }
+            if !unread {
                 let discarding = body::discard(rest, LEFTOVER_BYTES_MAX, LEFTOVER_TIMEOUT);
                 drain.finish(
                     async move { leave.run_until_cancelled(discarding).await.unwrap_or(()) },
@@ -334,7 +350,7 @@ impl Connections {
             }
         };
         let (parts, body) = request.into_parts();
-        let body = InboundBody::new(body, self.body_timeout).rest_to(rest);
+        let body = InboundBody::new(body, self.body_timeout).rest_to(rest).taken_by(intake);
         let mut response = self.dispatch(parts, body, arrival).await;
         let left = left.load(Ordering::Relaxed);
         if ambiguous || tunnel || left || self.drain.phase() != Phase::Serving {
@@ -410,8 +426,6 @@ enum Outlived {
     Place,
 }
 
-/// What of an HTTP/1 body is read before it is asked for, and of an answer before it is written.
-const H1_BUFFER_BYTES: usize = 64 * 1024;
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const H2_STREAMS_MAX: u32 = 100;
 /// What a caller may send before it is read, for each stream and for all of a connection.

@@ -12,31 +12,50 @@
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::framing::{Fault, Framing, Told, Verdict};
+use crate::body::Intake;
 use crate::lifecycle::{DrainWatch, Phase};
 
-/// Verdicts on heads that hyper has not yet handed to the service, oldest first.
+/// What the guard of a connection tells whoever serves it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct FramingFaults(Arc<Mutex<VecDeque<Verdict>>>);
+pub(super) struct Watched(Arc<Facts>);
 
-impl FramingFaults {
+#[derive(Debug, Default)]
+struct Facts {
+    /// On heads that hyper has not yet handed to the service, oldest first.
+    verdicts: Mutex<VecDeque<Verdict>>,
+    /// All that was read are whole requests.
+    between: AtomicBool,
+    /// The socket takes no more for now.
+    blocked: AtomicBool,
+}
+
+impl Watched {
     /// The verdict on the head that is being served now. A head that was never judged is faulty.
-    pub(super) fn next(&self) -> Verdict {
-        let next = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        next.unwrap_or(Some(Fault::AfterUnknown))
+    pub(super) fn next_verdict(&self) -> Verdict {
+        self.verdicts().pop_front().unwrap_or(Some(Fault::AfterUnknown))
     }
 
-    fn push(&self, verdict: Verdict) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(verdict);
+    /// Whether only whole requests were read, each was taken up, and no write waits.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let Facts { between, blocked, .. } = &*self.0;
+        between.load(Ordering::Relaxed)
+            && !blocked.load(Ordering::Relaxed)
+            && self.verdicts().is_empty()
+    }
+
+    fn verdicts(&self) -> MutexGuard<'_, VecDeque<Verdict>> {
+        self.0.verdicts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -67,8 +86,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Rewind<T> {
 #[derive(Debug)]
 pub(super) struct Guarded<T> {
     inner: Rewind<T>,
+    intake: Intake,
     framing: Framing,
-    faults: FramingFaults,
+    watched: Watched,
     header_timeout: Duration,
     deadline: Pin<Box<Sleep>>,
     awaits_head: bool,
@@ -121,12 +141,14 @@ impl<T> Guarded<T> {
         header_timeout: Duration,
         deadline: Instant,
         leaving: Leaving,
-    ) -> (Self, FramingFaults) {
-        let faults = FramingFaults::default();
+        intake: Intake,
+    ) -> (Self, Watched) {
+        let watched = Watched::default();
         let guarded = Self {
             inner: Rewind { prefix, inner },
+            intake,
             framing: Framing::default(),
-            faults: faults.clone(),
+            watched: watched.clone(),
             header_timeout,
             deadline: Box::pin(tokio::time::sleep_until(deadline)),
             awaits_head: true,
@@ -135,19 +157,25 @@ impl<T> Guarded<T> {
             leaving,
             held: Vec::new(),
         };
-        (guarded, faults)
+        (guarded, watched)
+    }
+
+    fn note_write(&self, blocked: bool) {
+        self.watched.0.blocked.store(blocked, Ordering::Relaxed);
     }
 
     /// `bytes` have the first `known` ones behind them; returns how many of them may be passed on.
     fn watch(&mut self, bytes: &mut [u8], known: usize) -> usize {
-        let Self { framing, faults, .. } = self;
+        let Self { framing, watched, .. } = self;
         let mut unfit = Vec::new();
         let new = bytes.get(known..).unwrap_or_default();
         let believed = framing.follow(new, |followed, told| match told {
-            Told::Judged(verdict) => faults.push(verdict),
+            Told::Judged(verdict) => watched.verdicts().push_back(verdict),
             Told::Unfit { back } => unfit.extend((known + followed).checked_sub(back)),
         });
         self.broken = believed < new.len();
+        self.intake.note(new.len());
+        self.watched.0.between.store(self.framing.is_between(), Ordering::Relaxed);
         for at in unfit {
             if let Some(first) = bytes.get_mut(at) {
                 *first = b'x';
@@ -179,7 +207,8 @@ impl<T: AsyncRead + Unpin> Guarded<T> {
         }
         let known = self.held.len();
         into.put_slice(&self.held);
-        match Pin::new(&mut self.inner).poll_read(cx, into) {
+        let mut some = (&mut self.inner).take(self.intake.bytes_max() as u64);
+        match Pin::new(&mut some).poll_read(cx, into) {
             Poll::Ready(outcome) => outcome?,
             Poll::Pending => {
                 into.set_filled(before);
@@ -249,25 +278,31 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
 }
 
 macro_rules! writes_through {
-    ($name:ident) => {
+    ($name:ident $(, $note:ident)?) => {
         impl<T: AsyncWrite + Unpin> AsyncWrite for $name<T> {
             fn poll_write(
                 mut self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 bytes: &[u8],
             ) -> Poll<io::Result<usize>> {
-                Pin::new(&mut self.inner).poll_write(cx, bytes)
+                let outcome = Pin::new(&mut self.inner).poll_write(cx, bytes);
+                $(self.$note(outcome.is_pending());)?
+                outcome
             }
 
             fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Pin::new(&mut self.inner).poll_flush(cx)
+                let outcome = Pin::new(&mut self.inner).poll_flush(cx);
+                $(self.$note(outcome.is_pending());)?
+                outcome
             }
 
             fn poll_shutdown(
                 mut self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
             ) -> Poll<io::Result<()>> {
-                Pin::new(&mut self.inner).poll_shutdown(cx)
+                let outcome = Pin::new(&mut self.inner).poll_shutdown(cx);
+                $(self.$note(outcome.is_pending());)?
+                outcome
             }
 
             fn is_write_vectored(&self) -> bool {
@@ -279,20 +314,23 @@ macro_rules! writes_through {
                 cx: &mut Context<'_>,
                 slices: &[io::IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
-                Pin::new(&mut self.inner).poll_write_vectored(cx, slices)
+                let outcome = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
+                $(self.$note(outcome.is_pending());)?
+                outcome
             }
         }
     };
 }
 
 writes_through!(Rewind);
-writes_through!(Guarded);
+writes_through!(Guarded, note_write);
 
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
     use super::*;
+    use crate::body::Budget;
     use crate::lifecycle::Drain;
 
     /// A connection of a process that drains, whose first head is waited for so long.
@@ -304,8 +342,9 @@ mod tests {
         let leaving = Leaving { drain: watch, leave: CancellationToken::new(), until };
         let (caller, inner) = tokio::io::duplex(1024);
         let patient = Instant::now() + Duration::from_secs(10);
+        let intake = Intake::new(Budget::new(0));
         let (guarded, _) =
-            Guarded::new(inner, Bytes::new(), Duration::from_secs(10), patient, leaving);
+            Guarded::new(inner, Bytes::new(), Duration::from_secs(10), patient, leaving, intake);
         (caller, guarded)
     }
 

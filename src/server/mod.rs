@@ -9,8 +9,10 @@ mod h2_pace;
 mod h2_streams;
 mod preface;
 mod presence;
+mod renewal;
 mod target;
 mod tls;
+mod unwritten;
 
 use std::sync::Arc;
 use std::time::Duration;

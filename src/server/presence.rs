@@ -9,13 +9,15 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::unwritten::{Piece, Unwritten};
 use crate::clock::Clock;
 use crate::places::Holder;
 
@@ -139,13 +141,18 @@ impl Presence {
         self.activity.has_called.load(Ordering::Relaxed)
     }
 
+    /// Whether an exchange is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        self.activity.exchanges.load(Ordering::Relaxed) != 0
+    }
+
     /// Returns once no exchange was under way for `timeout`. One timer for all of them: it finds
     /// by itself that something has happened meanwhile.
     pub(super) async fn idle_for(&self, timeout: Duration) {
         loop {
             let since = self.activity.idle_since.load(Ordering::Relaxed);
             let idle = Duration::from_millis(self.roster.now().saturating_sub(since));
-            let busy = self.activity.exchanges.load(Ordering::Relaxed) != 0;
+            let busy = self.is_busy();
             if !busy && timeout <= idle {
                 return;
             }
@@ -185,24 +192,33 @@ pub(super) struct ExchangeBody<B> {
     /// The length that the head names is not that of this body, which is empty: of an answer to a
     /// conditional request, for example.
     hides_length: bool,
+    unwritten: Arc<Unwritten>,
     _exchange: Exchange,
 }
 
 impl Exchange {
-    pub(super) fn carry<B>(self, inner: B, hides_length: bool) -> ExchangeBody<B> {
-        ExchangeBody { inner, hides_length, _exchange: self }
+    pub(super) fn carry<B>(
+        self,
+        inner: B,
+        hides_length: bool,
+        unwritten: Arc<Unwritten>,
+    ) -> ExchangeBody<B> {
+        ExchangeBody { inner, hides_length, unwritten, _exchange: self }
     }
 }
 
-impl<B: Body + Unpin> Body for ExchangeBody<B> {
-    type Data = B::Data;
+impl<B: Body<Data = Bytes> + Unpin> Body for ExchangeBody<B> {
+    type Data = Piece;
     type Error = B::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.get_mut().inner).poll_frame(cx)
+    ) -> Poll<Option<Result<Frame<Piece>, B::Error>>> {
+        let Self { inner, unwritten, .. } = self.get_mut();
+        ready!(unwritten.poll_room(cx));
+        let frame = ready!(Pin::new(inner).poll_frame(cx));
+        Poll::Ready(frame.map(|frame| Ok(frame?.map_data(|data| unwritten.add(data)))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -113,6 +113,11 @@ impl Framing {
         self.state == State::Head || self.heads == 0
     }
 
+    /// Whether all that came was whole requests.
+    pub(super) fn is_between(&self) -> bool {
+        self.state == BETWEEN
+    }
+
     /// Follows further bytes; tells each head's verdict as the head ends, with how many of the
     /// bytes were followed by then. Returns how many of them may be believed: fewer than given when
     /// the framing of a body breaks.

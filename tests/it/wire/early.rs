@@ -33,6 +33,33 @@ async fn a_refusal_of_a_large_body_is_read_and_the_connection_goes_on() {
 }
 
 #[tokio::test]
+async fn a_connection_that_carries_large_bodies_goes_on_until_one_is_refused() {
+    // With memory to spare for what a connection reads at once, and without.
+    for buffered in ["64MiB", "1MiB"] {
+        let world = plan().config(&format!("[listen]\nmax_buffered = '{buffered}'")).start().await;
+        let mut connection = open(&world).await;
+        let head = |more: &str, bytes: usize| {
+            let head = format!("POST /koodrive/test/echo HTTP/1.1⏎{{H}}{more}");
+            raw(&world, &format!("{head}Content-Length: {bytes}⏎⏎"))
+        };
+        for bytes in [300_000, 100, 3 * 1024 * 1024, 100_000] {
+            let whole = [&*head("{A}", bytes), &*vec![b'x'; bytes]].concat();
+            connection.send(whole).await.unwrap();
+            let answer = connection.answer().await.unwrap();
+            assert_eq!(answer.status, 200, "{buffered} {bytes}");
+            assert_eq!(answer.header("connection"), None, "{buffered} {bytes}");
+        }
+        connection.send(head("", BIG)).await.unwrap();
+        connection.send(vec![b'x'; BIG]).await.unwrap();
+        let answer = connection.answer().await.unwrap();
+        assert_eq!((answer.status, &*reason(&answer)), (401, "token_missing"), "{buffered}");
+        let received = world.koodrive.received.all();
+        let lengths: Vec<_> = received.iter().map(|call| call.body.bytes).collect();
+        assert_eq!(lengths, [300_000, 100, 3 * 1024 * 1024, 100_000], "{buffered}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_too_large_is_refused_readably() {
     let world = plan().start().await;
     for framing in [format!("Content-Length: {BIG}⏎"), "Transfer-Encoding: chunked⏎".to_owned()]

@@ -1,0 +1,117 @@
+//! How much of a connection is read at once.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Budget, Reservation};
+
+/// How much of an HTTP/1 connection is read at once: its bodies decide, its socket keeps to it.
+///
+/// Whatever parses the connection keeps a buffer as large as the largest reads. So a stranger gets
+/// little, and more is taken from what the memory for bodies can spare. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Intake(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    budget: Arc<Budget>,
+    bytes_max: AtomicUsize,
+    /// Some read was larger than a stranger's may be.
+    grown: AtomicBool,
+    /// The last request has a body that was not read to its end.
+    in_body: AtomicBool,
+    /// For a buffer that has grown.
+    memory: Mutex<Option<Reservation>>,
+}
+
+impl Intake {
+    /// The most that is ever read at once.
+    pub const BYTES_MAX: usize = 256 * 1024;
+
+    /// `budget` is the memory for bodies.
+    pub fn new(budget: Arc<Budget>) -> Self {
+        Self(Arc::new(State {
+            budget,
+            bytes_max: AtomicUsize::new(STRANGER_BYTES),
+            grown: AtomicBool::new(false),
+            in_body: AtomicBool::new(false),
+            memory: Mutex::default(),
+        }))
+    }
+
+    /// How many bytes may be read now.
+    pub fn bytes_max(&self) -> usize {
+        self.0.bytes_max.load(Ordering::Relaxed)
+    }
+
+    /// So many were.
+    pub fn note(&self, bytes: usize) {
+        if STRANGER_BYTES < bytes {
+            self.0.grown.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// A call begins, and nobody knows yet whose.
+    pub(super) fn begin_call(&self, has_body: bool) {
+        self.0.bytes_max.store(STRANGER_BYTES, Ordering::Relaxed);
+        self.0.in_body.store(has_body, Ordering::Relaxed);
+    }
+
+    /// Somebody wants to have the body.
+    pub(super) fn begin_body(&self) {
+        let mut memory = self.memory();
+        if memory.is_none() {
+            *memory = self.0.budget.take_spare(WARM_BYTES, 8);
+        }
+        let bytes_max = if memory.is_some() { WARM_BYTES_MAX } else { COLD_BYTES_MAX };
+        self.0.bytes_max.store(bytes_max, Ordering::Relaxed);
+    }
+
+    pub(super) fn end_body(&self) {
+        self.0.in_body.store(false, Ordering::Relaxed);
+    }
+
+    /// For a body that turns out long.
+    pub(super) fn widen(&self) {
+        if let Some(memory) = self.0.budget.take_spare(WIDE_BYTES, 4) {
+            *self.memory() = Some(memory);
+            self.0.bytes_max.store(Self::BYTES_MAX, Ordering::Relaxed);
+        }
+    }
+
+    pub fn is_in_body(&self) -> bool {
+        self.0.in_body.load(Ordering::Relaxed)
+    }
+
+    /// Whether the buffer has grown.
+    pub fn has_grown(&self) -> bool {
+        self.0.grown.load(Ordering::Relaxed)
+    }
+
+    /// Whether a grown buffer may be kept for the next call.
+    pub fn may_keep(&self) -> bool {
+        self.memory().as_ref().is_some_and(|memory| memory.bytes <= WARM_BYTES)
+    }
+
+    /// The buffer is a new one.
+    pub fn renew(&self) {
+        *self.memory() = None;
+        self.0.bytes_max.store(STRANGER_BYTES, Ordering::Relaxed);
+        self.0.grown.store(false, Ordering::Relaxed);
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Option<Reservation>> {
+        self.0.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Until somebody wants the body.
+const STRANGER_BYTES: usize = 16 * 1024;
+/// Where no memory is to spare. One more byte, and hyper would go on with twice the room.
+const COLD_BYTES_MAX: usize = 64 * 1024 - 1;
+/// A batch of a thousand users and its head are one read.
+const WARM_BYTES_MAX: usize = 112 * 1024;
+/// What is kept between calls for such reads.
+const WARM_BYTES: usize = 160 * 1024;
+/// Of a long body at once: being read, waiting to be sent, being sent.
+const WIDE_BYTES: usize = 3 * Intake::BYTES_MAX;

@@ -151,7 +151,7 @@ impl Connections {
         let (stream, watched) =
             Guarded::new(stream, prefix, self.header_timeout, deadline, leaving, taken);
         let served = self.clone();
-        let (seen, taken) = (watched.clone(), intake.clone());
+        let (seen, taken, waits) = (watched.clone(), intake.clone(), Arc::clone(&unwritten));
         let old_from = presence.clock().monotonic() + CONNECTION_AGE_MAX;
         let service = service_fn(move |request| {
             let served = served.clone();
@@ -189,7 +189,9 @@ impl Connections {
             .max_buf_size(Intake::BYTES_MAX.max(2 * self.max_header_bytes));
         let stream = TokioIo::new(stream);
         let present_too = Arc::clone(&present);
-        let connection = pin!(Renewed::new(builder, stream, service, watched, intake, present_too));
+        let connection =
+            Renewed::new(builder, stream, service, watched, intake, waits, present_too);
+        let connection = pin!(connection);
         // An old one is not closed between two calls: the next might be under way already. Its next
         // answer is its last.
         // hyper's own timeout for heads would be a timer for each.

@@ -216,7 +216,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ExchangeBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Piece>, B::Error>>> {
         let Self { inner, unwritten, .. } = self.get_mut();
-        ready!(unwritten.poll_room(cx));
+        if !unwritten.has_room() {
+            return Poll::Pending;
+        }
         let frame = ready!(Pin::new(inner).poll_frame(cx));
         Poll::Ready(frame.map(|frame| Ok(frame?.map_data(|data| unwritten.add(data)))))
     }

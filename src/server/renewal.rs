@@ -17,6 +17,7 @@ use hyper::service::HttpService;
 
 use super::guard::Watched;
 use super::presence::Presence;
+use super::unwritten::Unwritten;
 use crate::body::Intake;
 
 /// An HTTP/1 connection, served until it ends.
@@ -26,6 +27,7 @@ pub(super) struct Renewed<I, S: HttpService<Incoming>> {
     builder: http1::Builder,
     watched: Watched,
     intake: Intake,
+    unwritten: Arc<Unwritten>,
     presence: Arc<Presence>,
     /// Ends when a grown buffer was kept long enough.
     idle: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -45,10 +47,11 @@ where
         service: S,
         watched: Watched,
         intake: Intake,
+        unwritten: Arc<Unwritten>,
         presence: Arc<Presence>,
     ) -> Self {
         let connection = Some(builder.serve_connection(io, service));
-        Self { connection, builder, watched, intake, presence, idle: None }
+        Self { connection, builder, watched, intake, unwritten, presence, idle: None }
     }
 
     pub(super) fn graceful_shutdown(self: Pin<&mut Self>) {
@@ -107,6 +110,10 @@ where
             if let Poll::Ready(ended) = Pin::new(connection).poll(cx) {
                 return Poll::Ready(ended);
             }
+            // Its answer waited for what the socket has just taken.
+            if this.unwritten.is_wanted() {
+                continue;
+            }
             if !this.intake.has_grown() || !this.is_between() || this.may_keep(cx) {
                 return Poll::Pending;
             }
@@ -134,7 +141,6 @@ mod tests {
 
     use super::super::guard::{Guarded, Leaving};
     use super::super::presence::Roster;
-    use super::super::unwritten::Unwritten;
     use super::*;
     use crate::body;
     use crate::body::{Budget, InboundBody};
@@ -157,6 +163,7 @@ mod tests {
         let presence = Arc::new(Roster::new(Clock::system()).enter(None));
         let (present, told, taken) = (Arc::clone(&presence), watched.clone(), intake.clone());
         let unwritten = Arc::<Unwritten>::default();
+        let waits = Arc::clone(&unwritten);
         let service = service_fn(move |request: Request<Incoming>| {
             assert_eq!(told.next_verdict(), None);
             let exchange = present.begin_exchange();
@@ -173,7 +180,7 @@ mod tests {
         builder.max_buf_size(Intake::BYTES_MAX);
         let socket = TokioIo::new(guarded);
         let taken = intake.clone();
-        let connection = Renewed::new(builder, socket, service, watched, taken, presence);
+        let connection = Renewed::new(builder, socket, service, watched, taken, waits, presence);
         process.watch().finish(async { drop(connection.await) });
         (caller, intake, process)
     }

@@ -5,18 +5,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
-use futures_util::task::AtomicWaker;
 
 #[derive(Debug, Default)]
 pub(super) struct Unwritten {
     bytes: AtomicUsize,
     /// It was as much as may be, and not all of that is written.
     full: AtomicBool,
-    /// Whoever waits to add more.
-    waiting: AtomicWaker,
+    /// Somebody wanted to add more meanwhile.
+    wanted: AtomicBool,
 }
 
 /// A part of it.
@@ -27,13 +25,20 @@ pub(super) struct Piece {
 }
 
 impl Unwritten {
-    /// Ready when more may be added.
-    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.full.load(Ordering::Relaxed) {
-            return Poll::Ready(());
+    /// Whether more may be added. If not, whoever polls the connection sees when that has changed.
+    pub(super) fn has_room(&self) -> bool {
+        let full = self.full.load(Ordering::Relaxed);
+        if full {
+            self.wanted.store(true, Ordering::Relaxed);
         }
-        self.waiting.register(cx.waker());
-        if self.full.load(Ordering::Relaxed) { Poll::Pending } else { Poll::Ready(()) }
+        !full
+    }
+
+    /// Whether there is room for somebody who found none.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
+            && !self.full.load(Ordering::Relaxed)
+            && self.wanted.swap(false, Ordering::Relaxed)
     }
 
     pub(super) fn add(self: &Arc<Self>, bytes: Bytes) -> Piece {
@@ -45,9 +50,8 @@ impl Unwritten {
     }
 
     fn written(&self, bytes: usize) {
-        let before = self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        if before == bytes && self.full.swap(false, Ordering::Relaxed) {
-            self.waiting.wake();
+        if self.bytes.fetch_sub(bytes, Ordering::Relaxed) == bytes {
+            self.full.store(false, Ordering::Relaxed);
         }
     }
 }
@@ -78,23 +82,18 @@ const BYTES_MAX: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-    use std::time::Duration;
-
-    use futures_util::FutureExt as _;
-
     use super::*;
 
-    #[tokio::test]
-    async fn more_is_added_once_the_socket_has_taken_enough() {
+    #[test]
+    fn more_is_added_once_the_socket_has_taken_all() {
         let unwritten = Arc::new(Unwritten::default());
-        let room = || poll_fn(|cx| unwritten.poll_room(cx));
         let mut first = unwritten.add(Bytes::from(vec![0; BYTES_MAX - 10]));
-        room().await;
+        assert!(unwritten.has_room() && !unwritten.is_wanted());
         let second = unwritten.add(Bytes::from(vec![0; 10]));
         first.advance(BYTES_MAX - 20);
-        assert_eq!(room().now_or_never(), None, "all of it is to be written first");
-        let told = tokio::time::timeout(Duration::from_secs(5), room());
-        tokio::join!(told, async { drop((first, second)) }).0.expect("the last byte makes room");
+        assert!(!unwritten.has_room() && !unwritten.is_wanted());
+        drop((first, second));
+        assert!(unwritten.is_wanted() && !unwritten.is_wanted(), "once");
+        assert!(unwritten.has_room());
     }
 }

@@ -5,6 +5,8 @@
 mod connection;
 mod framing;
 mod guard;
+mod h1;
+mod h2;
 mod h2_pace;
 mod h2_streams;
 mod preface;

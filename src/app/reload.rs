@@ -1,6 +1,8 @@
 //! Takes changed configurations over while calls go on.
 
 use std::fmt;
+use std::future::ready;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,9 +93,12 @@ impl Reloader {
         events: &mut mpsc::Receiver<Event>,
         mut source: Option<ConfigSource>,
     ) {
+        let mut asked_meanwhile = false;
         loop {
             let every = self.in_force.loaded().config.lifecycle.reload_every;
             let asked = tokio::select! {
+                biased;
+                () = ready(()), if mem::take(&mut asked_meanwhile) => true,
                 event = events.recv() => match event {
                     Some(Event::Reload) => true,
                     Some(Event::Stop) | None => return,
@@ -108,7 +113,7 @@ impl Reloader {
             source = tokio::select! {
                 source = self.poll(source, asked) => source,
                 // A file that does not answer keeps its thread, not the process.
-                () = stop(events) => return,
+                () = stop(events, &mut asked_meanwhile) => return,
             };
             let summary = self.in_force.summary();
             if asked && self.manager.was_ready() {
@@ -186,9 +191,12 @@ impl Reloader {
     }
 }
 
-/// Returns when the process is asked to stop. What else it is asked meanwhile is being done.
-async fn stop(events: &mut mpsc::Receiver<Event>) {
-    while let Some(Event::Reload) = events.recv().await {}
+/// Returns when the process is asked to stop. Notes whether it is asked to reload meanwhile: what
+/// is being read may have been read before that.
+async fn stop(events: &mut mpsc::Receiver<Event>, asked: &mut bool) {
+    while let Some(Event::Reload) = events.recv().await {
+        *asked = true;
+    }
 }
 
 impl fmt::Debug for Reloader {

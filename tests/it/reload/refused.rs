@@ -105,3 +105,11 @@ async fn sighup_is_answered_at_once_and_the_timer_finds_changes_by_itself() {
     tokio::time::timeout(Duration::from_secs(5), world.reread()).await.unwrap();
     assert_eq!(world.metric(unchanged).await, Some(2.0));
 }
+
+#[tokio::test]
+async fn no_sighup_is_lost_while_the_timer_reads() {
+    let world = World::plan().child().config("[lifecycle]\nreload_every = '1ms'").start().await;
+    for _ in 0..50 {
+        assert_eq!(world.reread().await, Reread::Unchanged);
+    }
+}

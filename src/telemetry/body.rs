@@ -55,6 +55,8 @@ where
         match &frame {
             None => this.close(Ending::Whole),
             Some(Err(_)) => this.close(Ending::Broken),
+            // Nothing follows them, so a server does not ask again.
+            Some(Ok(frame)) if frame.is_trailers() => this.close(Ending::Whole),
             Some(Ok(frame)) => {
                 let bytes = frame.data_ref().map_or(0, Buf::remaining);
                 this.bytes_out += bytes as u64;

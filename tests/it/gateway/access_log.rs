@@ -164,6 +164,17 @@ async fn the_line_comes_when_the_answer_has_ended_also_when_the_caller_hangs_up(
 }
 
 #[tokio::test]
+async fn an_answer_with_trailers_is_whole() {
+    let world = World::start().await;
+    let alice = world.caller("alice");
+    let answer = alice.get("/koodrive/test/bytes/1000?trailers").await;
+    assert_eq!(answer.body.len(), 1000);
+    let (text, line) = line_of(&world, &answer.trace_id()).await;
+    assert_eq!((&line["origin"], &line["reason"]), (&"none".into(), &Value::Null), "{text}");
+    assert_eq!(line["bytes_out"], 1000, "{text}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_parsed_leaves_a_line_too_and_the_log_can_be_switched_off() {
     let world = World::start().await;
     let mut raw = RawConnection::open(world.gateway.address).await.unwrap();

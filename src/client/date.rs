@@ -27,14 +27,14 @@ pub fn clock_skew(date: SystemTime, started: SystemTime, ended: SystemTime) -> i
 }
 
 /// How long the peer asks to be left alone: seconds, or a date counted from the answer's own
-/// (RFC 9110 section 10.2.3).
-pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+/// (RFC 9110 section 10.2.3), or from ours, `now`, where it has none.
+pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }
     let until = httpdate::parse_http_date(text).ok()?;
-    Some(until.duration_since(answer_date(headers)?).unwrap_or_default())
+    Some(until.duration_since(answer_date(headers).unwrap_or(now)).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -46,12 +46,14 @@ mod tests {
     #[test]
     fn retry_after_is_a_number_of_seconds_or_a_date() {
         const NOW: &str = "Wed, 25 Nov 2026 04:00:00 GMT";
+        let ours = httpdate::parse_http_date("Wed, 25 Nov 2026 04:01:00 GMT").unwrap();
         for (text, date, expected) in [
             ("7", None, Some(7)),
             (" 0 ", None, Some(0)),
             ("Wed, 25 Nov 2026 04:01:30 GMT", Some(NOW), Some(90)),
             ("Wed, 25 Nov 2026 03:59:00 GMT", Some(NOW), Some(0)),
-            ("Wed, 25 Nov 2026 04:01:30 GMT", None, None),
+            ("Wed, 25 Nov 2026 04:01:30 GMT", None, Some(30)),
+            ("Wed, 25 Nov 2026 04:00:30 GMT", None, Some(0)),
             ("soon", Some(NOW), None),
             ("-1", Some(NOW), None),
             ("1.5", Some(NOW), None),
@@ -59,7 +61,8 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(RETRY_AFTER, HeaderValue::from_static(text));
             headers.extend(date.map(|date| (DATE, HeaderValue::from_static(date))));
-            assert_eq!(retry_after(&headers), expected.map(Duration::from_secs), "{text} {date:?}");
+            let expected = expected.map(Duration::from_secs);
+            assert_eq!(retry_after(&headers, ours), expected, "{text} {date:?}");
         }
     }
 }

@@ -175,7 +175,7 @@ impl Forwarder {
         headers::for_caller(&mut head.headers);
         let judged = envelope::judge(&self.rules, &head, body).await;
         let (judgement, body) = judged.map_err(|error| self.broken_off(error))?;
-        let load = load_of(&head, judgement);
+        let load = load_of(&head, judgement, now);
         Ok(Answer { head, body, verdict: judgement.token, load })
     }
 
@@ -359,9 +359,9 @@ fn append_forwarded(headers: &mut HeaderMap, inbound: &request::Parts, caller: C
 /// KooDrive's own header for the language of messages; not `Accept-Language`.
 pub const LANGUAGE: HeaderName = HeaderName::from_static("language");
 
-fn load_of(head: &response::Parts, judgement: Judgement) -> Load {
+fn load_of(head: &response::Parts, judgement: Judgement, now: SystemTime) -> Load {
     if judgement.throttled {
-        Load::Throttled { retry_after: retry_after(&head.headers) }
+        Load::Throttled { retry_after: retry_after(&head.headers, now) }
     } else if head.status.is_server_error() || judgement.token == TokenVerdict::Refused {
         Load::Unknown
     } else {

@@ -18,11 +18,12 @@ use super::otlp;
 use super::otlp::Envelope;
 use crate::body::OutboundBody;
 use crate::client::{Client, ClientError, SmallAnswer, retry_after};
-use crate::clock::chance;
+use crate::clock::{Clock, chance};
 
 /// Sends batches through the gateway's own client.
 pub(super) struct Collector {
     client: Client,
+    clock: Clock,
     endpoint: Uri,
     headers: HeaderMap,
     /// For one batch, however often it is tried.
@@ -36,13 +37,14 @@ impl Collector {
         settings: &ExportSettings,
         endpoint: Uri,
         client: Client,
+        clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Self {
         let mut headers = settings.headers.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
         let envelope = Envelope::new(&settings.resource, &settings.scope);
-        Self { client, endpoint, headers, timeout: settings.timeout, envelope, metrics }
+        Self { client, clock, endpoint, headers, timeout: settings.timeout, envelope, metrics }
     }
 
     /// Sends a batch of encoded spans. Once `hurry` is said, nothing is tried twice.
@@ -54,13 +56,44 @@ impl Collector {
         let body = Bytes::from(self.envelope.request(spans));
         let deadline = Instant::now() + self.timeout;
         let request = || self.request(body.clone());
-        let answer = attempts(&self.client, request, deadline, hurry).await?;
+        let answer = self.attempts(request, deadline, hurry).await?;
         let rejected = otlp::rejected_spans(&answer.body);
         if rejected != 0 {
             self.metrics.spans_dropped(rejected);
             tracing::warn!(spans = rejected, "spans rejected by the collector");
         }
         Ok(())
+    }
+
+    /// Sends the batch until it has arrived, or trying again cannot help, or there is no time: then the
+    /// last failure tells why.
+    async fn attempts(
+        &self,
+        request: impl Fn() -> Request<OutboundBody>,
+        deadline: Instant,
+        hurry: &CancellationToken,
+    ) -> Result<SmallAnswer, ExportError> {
+        let mut pause = PAUSE_FIRST;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let sent = self.client.send_small(request(), ANSWER_BYTES_MAX, left).await;
+            let (error, asked) = match sent {
+                Ok(answer) if answer.status.is_success() => return Ok(answer),
+                Ok(answer) if is_passing(answer.status) => (
+                    ExportError::Status(answer.status),
+                    retry_after(&answer.headers, self.clock.now()),
+                ),
+                Ok(answer) => return Err(ExportError::Status(answer.status)),
+                Err(error) => (ExportError::Unreachable(error), None),
+            };
+            let wait = asked.unwrap_or(pause.mul_f64(0.5 + chance()));
+            let again = Instant::now() + wait.min(PAUSE_MAX);
+            let pausing = tokio::time::sleep_until(again);
+            if deadline <= again || hurry.run_until_cancelled(pausing).await.is_none() {
+                return Err(error);
+            }
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
     }
 
     fn request(&self, body: Bytes) -> Request<OutboundBody> {
@@ -85,36 +118,6 @@ pub(super) enum ExportError {
     Unreachable(#[source] ClientError),
     #[error("the collector answered {0}")]
     Status(StatusCode),
-}
-
-/// Sends the batch until it has arrived, or trying again cannot help, or there is no time: then the
-/// last failure tells why.
-async fn attempts(
-    client: &Client,
-    request: impl Fn() -> Request<OutboundBody>,
-    deadline: Instant,
-    hurry: &CancellationToken,
-) -> Result<SmallAnswer, ExportError> {
-    let mut pause = PAUSE_FIRST;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let sent = client.send_small(request(), ANSWER_BYTES_MAX, left).await;
-        let (error, asked) = match sent {
-            Ok(answer) if answer.status.is_success() => return Ok(answer),
-            Ok(answer) if is_passing(answer.status) => {
-                (ExportError::Status(answer.status), retry_after(&answer.headers))
-            }
-            Ok(answer) => return Err(ExportError::Status(answer.status)),
-            Err(error) => (ExportError::Unreachable(error), None),
-        };
-        let wait = asked.unwrap_or(pause.mul_f64(0.5 + chance()));
-        let again = Instant::now() + wait.min(PAUSE_MAX);
-        let pausing = tokio::time::sleep_until(again);
-        if deadline <= again || hurry.run_until_cancelled(pausing).await.is_none() {
-            return Err(error);
-        }
-        pause = (pause * 2).min(PAUSE_MAX);
-    }
 }
 
 /// The statuses after which the page lets a client try again.

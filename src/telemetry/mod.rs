@@ -111,12 +111,12 @@ impl Telemetry {
         let metrics = Arc::new(Metrics::new(clock.started()));
         let endpoint = otel_env::endpoint(config, environment)?;
         let address = endpoint.as_ref().map(otel_env::base_of);
-        let neighbours = Arc::new(Neighbours::new(clock, address));
+        let neighbours = Arc::new(Neighbours::new(clock.clone(), address));
         let export = match endpoint {
             None => None,
             Some(endpoint) => {
                 let settings = ExportSettings::read(environment)?;
-                let collector = Collector::new(&settings, endpoint, client, metrics.clone());
+                let collector = Collector::new(&settings, endpoint, client, clock, metrics.clone());
                 let told = Arc::clone(&neighbours);
                 Some(Export::start(&settings, collector, metrics.clone(), told, tasks))
             }

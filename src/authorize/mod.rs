@@ -55,6 +55,7 @@ struct Rule {
     name: RuleName,
     /// A bit for each method.
     methods: u8,
+    on_any_path: bool,
     /// Places in [`Rules::issuers`]; none = every issuer.
     issuers: Option<Box<[usize]>>,
     /// Places in [`Rules::requirements`].
@@ -151,10 +152,13 @@ impl Authorizer {
             let segments = path.split('/').filter(|segment| !segment.is_empty());
             rules.first(method, &segments, identity)
         } else {
-            let Ok(path) = CanonicalPath::of(path) else {
-                return otherwise(Some(Denied::Ambiguous));
-            };
-            rules.first(method, &path.segments(), identity)
+            match CanonicalPath::of(path) {
+                Ok(path) => rules.first(method, &path.segments(), identity),
+                Err(_) => match rules.first_on_any_path(method, identity) {
+                    Ok(named) => named,
+                    Err(denied) => return otherwise(Some(denied)),
+                },
+            }
         };
         let Some(rule) = named else {
             return otherwise((rules.otherwise == Otherwise::Deny).then_some(Denied::Unnamed));
@@ -176,6 +180,7 @@ impl Rules {
             } else {
                 config.methods.iter().fold(0, |bits, method| bits | 1 << *method as u8)
             },
+            on_any_path: config.paths.is_empty(),
             issuers: (!issuers.is_empty()).then_some(issuers),
             needs: required(config).map(place).collect(),
             deny: config.deny,
@@ -203,18 +208,36 @@ impl Rules {
         segments: &(impl Iterator<Item = &'p str> + Clone),
         identity: &Identity,
     ) -> Option<&Rule> {
-        let method = method_of(method).map_or(0, |method| 1 << method as u8);
-        let issuer = self.issuers.iter().position(|name| *name == identity.issuer);
-        let names = |index: usize| {
-            let Rule { methods, issuers, .. } = &self.table[index];
-            let is_of_issuer = |issuers: &[usize]| issuer.is_some_and(|own| issuers.contains(&own));
-            methods & method != 0 && issuers.as_deref().is_none_or(is_of_issuer)
-        };
+        let names = self.naming(method, identity);
         let mut first = usize::MAX;
         for skipped in 0..=self.base_segments {
             self.paths.find(segments.clone().skip(skipped), &names, &mut first);
         }
         self.table.get(first)
+    }
+
+    /// The first rule that names the call, where its path does not decide which one.
+    fn first_on_any_path(
+        &self,
+        method: &Method,
+        identity: &Identity,
+    ) -> Result<Option<&Rule>, Denied> {
+        let names = self.naming(method, identity);
+        match (0..self.table.len()).find(|index| names(*index)).map(|index| &self.table[index]) {
+            Some(rule) if !rule.on_any_path => Err(Denied::Ambiguous),
+            named => Ok(named),
+        }
+    }
+
+    /// Whether a rule names calls of this method by this caller, on whatever path.
+    fn naming(&self, method: &Method, identity: &Identity) -> impl Fn(usize) -> bool {
+        let method = method_of(method).map_or(0, |method| 1 << method as u8);
+        let issuer = self.issuers.iter().position(|name| *name == identity.issuer);
+        move |index| {
+            let Rule { methods, issuers, .. } = &self.table[index];
+            let is_of_issuer = |issuers: &[usize]| issuer.is_some_and(|own| issuers.contains(&own));
+            methods & method != 0 && issuers.as_deref().is_none_or(is_of_issuer)
+        }
     }
 
     fn denied(&self, rule: &Rule, identity: &Identity) -> Option<Denied> {

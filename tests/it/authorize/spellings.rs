@@ -88,6 +88,31 @@ fn no_spelling_slips_past_and_none_is_refused_by_accident() {
     }
 }
 
+#[test]
+fn what_can_be_read_in_several_ways_is_judged_where_the_path_does_not_matter() {
+    const READS: &str = r#"
+        [[authorize.rules]]
+        methods = ["DELETE"]
+        paths = ["/koodrive/ose/v1/users/**"]
+        [[authorize.rules]]
+        methods = ["GET"]
+        claims = { groups = "hr" }
+        [[authorize.rules]]
+        methods = ["GET"]
+        paths = ["/koodrive/ose/v1/files/**"]
+    "#;
+    let table = Table::of(READS);
+    let (hr, other) = (table.caller(&json!({"groups": "hr"})), table.caller(&json!({})));
+    for path in AMBIGUOUS {
+        assert_eq!(table.verdict("GET", path, &hr), "2: allowed", "{path}");
+        let denied = table.decide("GET", path, &other);
+        assert_eq!((&*denied.rule.0, denied.denied.is_some()), ("2", true), "{path}");
+        assert_eq!(table.verdict("PUT", path, &other), "otherwise: allowed", "{path}");
+        let denied = table.decide("DELETE", path, &hr).denied.unwrap().to_string();
+        assert!(denied.starts_with("the path can be read in more than one way"), "{path}");
+    }
+}
+
 /// A path, and another spelling of it.
 fn spelt_twice() -> impl Strategy<Value = (String, String)> {
     let segment =

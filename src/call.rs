@@ -107,9 +107,6 @@ impl Routes {
 
     /// Decides by method and by the path that will be sent.
     pub fn plan_for(&self, method: &Method, target: &Uri) -> Result<Route, CallRefused> {
-        if !METHODS.contains(method) {
-            return Err(CallRefused::Method { allow: ALLOWED_METHODS });
-        }
         let query_bytes = target.query().map_or(0, |query| 1 + query.len());
         let sent = [&self.base_path, target.path()].concat();
         if TARGET_BYTES_MAX
@@ -122,6 +119,9 @@ impl Routes {
                 Method::POST => Ok(Route { plan: CallPlan::Preverify, path }),
                 _ => Err(CallRefused::Method { allow: "POST" }),
             };
+        }
+        if !METHODS.contains(method) {
+            return Err(CallRefused::Method { allow: ALLOWED_METHODS });
         }
         let known = target.path().starts_with(&self.prefix);
         if known && (is_plain(&sent) || any_reading(&sent, |path| self.is_lost(path)) == Ok(false))
@@ -179,6 +179,9 @@ impl Routes {
             return Some(path.clone());
         }
         let path = CanonicalPath::of(sent).ok()?;
+        if !path.begins_with(&self.below) {
+            return None;
+        }
         let before = path.ends_with(&PREVERIFY).filter(|before| *before <= self.base_segments)?;
         let kept: Vec<&str> = path.segments().take(before).collect();
         let base = if kept.is_empty() { String::new() } else { format!("/{}", kept.join("/")) };
@@ -381,6 +384,8 @@ mod tests {
                 plan_for(&method, "/koodrive/x"),
                 Err(CallRefused::Method { allow: ALLOWED_METHODS })
             );
+            let refused = Err(CallRefused::Method { allow: "POST" });
+            assert_eq!(plan_for(&method, PREVERIFY_PATH), refused);
         }
     }
 
@@ -424,6 +429,8 @@ mod tests {
                 }),
             ),
             ("/koodrive", "/ose/", "/ose/..%2f..%2fx", Err(SPELLING)),
+            ("/koodrive", "/ose/", PREVERIFY_PATH, Err(ELSEWHERE)),
+            ("", "/koodrive/ose/v2/", PREVERIFY_PATH, Err(ELSEWHERE)),
         ];
         for (base_path, prefix, path, expected) in table {
             let uri = path.parse().unwrap();

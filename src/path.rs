@@ -44,6 +44,12 @@ impl<'a> CanonicalPath<'a> {
         self.0.iter().map(|segment| &**segment)
     }
 
+    /// Whether the first segments are `head`, but for ASCII case.
+    pub fn begins_with(&self, head: &[String]) -> bool {
+        let alike = self.segments().zip(head).filter(|(a, b)| a.eq_ignore_ascii_case(b));
+        alike.count() == head.len()
+    }
+
     /// Whether the last segments are `tail`, but for ASCII case; how many stand before them.
     pub fn ends_with(&self, tail: &[&str]) -> Option<usize> {
         let before = self.0.len().checked_sub(tail.len())?;

@@ -16,7 +16,7 @@ pub enum TokenError {
     #[error("the token endpoint's answer is unusable: {0}")]
     AnswerUnusable(Unusable),
     /// Too many exchanges.
-    #[error("too many token exchanges at once: {who} has no place for another")]
+    #[error("too many token exchanges at once: {who}")]
     Busy { retry_after: Duration, who: Crowded },
     /// The token endpoint is down or out of reach.
     #[error("the token endpoint{at} is unavailable")]
@@ -42,20 +42,20 @@ impl fmt::Display for At {
 }
 
 /// Where there are too many exchanges.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Crowded {
     /// The endpoint asks to be left alone.
-    Endpoint,
+    Endpoint { at: At, said: Said },
     /// Our own queue is too long. That says nothing about the endpoint.
     Gateway,
 }
 
 impl fmt::Display for Crowded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Endpoint => "the token endpoint",
-            Self::Gateway => "the gateway",
-        })
+        match self {
+            Self::Endpoint { at, said } => write!(f, "the token endpoint{at} answered {said}"),
+            Self::Gateway => f.write_str("the gateway has no place for another"),
+        }
     }
 }
 

@@ -262,7 +262,7 @@ impl Inner {
             }
             // Our own bound says nothing about the endpoint.
             Err(TokenError::Busy { who: Crowded::Gateway, .. }) => return result,
-            Err(error @ TokenError::Busy { who: Crowded::Endpoint, .. }) => {
+            Err(error @ TokenError::Busy { who: Crowded::Endpoint { .. }, .. }) => {
                 (error, pause.unwrap_or(RETRY_AFTER_MIN))
             }
             Err(error @ (TokenError::Unavailable { .. } | TokenError::TimedOut { .. })) => {

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::TokenResponse;
 use crate::client::SmallAnswer;
+use crate::config::without_bom;
 use crate::token::error::{
     At, Crowded, Denial, Outage, RETRY_AFTER_MIN, Said, TokenError, Unusable,
 };
@@ -56,7 +57,7 @@ fn check_types(holder: &Value) -> Result<(), TokenError> {
 
 /// The body as JSON, if it is.
 pub(super) fn json(answer: &SmallAnswer) -> Option<Value> {
-    serde_json::from_slice(&answer.body).ok()
+    serde_json::from_slice(without_bom(&answer.body)).ok()
 }
 
 /// What any status but success means.
@@ -70,7 +71,10 @@ pub(super) fn refusal(answer: &SmallAnswer, body: Option<&Value>) -> Result<(), 
     Err(match meaning {
         Meaning::Denied => TokenError::Denied(Denial::Endpoint(said)),
         Meaning::Refused => TokenError::AnswerUnusable(Unusable::Refused(said)),
-        Meaning::Busy => TokenError::Busy { retry_after: RETRY_AFTER_MIN, who: Crowded::Endpoint },
+        Meaning::Busy => {
+            let who = Crowded::Endpoint { at: At::default(), said };
+            TokenError::Busy { retry_after: RETRY_AFTER_MIN, who }
+        }
         Meaning::Down => {
             let (at, retry_after) = (At::default(), RETRY_AFTER_MIN);
             TokenError::Unavailable { at, retry_after, cause: Outage::Status(said) }
@@ -261,7 +265,7 @@ mod tests {
                 let found = match read(&answer(status, &body)) {
                     Err(TokenError::Denied(Denial::Endpoint(_))) => Denied,
                     Err(TokenError::AnswerUnusable(Unusable::Refused(_))) => Refused,
-                    Err(TokenError::Busy { who: Crowded::Endpoint, .. }) => Busy,
+                    Err(TokenError::Busy { who: Crowded::Endpoint { .. }, .. }) => Busy,
                     Err(TokenError::Unavailable { cause: Outage::Status(_), .. }) => Down,
                     other => panic!("{status} {error}: {other:?}"),
                 };
@@ -271,9 +275,16 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_before_the_answer_is_skipped() {
+        let read = read(&answer(200, "\u{feff}{\"access_token\":\"a\"}")).unwrap();
+        assert_eq!(secrecy::ExposeSecret::expose_secret(&read.token), "a");
+    }
+
+    #[test]
     fn an_error_shows_a_known_code_and_nothing_of_the_endpoints_own_text() {
         let said = |body| read(&answer(400, body)).unwrap_err().to_string();
         assert!(said(r#"{"error":"consent_required"}"#).ends_with("answered 400 consent_required"));
+        assert!(said(r#"{"error":"slow_down"}"#).ends_with("answered 400 slow_down"));
         let strange = said(r#"{"error":"s3cr3t","error_description":"s3cr3t"}"#);
         assert!(!strange.contains("s3cr3t"), "{strange}");
     }

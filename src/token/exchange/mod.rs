@@ -139,7 +139,7 @@ impl Exchange {
             (&self.grant, request.session)
         {
             let renewal = carrier_login::renewal(&self.endpoint, carrier, session, token);
-            let renewed = self.send(renewal, request.span).await;
+            let renewed = self.send(renewal, request).await;
             let session_ended = matches!(
                 renewed.result,
                 Err(TokenError::AnswerUnusable(_) | TokenError::Denied(_))
@@ -168,13 +168,17 @@ impl Exchange {
             Grant::CarrierLogin(carrier) => Ok(carrier_login::login(endpoint, carrier)),
         };
         match message {
-            Ok(message) => self.send(message, request.span).await,
+            Ok(message) => self.send(message, request).await,
             Err(error) => ExchangeResult::unsent(error),
         }
     }
 
-    async fn send(&self, mut message: Request<OutboundBody>, span: SpanContext) -> ExchangeResult {
-        message.headers_mut().insert(TRACEPARENT, span.to_traceparent());
+    async fn send(
+        &self,
+        mut message: Request<OutboundBody>,
+        request: &ExchangeRequest<'_>,
+    ) -> ExchangeResult {
+        message.headers_mut().insert(TRACEPARENT, request.span.to_traceparent());
         let answer = self.client.send_small(message, ANSWER_BYTES_MAX, self.timeout).await;
         let answer = match answer {
             Ok(answer) => answer,
@@ -187,7 +191,8 @@ impl Exchange {
         let result = response
             .and_then(|response| self.with_scheme(response))
             .map_err(|error| self.attribute(error));
-        let pause = if answer.status.is_success() { None } else { retry_after(&answer.headers) };
+        let refused = !answer.status.is_success();
+        let pause = if refused { retry_after(&answer.headers, request.now) } else { None };
         let (status, date) = (Some(answer.status.as_u16()), client::answer_date(&answer.headers));
         ExchangeResult { result, status, pause, date }
     }
@@ -214,6 +219,12 @@ impl Exchange {
             }
             TokenError::Unavailable { retry_after, cause, .. } => {
                 TokenError::Unavailable { at: self.at.clone(), retry_after, cause }
+            }
+            TokenError::Busy { retry_after, who: Crowded::Endpoint { said, .. } } => {
+                TokenError::Busy {
+                    retry_after,
+                    who: Crowded::Endpoint { at: self.at.clone(), said },
+                }
             }
             other => other,
         }

@@ -57,6 +57,11 @@ impl<'a> Reader<'a> {
         self.origins.insert(key.to_owned(), at.clone());
     }
 
+    /// Whether somebody wrote this key.
+    pub(super) fn has_noted(&self, key: &str) -> bool {
+        self.origins.contains_key(key)
+    }
+
     /// What is written in a table, told apart from what is no key of it.
     pub(super) fn table<'n>(
         &mut self,

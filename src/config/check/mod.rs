@@ -16,7 +16,7 @@ use rustls::{Error, InconsistentKeys};
 
 use super::error::Origin;
 use super::reader::Reader;
-use super::sections::Config;
+use super::sections::{Config, TokenMethod};
 use super::values::{CertificateChain, Derived, File, HttpUrl, TlsKey, certified_key};
 
 pub(super) use rules::Rule;
@@ -27,6 +27,11 @@ pub(super) fn check(config: &mut Config, to: &mut Reader<'_>) {
     listen::check(config, to);
     accept::check(&config.accept, config.token.method, to);
     limit::check(&config.limit, &config.validate, to);
+    // The carrier edition knows no `Bearer` (page auth/refreshToken); whoever wants it all the same
+    // can say so.
+    if config.token.method == TokenMethod::CarrierLogin && !to.has_noted("token.scheme") {
+        "AT".clone_into(&mut config.token.scheme);
+    }
     config.token.login = Derived::new(token::check(&config.token, to));
     forward::check(&config.forward, to);
     egress::check(&config.egress, to);

@@ -117,13 +117,8 @@ impl Exchange {
         grant: &Grant,
         client: Client,
     ) -> Self {
-        let scheme = match grant {
-            // The carrier edition knows no `Bearer`; it is only the default of the other methods.
-            Grant::CarrierLogin(_) if config.scheme == "Bearer" => "AT".to_owned(),
-            _ => config.scheme.clone(),
-        };
         let at = At(endpoint.uri().authority().map(|authority| authority.as_str().into()));
-        let (endpoint, grant) = (endpoint.clone(), grant.clone());
+        let (endpoint, grant, scheme) = (endpoint.clone(), grant.clone(), config.scheme.clone());
         let (files, timeout) = (Blocking::new(READS_MAX), config.timeout);
         Self { endpoint, grant, client, files, scheme, at, timeout }
     }

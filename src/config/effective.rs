@@ -9,7 +9,7 @@ use super::values::{Part, REDACTED};
 /// The configuration in force: TOML, every key, each with where its value comes from.
 ///
 /// Secrets are redacted: files by their nature, as only their paths stand here; the password of a
-/// Redis address; and what looks like a credential in `token.custom`.
+/// Redis address; and what may be a credential in `token.custom` and `token.extra`.
 pub fn effective(loaded: &Loaded) -> String {
     Page::of(loaded).text
 }
@@ -109,34 +109,63 @@ fn is_plain(shape: &Shape) -> bool {
 }
 
 fn shown(key: &str, value: &toml::Value) -> String {
-    if key == "token.custom.headers" || key == "token.custom.body" {
-        return redacted("", value).to_string();
-    }
-    value.to_string()
+    let is_secret: fn(&str) -> bool = match key {
+        "token.custom.headers" => |name| !PLAIN_HEADERS.contains(&name),
+        "token.custom.body" | "token.extra" => is_secretive,
+        _ => return value.to_string(),
+    };
+    redacted(value, false, is_secret).to_string()
 }
 
-/// Texts under names that promise a secret are put out of sight, but for their placeholders.
-fn redacted(name: &str, value: &toml::Value) -> toml::Value {
-    const SECRETIVE: [&str; 8] =
-        ["auth", "cookie", "credential", "key", "pass", "pwd", "secret", "token"];
+/// What stands under a name that may be a secret's, however deep, is put out of sight, but for the
+/// placeholders of texts.
+fn redacted(value: &toml::Value, hidden: bool, is_secret: fn(&str) -> bool) -> toml::Value {
     match value {
-        toml::Value::Table(entries) => toml::Value::Table(
-            entries.iter().map(|(name, value)| (name.clone(), redacted(name, value))).collect(),
-        ),
+        toml::Value::Table(entries) => {
+            let entry = |(name, value): (&String, &toml::Value)| {
+                let hidden = hidden || is_secret(&name.to_lowercase());
+                (name.clone(), redacted(value, hidden, is_secret))
+            };
+            toml::Value::Table(entries.iter().map(entry).collect())
+        }
         toml::Value::Array(values) => {
-            toml::Value::Array(values.iter().map(|value| redacted(name, value)).collect())
+            let values = values.iter().map(|value| redacted(value, hidden, is_secret));
+            toml::Value::Array(values.collect())
         }
-        toml::Value::String(text) => {
-            let name = name.to_lowercase();
-            if SECRETIVE.iter().any(|word| name.contains(word)) {
-                toml::Value::String(without_literals(text))
-            } else {
-                value.clone()
-            }
-        }
+        toml::Value::String(text) if hidden => toml::Value::String(without_literals(text)),
+        toml::Value::Boolean(_) => value.clone(),
+        _ if hidden => toml::Value::String(REDACTED.to_owned()),
         value => value.clone(),
     }
 }
+
+/// By the name of a parameter.
+fn is_secretive(name: &str) -> bool {
+    SECRETIVE.iter().any(|word| name.contains(word))
+        && !KINDS.iter().any(|kind| name.ends_with(kind))
+}
+
+/// Headers that carry no secret; what others carry is not known.
+const PLAIN_HEADERS: [&str; 5] =
+    ["accept", "accept-charset", "accept-language", "content-type", "user-agent"];
+
+/// What names end with that tell something about a secret.
+const KINDS: [&str; 3] = ["_id", "_type", "_use"];
+
+/// What is in the names of parameters that carry a secret.
+const SECRETIVE: [&str; 11] = [
+    "assertion",
+    "auth",
+    "cookie",
+    "credential",
+    "key",
+    "otp",
+    "pass",
+    "pin",
+    "pwd",
+    "secret",
+    "token",
+];
 
 /// `"hunter2 {subject}"` → `"*** {subject}"`.
 fn without_literals(text: &str) -> String {

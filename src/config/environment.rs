@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::document::{Node, Written};
 use super::error::{Origin, Problem, nearest};
 use super::keys::{Key, Shape};
+use super::values::Scalar as _;
 use super::{document, keys, reader};
 
 /// What every variable that sets a key begins with. `KOODRIVE_GATEWAY_CONFIG` does not.
@@ -88,7 +89,16 @@ impl Variable<'_> {
                 key.extend(["[", &index.to_string(), "]"]);
                 self.write_element(node, element, *index, rest, key)
             }
-            (Shape::List(_), Segment::Name(_)) => {
+            (Shape::Texts, Segment::Index(index)) => {
+                // One text is a list of it.
+                if let Written::Scalar(text) = &node.value {
+                    let one = Node { value: Written::Scalar(text.clone()), ..node.clone() };
+                    node.value = Written::List(vec![one]);
+                }
+                key.extend(["[", &index.to_string(), "]"]);
+                self.write_element(node, &String::shape(), *index, rest, key)
+            }
+            (Shape::List(_) | Shape::Texts, Segment::Name(_)) => {
                 Err("expected the index of an element, such as `__0`".to_owned())
             }
             (Shape::Map(_), _) => {
@@ -116,7 +126,7 @@ impl Variable<'_> {
         };
         let new = !entries.contains_key(found.name);
         let entry = entries.entry(found.name.to_owned()).or_insert_with(|| {
-            self.node(if matches!(found.shape, Shape::List(_)) {
+            self.node(if matches!(found.shape, Shape::List(_) | Shape::Texts) {
                 Written::List(Vec::new())
             } else {
                 Written::Table(BTreeMap::new())

@@ -8,6 +8,7 @@ use super::check;
 use super::keys::{Key, Shape, keys};
 use super::reader::joined;
 use super::sections::{Config, IssuerConfig, RuleConfig};
+use super::values::Scalar as _;
 
 /// The one place where keys are explained.
 const SHIPPED: &str = include_str!("../../config/gateway.toml");
@@ -98,7 +99,8 @@ fn of_shape(key: &str, shape: &Shape, default: &Value, words: &BTreeMap<String, 
         Shape::Choice(words) => json!({"enum": words}),
         Shape::Text { rule, .. } => with_type("string", rule),
         Shape::Texts => {
-            json!({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
+            let text = of_shape(key, &String::shape(), &Value::Null, words);
+            json!({"anyOf": [text, {"type": "array", "items": text}]})
         }
         Shape::Of { rule, .. } => rule.clone(),
         Shape::Any => json!({}),

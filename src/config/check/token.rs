@@ -42,14 +42,43 @@ pub(super) fn check(token: &TokenConfig, to: &mut Reader<'_>) -> Option<Login> {
         ("token.client_key_file", &token.client_key_file),
     );
     algorithm(token, to);
+    extra(token, to);
     lives(token, to);
     login
 }
 
 pub(super) fn rules() -> Vec<Rule> {
     let safe = json!({"properties": {"endpoint": safe_url()}});
-    vec![("token", unless_plain_http(&safe))]
+    let further = json!({"not": {"enum": OWN_PARAMETERS}});
+    let further = json!({"properties": {"extra": {"propertyNames": further}}});
+    vec![("token", unless_plain_http(&safe)), ("token", further)]
 }
+
+/// A parameter that is sent twice is read differently by two servers (RFC 6749 section 3.2).
+fn extra(token: &TokenConfig, to: &mut Reader<'_>) {
+    let own = OWN_PARAMETERS.iter().find(|name| token.extra.contains_key(**name));
+    if let Some(name) = own {
+        let key = format!("token.extra.{name}");
+        to.say(&[&key], "the gateway sends this parameter itself, by the other keys of [token]");
+    }
+}
+
+const OWN_PARAMETERS: [&str; 14] = [
+    "actor_token",
+    "actor_token_type",
+    "assertion",
+    "audience",
+    "client_assertion",
+    "client_assertion_type",
+    "client_id",
+    "client_secret",
+    "grant_type",
+    "requested_token_type",
+    "resource",
+    "scope",
+    "subject_token",
+    "subject_token_type",
+];
 
 fn lives(token: &TokenConfig, to: &mut Reader<'_>) {
     if token.absolute_lifetime < token.idle_lifetime {

@@ -18,9 +18,9 @@ use super::document::Node;
 use super::keys::{Key, Shape};
 use super::reader::{Reader, joined};
 use super::values::{
-    CertificateChain, Count, EgressProxy, File, HeadSize, HttpUrl, Id, KIB, Kind, List,
-    ListenAddress, LogDirectives, MIB, NoProxy, OptionalBase, Password, Period, PeriodOrZero,
-    Roots, Secret, Share, Size, TlsKey, choice,
+    CertificateChain, Count, EgressProxy, File, HeadSize, HttpUrl, KIB, Kind, List, ListenAddress,
+    LogDirectives, MIB, NoProxy, OptionalBase, Password, Period, PeriodOrZero, Roots, Secret,
+    Share, Size, TlsKey, choice,
 };
 
 use self::section::{kind, section};
@@ -114,7 +114,7 @@ section! {
         /// Destinations that are reached directly; empty: `NO_PROXY`.
         no_proxy: Vec<String> as List<NoProxy> = Vec::new(),
         /// Who the gateway is to the proxy (RFC 7617).
-        username: String as Id = String::new(),
+        username: String = String::new(),
         password_file: File<Password> = File::default(),
     }
 }

@@ -14,8 +14,8 @@ use crate::config::keys::{Key, Shape};
 use crate::config::reader::{Reader, joined};
 use crate::config::values::{
     AppId, AssertionAlgorithm, AssertionKey, CertificateChain, Count, Derived, File, HeaderText,
-    HttpUrl, Id, Kind, List, LiveFile, Map, OptionalUrl, Password, Period, PeriodOrZero,
-    ProperShare, Roots, Scheme, Texts, TlsKey, choice,
+    HttpUrl, Kind, List, LiveFile, Map, OptionalUrl, Password, Period, PeriodOrZero, ProperShare,
+    Roots, Scheme, Texts, TlsKey, choice,
 };
 
 choice! {
@@ -68,13 +68,13 @@ section! {
         method: TokenMethod = TokenMethod::TokenExchange,
         /// Required by the network methods.
         endpoint: Option<HttpUrl> as OptionalUrl = None,
-        client_id: String as Id = String::new(),
+        client_id: String = String::new(),
         client_secret_file: File<Password> = File::default(),
         client_auth: ClientAuth = ClientAuth::Basic,
         /// PEM key for `private_key_jwt`.
         private_key_file: File<AssertionKey> = File::default(),
         /// `kid` of that key.
-        private_key_id: String as Id = String::new(),
+        private_key_id: String = String::new(),
         private_key_algorithm: AssertionAlgorithm = AssertionAlgorithm::ByKey,
         /// The JWT of `assertion_file`.
         assertion_file: LiveFile = LiveFile::default(),
@@ -126,7 +126,7 @@ section! {
 section! {
     /// `method = "carrier_login"`.
     pub struct CarrierConfig {
-        account: String as Id = String::new(),
+        account: String = String::new(),
         password_file: File<Password> = File::default(),
         /// `x-hw-agentName`.
         agent_name: HeaderValue as HeaderText = HeaderValue::from_static(""),

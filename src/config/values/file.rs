@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use super::Kind;
-use super::text::{EXPECTED_ONE_LINE, is_one_line};
+use super::text::{AnyText, EXPECTED_ONE_LINE, is_one_line};
 use crate::config::document::Node;
 use crate::config::keys::Shape;
 use crate::config::reader::Reader;
@@ -216,7 +216,7 @@ fn path_and_text(
     key: &str,
     reader: &mut Reader<'_>,
 ) -> Option<(PathBuf, Option<SecretString>)> {
-    let path = PathBuf::from(String::read(node, key, reader)?);
+    let path = PathBuf::from(AnyText::read(node, key, reader)?);
     if path.as_os_str().is_empty() {
         return Some((path, None));
     }

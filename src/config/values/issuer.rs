@@ -42,7 +42,7 @@ impl Scalar for Issuer {
     type Value = Self;
 
     fn shape() -> Shape {
-        Shape::text()
+        String::shape()
     }
 
     fn read(written: &toml::Value) -> Result<Self, Fault> {

@@ -46,9 +46,8 @@ impl Kind for Texts {
     fn read(node: &Node, key: &str, reader: &mut Reader<'_>) -> Option<Self::Value> {
         let texts = match &node.value {
             Written::List(_) => List::<String>::read(node, key, reader)?,
-            Written::Scalar(toml::Value::String(text)) => {
-                reader.note(key, &node.at);
-                vec![text.clone()]
+            Written::Scalar(toml::Value::String(_)) => {
+                vec![String::read(node, key, reader)?]
             }
             _ => {
                 reader.note(key, &node.at);

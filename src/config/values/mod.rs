@@ -54,7 +54,7 @@ pub use required::{Derived, Required};
 pub(super) use template::{FRAMING, Fields, HeaderFields, PLACES};
 pub use template::{Part, Template};
 pub(super) use text::{
-    AppId, Claim, Code, HeaderText, Id, Language, LogDirectives, Prefix, Scheme, TOKEN_PATTERN,
+    AppId, Claim, Code, HeaderText, Language, LogDirectives, Prefix, Scheme, TOKEN_PATTERN,
     TokenHeader, any_case,
 };
 pub use unit::parse_duration;

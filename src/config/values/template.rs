@@ -6,6 +6,7 @@ use std::fmt;
 
 use http::{HeaderName, HeaderValue};
 
+use super::text::AnyText;
 use super::{Kind, pointer};
 use crate::config::document::{Node, Written};
 use crate::config::keys::Shape;
@@ -200,7 +201,7 @@ impl Kind for HeaderFields {
         };
         let read = |(name, node): (&String, &Node)| {
             let key = joined(key, name);
-            let text = String::read(node, &key, reader)?;
+            let text = AnyText::read(node, &key, reader)?;
             let named =
                 name.parse().ok().filter(|name: &HeaderName| !FRAMING.contains(&name.as_str()));
             if named.is_none() {

@@ -1,4 +1,4 @@
-//! Texts: any text, and those with a form of their own.
+//! Texts: of one line, and those with a form of their own.
 
 use http::{HeaderName, HeaderValue};
 use serde_json::json;
@@ -6,18 +6,39 @@ use serde_json::json;
 use super::{Fault, Scalar, text};
 use crate::config::keys::Shape;
 
+/// One line: what an editor may leave in a name, and nobody sees, is found here.
 impl Scalar for String {
     type Value = Self;
+
+    fn shape() -> Shape {
+        Shape::form(EXPECTED_ONE_LINE, one_line())
+    }
+
+    fn read(written: &toml::Value) -> Result<Self, Fault> {
+        let text = text(written)?;
+        if is_one_line(text) { Ok(text.to_owned()) } else { Err(Fault::Unlike) }
+    }
+
+    fn write(value: &Self) -> toml::Value {
+        value.as_str().into()
+    }
+}
+
+/// Any text, for those who judge it themselves.
+pub(in crate::config) struct AnyText;
+
+impl Scalar for AnyText {
+    type Value = String;
 
     fn shape() -> Shape {
         Shape::text()
     }
 
-    fn read(written: &toml::Value) -> Result<Self, Fault> {
+    fn read(written: &toml::Value) -> Result<String, Fault> {
         Ok(text(written)?.to_owned())
     }
 
-    fn write(value: &Self) -> toml::Value {
+    fn write(value: &String) -> toml::Value {
         value.as_str().into()
     }
 }
@@ -63,8 +84,6 @@ texts! {
         "expected a level (\"error\", \"warn\", \"info\", \"debug\", \"trace\", \"off\") or \
          directives such as \"info,koodrive_gateway::token=debug\"",
         json!({"pattern": directives_pattern()});
-    /// Who somebody is, to somebody else; empty = nobody.
-    Id: is_one_line, EXPECTED_ONE_LINE, json!({"pattern": r"^[^\u0000-\u001f\u007f\ufeff]*$"});
     /// The name of an app, which stands in a header between commas; empty = none.
     AppId: |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b','),
         "expected visible ASCII characters without commas and blanks",
@@ -77,6 +96,10 @@ texts! {
 
 pub(in crate::config) const EXPECTED_ONE_LINE: &str =
     "expected one line of text, without control characters and byte order marks";
+
+fn one_line() -> serde_json::Value {
+    json!({"pattern": r"^[^\u0000-\u001f\u007f\ufeff]*$"})
+}
 
 /// What an editor may leave in a name or secret, and nobody sees.
 pub(in crate::config) fn is_one_line(text: &str) -> bool {
@@ -130,11 +153,11 @@ impl Scalar for HeaderText {
     type Value = HeaderValue;
 
     fn shape() -> Shape {
-        Id::shape()
+        String::shape()
     }
 
     fn read(written: &toml::Value) -> Result<HeaderValue, Fault> {
-        HeaderValue::from_str(&Id::read(written)?).map_err(|_| Fault::Unlike)
+        HeaderValue::from_str(&String::read(written)?).map_err(|_| Fault::Unlike)
     }
 
     fn write(value: &HeaderValue) -> toml::Value {

@@ -29,7 +29,7 @@ fn every_key_is_printed_with_where_its_value_comes_from() {
     let variables = [
         ("KOODRIVE_GATEWAY__LIMIT__CALLS_BURST".to_owned(), "17".to_owned()),
         ("KOODRIVE_GATEWAY__FORWARD__REFUSED_STATUSES__0".to_owned(), "403".to_owned()),
-        ("KOODRIVE_GATEWAY__TOKEN__CUSTOM__HEADERS".to_owned(), "{ a = \"b\" }".to_owned()),
+        ("KOODRIVE_GATEWAY__TOKEN__CUSTOM__HEADERS".to_owned(), "{ accept = \"b\" }".to_owned()),
     ];
     let printed = effective(&parse(GOOD, "".as_ref(), &variables).unwrap());
     for line in [
@@ -40,7 +40,7 @@ fn every_key_is_printed_with_where_its_value_comes_from() {
         "upstream = \"https://koodrive.example.com\"  # gateway.toml:9",
         "calls_burst = 17  # KOODRIVE_GATEWAY__LIMIT__CALLS_BURST",
         "refused_statuses = [403]  # KOODRIVE_GATEWAY__FORWARD__REFUSED_STATUSES__0",
-        "headers = { a = \"b\" }  # KOODRIVE_GATEWAY__TOKEN__CUSTOM__HEADERS",
+        "headers = { accept = \"b\" }  # KOODRIVE_GATEWAY__TOKEN__CUSTOM__HEADERS",
         "header_timeout = \"10s\"  # default",
         "max_body = \"1MiB\"  # default",
         "sample_ratio = 1.0  # default",
@@ -73,13 +73,14 @@ fn no_secret_is_printed() {
     let document = GOOD.replace(
         "[forward]",
         "client_id = \"gateway\"\nclient_secret_file = \"secret\"\nmethod = \"custom\"\n\
-         [token.custom]\nheaders = { X-Api-Key = \"hunter2\", X-Auth = \"hunter2 {subject}, {hunter2 {issuer}\", Accept = \"text/plain\" }\n\
-         body = { token = \"{sso_token}\", login = { password = \"hunter2\" }, pwd = \"{client_secret}\" }\n\
+         extra = { login_ticket_secret = \"hunter2\", requested_token_use = \"on_behalf_of\" }\n\
+         [token.custom]\nheaders = { X-Api-Key = \"hunter2\", X-Auth = \"hunter2 {subject}, {hunter2 {issuer}\", Accept = \"text/plain\", X-Plain = \"hunter2\" }\n\
+         body = { token = \"{sso_token}\", login = { password = \"hunter2\", Passcode = 70707, auth = { value = \"hunter2\", deep = [\"hunter2\"] } }, pwd = \"{client_secret}\" }\n\
          [limit]\nstore = \"redis://gateway:hunter2@cache:6379/1\"\n[forward]",
     );
     let loaded = parse(&document, folder.path(), &[]).unwrap();
     let printed = effective(&loaded);
-    for secret in ["hunter2", "a-client-secret"] {
+    for secret in ["hunter2", "a-client-secret", "70707"] {
         assert!(!printed.contains(secret), "{printed}");
         assert!(!format!("{loaded:?}").contains("a-client-secret"));
     }
@@ -88,10 +89,28 @@ fn no_secret_is_printed() {
         "store = \"redis://gateway:***@cache:6379/1\"",
         "accept = \"text/plain\"",
         "x-auth = \"*** {subject}*** {issuer}\"",
+        "requested_token_use = \"on_behalf_of\"",
         "pwd = \"{client_secret}\"",
         "token = \"{sso_token}\"",
         "client_secret_file = \"secret\"",
     ] {
         assert!(printed.contains(shown), "{shown} is not in:\n{printed}");
+    }
+}
+
+#[test]
+fn the_scheme_that_is_shown_is_the_one_that_is_sent() {
+    let folder = Folder::new();
+    write_files(&folder);
+    let login = "method = \"carrier_login\"\nLINE\n[token.carrier]\naccount = \"1\"\n\
+                 password_file = \"secret\"\n[forward]";
+    for (line, shown) in [
+        ("", "scheme = \"AT\""),
+        ("scheme = \"Bearer\"", "scheme = \"Bearer\""),
+        ("scheme = \"X\"", "scheme = \"X\""),
+    ] {
+        let document = GOOD.replace("[forward]", &login.replace("LINE", line));
+        let loaded = parse(&document, folder.path(), &[]).unwrap();
+        assert!(effective(&loaded).contains(shown), "{line}: {}", effective(&loaded));
     }
 }

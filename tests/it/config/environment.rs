@@ -87,7 +87,8 @@ fn every_key_can_be_set_from_the_environment() {
 #[test]
 fn lists_can_be_set_element_by_element() {
     let folder = Folder::new();
-    let document = GOOD.replace("[forward]", "[forward]\nrefused_codes = [\"A\", \"B\"]");
+    let document =
+        GOOD.replace("[forward]", "resource = \"B\"\n[forward]\nrefused_codes = [\"A\", \"B\"]");
     let set = |name: &str, value: &str| (format!("KOODRIVE_GATEWAY__{name}"), value.to_owned());
     let loaded = parse(
         &document,
@@ -96,6 +97,9 @@ fn lists_can_be_set_element_by_element() {
             set("FORWARD__REFUSED_CODES__1", "C"),
             set("FORWARD__REFUSED_CODES__2", "D"),
             set("FORWARD__REFUSED_STATUSES__0", "403"),
+            set("TOKEN__AUDIENCE__0", "https://koodrive.example.com"),
+            set("TOKEN__RESOURCE__0", "C"),
+            set("TOKEN__RESOURCE__1", "D"),
             set("ACCEPT__ISSUERS__1__ISSUER", "https://other.example.com"),
             set("ACCEPT__ISSUERS__1__AUDIENCES__0", "tools"),
             set("ACCEPT__ISSUERS__1__AUDIENCES__1", "more"),
@@ -105,6 +109,8 @@ fn lists_can_be_set_element_by_element() {
     // over the file's elements; a list that nobody wrote starts empty, not at its default
     assert_eq!(loaded.config.forward.refused_codes, ["A", "C", "D"]);
     assert_eq!(loaded.config.forward.refused_statuses, [403]);
+    assert_eq!(loaded.config.token.audience, ["https://koodrive.example.com"]);
+    assert_eq!(loaded.config.token.resource, ["C", "D"]);
     assert_eq!(loaded.config.accept.issuers.len(), 2);
     assert_eq!(loaded.config.accept.issuers[1].audiences, ["tools", "more"]);
 }

@@ -8,14 +8,7 @@ use super::fault::{Expected, Found, Kind, Syntax};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stop {
     pub(super) at: usize,
-    pub(super) why: Why,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Why {
-    Syntax(Syntax),
-    /// Nested too deep to be looked into; the finding for it is already made.
-    TooDeep,
+    pub(super) syntax: Syntax,
 }
 
 /// A string just read.
@@ -237,7 +230,7 @@ impl<'b> Cursor<'b> {
 
     #[cold]
     pub(super) fn stop(&self, syntax: Syntax) -> Stop {
-        Stop { at: self.at, why: Why::Syntax(syntax) }
+        Stop { at: self.at, syntax }
     }
 
     /// What stands at the cursor does not fit.

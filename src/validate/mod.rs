@@ -7,6 +7,7 @@
 
 mod value;
 mod content;
+mod deep;
 mod fault;
 mod field;
 mod finding;
@@ -67,7 +68,7 @@ impl BatchRules {
     /// # Errors
     /// Every fault found, the first `max_findings` of them described. A body that is not JSON at
     /// all has exactly one finding: the place where it stops being JSON. What is nested too deep
-    /// ends the check: nothing behind it is looked at.
+    /// is one finding too: nothing it holds is judged, if it is JSON.
     pub fn check(&self, body: &[u8]) -> Result<BatchFacts, Malformed> {
         preverify::check(body, self)
     }

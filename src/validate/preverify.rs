@@ -6,7 +6,7 @@
 use super::fault::{Expected, Fault, Found, Kind, Syntax};
 use super::field::{Field, Seen};
 use super::finding::Findings;
-use super::json::{Stop, Why};
+use super::json::Stop;
 use super::member_names::{Step, Trail};
 use super::number::Integer;
 use super::scanner::Scanner;
@@ -24,8 +24,8 @@ pub(super) fn check(body: &[u8], rules: &BatchRules) -> Result<BatchFacts, Malfo
     let mut scanner = Scanner::new(body, rules.max_depth, rules.max_findings);
     let mut users = None;
     match check_body(&mut scanner, rules, &mut users) {
-        Ok(()) | Err(Stop { why: Why::TooDeep, .. }) => {}
-        Err(Stop { at, why: Why::Syntax(syntax) }) => {
+        Ok(()) => {}
+        Err(Stop { at, syntax }) => {
             let mut findings = Findings::new(1);
             findings.push(at, Fault::Syntax(syntax), String::new);
             let (findings, more) = findings.place(body);
@@ -62,7 +62,7 @@ fn check_body(
         Found::End => return Err(scanner.cursor.stop(Syntax::Empty)),
         Found::Word | Found::Other if !scanner.cursor.is_at_literal() => {
             let stop = scanner.cursor.unexpected(Expected::Value);
-            let is_utf8 = matches!(stop.why, Why::Syntax(Syntax::Unexpected { .. }));
+            let is_utf8 = matches!(stop.syntax, Syntax::Unexpected { .. });
             return Err(if is_utf8 { scanner.cursor.stop(Syntax::NoJson) } else { stop });
         }
         _ => {}

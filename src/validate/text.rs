@@ -156,9 +156,9 @@ const LONE_SURROGATE: Words = Words(
     "{}必须是有效的 Unicode，实际含有半个代理对：请写全两个 \\u 转义，或直接写该字符",
 );
 const TOO_DEEP: Words = Words(
-    "this value may be nested at most {} levels deep, found a deeper one: flatten it (nothing \
-     behind it was checked)",
-    "该值的嵌套最多 {} 层，实际更深：请减少嵌套（其后的内容未检查）",
+    "this value may be nested at most {} levels deep, found a deeper one: flatten it (of what \
+     it holds only the syntax was checked)",
+    "该值的嵌套最多 {} 层，实际更深：请减少嵌套（其中的内容只检查了语法）",
 );
 const NUMBER_TOO_LARGE: Words = Words(
     "this number must be within 1e308, found a larger one: not every parser can read it, write a \

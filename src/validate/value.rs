@@ -1,11 +1,11 @@
 //! Scans any JSON value and judges what holds for all of them: grammar, duplicate names,
 //! surrogates, depth, numbers.
 //!
-//! Nothing recurses. At the depth limit the scan ends: a body that goes deeper is refused
-//! whatever follows.
+//! Nothing recurses. A container below the depth limit is one finding, whatever it holds, and is
+//! passed over.
 
 use super::fault::{Expected, Fault, Kind};
-use super::json::{Stop, Why};
+use super::json::Stop;
 use super::member_names::{Step, Trail};
 use super::scanner::{Frame, Scanner};
 
@@ -62,7 +62,7 @@ impl Scanner<'_> {
             if is_container && !self.allows_depth(depth + frames.len()) {
                 let fault = Fault::TooDeep { max: self.depth_max };
                 self.report_below(at, fault, trail, frames, None);
-                return Err(Stop { at, why: Why::TooDeep });
+                self.cursor.pass_over()?;
             } else if is_container {
                 self.cursor.at += 1;
                 self.cursor.skip_space();

@@ -4,6 +4,7 @@
 use koodrive_gateway::config::ValidateConfig;
 use koodrive_gateway::validate::{BatchRules, Language, MalformedKind, Report};
 use proptest::prelude::*;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::{USER, check, unknown, users};
@@ -15,6 +16,7 @@ fn changed_batch() -> impl Strategy<Value = Vec<u8>> {
         Just(users(&[USER, USER].join(" ,\n"))),
         Just(unknown(r#"{"a":[1,-2.5e3,"\u00e9\n",{"b":null}],"c":"研发😀"}"#)),
         Just(unknown(r#"[[[[[[[[[[[[[["\ud83d\ude00"]]]]]]]]]]]]]]"#)),
+        Just(unknown(r#"[[[[[[[[[[[[[[[[["a",{"b":[0,{"c":null}]}]]]]]]]]]]]]]]]]],"y":true"#)),
     ];
     let token = prop_oneof![
         Just("{"),
@@ -85,6 +87,9 @@ fn agrees_with_serde_json(body: &[u8]) -> Result<(), TestCaseError> {
         }
         Err(malformed) => {
             prop_assert!(!malformed.findings.is_empty());
+            let text = str::from_utf8(body);
+            let is_json = text.is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok());
+            prop_assert!(is_json, "called JSON, but it does not parse");
             prop_assert!(malformed.findings.is_sorted_by_key(|f| (f.line, f.column)));
             let verdict = Err(malformed);
             for language in [Language::English, Language::Chinese] {
@@ -133,11 +138,17 @@ proptest! {
 
 #[test]
 fn ten_mebibytes_of_brackets_are_refused() {
-    let malformed = check(&vec![b'['; 10 << 20]).expect_err("no object");
-    assert_eq!(malformed.findings.len(), 2, "{malformed:?}");
-    let objects = "{\"\":".repeat(2 << 20);
-    let malformed = check(objects.as_bytes()).expect_err("too deep");
-    assert_eq!(malformed.findings.len(), 1, "{malformed:?}");
+    let malformed = check(&vec![b'['; 10 << 20]).expect_err("cut off");
+    assert_eq!((malformed.kind, malformed.findings.len()), (MalformedKind::NotJson, 1));
+    let (open, close) = ("{\"\":".repeat(2 << 20), "}".repeat(2 << 20));
+    let malformed = check(open.as_bytes()).expect_err("cut off");
+    assert_eq!((malformed.kind, malformed.findings.len()), (MalformedKind::NotJson, 1));
+    let whole = unknown(&format!("{open}0{close}"));
+    let malformed = check(whole.as_bytes()).expect_err("too deep");
+    assert_eq!((malformed.kind, malformed.findings.len()), (MalformedKind::Malformed, 1));
+    let wide = unknown(&format!("{}{}[]{}", "[".repeat(15), "[],".repeat(2 << 20), "]".repeat(15)));
+    let malformed = check(wide.as_bytes()).expect_err("too deep");
+    assert_eq!((malformed.findings.len(), malformed.more), (50, (2 << 20) - 49));
 }
 
 #[test]

@@ -95,7 +95,7 @@ pub(super) enum NumberForm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Syntax {
     Empty,
-    /// The first character already could not begin any JSON.
+    /// Text of another kind: what it begins with is no JSON value.
     NoJson,
     ByteOrderMark,
     NotUtf8,

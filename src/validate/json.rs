@@ -21,6 +21,7 @@ pub(super) struct Text {
 }
 
 /// A place in a body, everything before it known to fit.
+#[derive(Clone, Copy)]
 pub(super) struct Cursor<'b> {
     pub(super) bytes: &'b [u8],
     pub(super) at: usize,
@@ -221,11 +222,6 @@ impl<'b> Cursor<'b> {
         let fitting = self.rest().iter().zip(word).take_while(|(found, wanted)| found == wanted);
         self.at += fitting.count();
         Err(self.unexpected(Expected::Literal))
-    }
-
-    /// Whether `true`, `false` or `null` is at the cursor.
-    pub(super) fn is_at_literal(&self) -> bool {
-        [&b"true"[..], b"false", b"null"].iter().any(|word| self.rest().starts_with(word))
     }
 
     #[cold]

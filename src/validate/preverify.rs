@@ -6,7 +6,7 @@
 use super::fault::{Expected, Fault, Found, Kind, Syntax};
 use super::field::{Field, Seen};
 use super::finding::Findings;
-use super::json::Stop;
+use super::json::{Cursor, Stop};
 use super::member_names::{Step, Trail};
 use super::number::Integer;
 use super::scanner::Scanner;
@@ -60,11 +60,7 @@ fn check_body(
     scanner.cursor.skip_space();
     match Found::at(scanner.cursor.bytes, scanner.cursor.at) {
         Found::End => return Err(scanner.cursor.stop(Syntax::Empty)),
-        Found::Word | Found::Other if !scanner.cursor.is_at_literal() => {
-            let stop = scanner.cursor.unexpected(Expected::Value);
-            let is_utf8 = matches!(stop.syntax, Syntax::Unexpected { .. });
-            return Err(if is_utf8 { scanner.cursor.stop(Syntax::NoJson) } else { stop });
-        }
+        Found::Word | Found::Other => is_not_foreign(scanner.cursor)?,
         _ => {}
     }
     check_root(scanner, rules, users)?;
@@ -72,6 +68,22 @@ fn check_body(
     match scanner.cursor.peek() {
         None => Ok(()),
         Some(_) => Err(scanner.cursor.unexpected(Expected::EndOfBody)),
+    }
+}
+
+/// What begins with a letter, or a sign that JSON does not know, is most likely a form, a page or a
+/// table: of more use than what JSON wants there is to say that it is no JSON at all.
+#[cold]
+fn is_not_foreign(mut start: Cursor<'_>) -> Result<(), Stop> {
+    let is_word = matches!(start.peek(), Some(b't' | b'f' | b'n'));
+    let stop =
+        if is_word { start.literal().err() } else { Some(start.unexpected(Expected::Value)) };
+    match stop {
+        None => Ok(()),
+        Some(Stop { at, syntax: Syntax::Unexpected { found, .. } }) if found != Found::End => {
+            Err(Stop { at, syntax: Syntax::NoJson })
+        }
+        Some(stop) => Err(stop),
     }
 }
 

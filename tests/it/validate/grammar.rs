@@ -159,6 +159,33 @@ fn numbers_and_words_are_strict() {
 }
 
 #[test]
+fn a_body_of_one_word_is_judged_to_the_letter() {
+    let cut = "expected `true`, `false` or `null`, found the end of the body: the body is cut off, \
+        send it whole";
+    let foreign = "the body must be a JSON object, found something that is not JSON at all: send \
+        the batch itself, which begins with `{`";
+    for (body, sentence) in [
+        ("tru▲", cut),
+        ("nul▲", cut),
+        (" \n f▲", cut),
+        ("tr▲ve", foreign),
+        ("nul▲\n", foreign),
+        ("n▲ame,capacity\nA,10\n", foreign),
+        ("t▲argetDeptName=Dept&personalCapacity=10", foreign),
+        ("▲True", foreign),
+        ("▲curDeptId=1&users=2", foreign),
+        ("▲<html>", foreign),
+        ("true▲r", "expected the end of the body, found a letter: remove what follows the value"),
+    ] {
+        expect_not_json(body, sentence);
+    }
+    let malformed = check(b"fa\xff").expect_err("not UTF-8");
+    let [finding] = &malformed.findings[..] else { panic!("{malformed:?}") };
+    assert_eq!((finding.rule(), finding.column), ("syntax", 3));
+    assert!(finding.text(Language::English).starts_with("JSON must be UTF-8"), "{finding:?}");
+}
+
+#[test]
 fn strings_are_strict() {
     let control = "a string must not hold control characters, found one (or the closing quote is \
         missing): write it as an escape such as \\n or \\t";

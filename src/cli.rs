@@ -60,6 +60,7 @@ Examples:
 Examples:
   koodrive-gateway check-batch batch.json
   koodrive-gateway check-batch --config gateway.toml batches/*.json
+  KOODRIVE_GATEWAY__VALIDATE__MAX_USERS=200 koodrive-gateway check-batch batch.json
   make-batch | koodrive-gateway check-batch --format json -")]
     CheckBatch(CheckBatch),
     /// Walk one call through the stages: what each decides, why, and what the caller gets.
@@ -150,8 +151,9 @@ pub(crate) struct CheckBatch {
     /// The batches; `-` reads standard input.
     #[arg(default_value = "-", value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// The configuration whose rules apply; without it, the default rules.
-    #[arg(long, value_name = "FILE")]
+    /// The configuration whose rules apply, complete or not; without it, the default rules. What
+    /// the environment sets counts either way.
+    #[arg(long, value_name = "FILE", env = "KOODRIVE_GATEWAY_CONFIG")]
     pub(crate) config: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,

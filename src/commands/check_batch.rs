@@ -6,21 +6,18 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use koodrive_gateway::config::ValidateConfig;
+use koodrive_gateway::config;
 use koodrive_gateway::rejection::Reason;
 use koodrive_gateway::validate::{BatchRules, Language, Report};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::output::Output;
-use super::{NO, Outcome, load};
+use super::{NO, Outcome};
 use crate::cli::{CheckBatch, Format};
 
 pub(super) fn run(asked: &CheckBatch, out: &mut Output) -> Outcome {
-    let config = match &asked.config {
-        Some(path) => load(path)?.config.validate,
-        None => ValidateConfig::default(),
-    };
+    let config = config::batch_rules(asked.config.as_deref(), config::environment())?;
     let check = Check { asked, rules: BatchRules::new(&config) };
     let mut are_good = true;
     let mut unreadable = None;

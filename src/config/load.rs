@@ -1,12 +1,14 @@
-//! From a path, or a text, to a checked configuration.
+//! From a path, or a text, to a checked configuration, or to its batch rules alone.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 
+use super::document::Node;
 use super::environment::ENVIRONMENT_PREFIX;
 use super::error::{ConfigError, Origin, Problem};
 use super::reader::Reader;
-use super::sections::Config;
+use super::sections::{Config, ValidateConfig};
 use super::values::Kind as _;
 use super::{check, document, environment, values};
 use crate::digest::Fields;
@@ -82,15 +84,58 @@ pub(super) fn attempt(path: &Path, variables: &[(String, String)]) -> Attempt {
             parse(&document, &file_name, base, variables)
         }
         Err(error) => {
-            let reason = format!("cannot read the configuration: {}", values::file_error(&error));
+            let error = unreadable(path, &error);
             let mut digest = Fields::new();
-            digest.add(reason.as_bytes());
-            let origin = Origin::Default;
-            let reason = format!("{file_name}: {reason}");
-            let problem = Problem { origin, key: String::new(), reason };
-            (digest.finish(), Err(ConfigError::new(vec![problem])))
+            digest.add(error.to_string().as_bytes());
+            (digest.finish(), Err(error))
         }
     }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> ConfigError {
+    let (path, error) = (path.display(), values::file_error(error));
+    let reason = format!("{path}: cannot read the configuration: {error}");
+    ConfigError::new(vec![Problem { origin: Origin::Default, key: String::new(), reason }])
+}
+
+/// The batch rules alone: of the configuration at `path`, if there is one, and of the environment.
+///
+/// They hold for who checks a batch far from any gateway: what a gateway needs besides may be
+/// missing, and the files it would read are left alone. Unknown keys and wrong values are errors
+/// wherever they stand, since a key that was meant for the rules may be among them.
+///
+/// # Errors
+/// Everything that is wrong, each with its place.
+pub fn batch_rules(
+    path: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<ValidateConfig, ConfigError> {
+    let (text, file_name) = match path {
+        Some(path) => {
+            let text = values::read_text(path).map_err(|error| unreadable(path, &error))?;
+            (text, path.display().to_string())
+        }
+        None => (String::new(), String::new()),
+    };
+    let (root, found) = written(&text, &file_name, &of_gateway(environment))?;
+    let mut reader = Reader::without_files();
+    reader.found = found;
+    let config = Config::read(&root, "", &mut reader).unwrap_or_default();
+    if reader.found.is_empty() { Ok(config.validate) } else { Err(ConfigError::new(reader.found)) }
+}
+
+/// The document with the environment written over it, and what is wrong with the latter.
+fn written(
+    text: &str,
+    file_name: &str,
+    variables: &[(String, String)],
+) -> Result<(Node, Vec<Problem>), ConfigError> {
+    let (mut root, mut found) = document::parse(text, file_name);
+    if !found.is_empty() {
+        return Err(ConfigError::new(found)); // the rest may be misread
+    }
+    environment::overlay(&mut root, variables, &mut found);
+    Ok((root, found))
 }
 
 fn parse(text: &str, file_name: &str, base: &Path, variables: &[(String, String)]) -> Attempt {
@@ -100,11 +145,10 @@ fn parse(text: &str, file_name: &str, base: &Path, variables: &[(String, String)
         digest.add(name.as_bytes());
         digest.add(value.as_bytes());
     }
-    let (mut root, mut found) = document::parse(text, file_name);
-    if !found.is_empty() {
-        return (digest.finish(), Err(ConfigError::new(found))); // the rest may be misread
-    }
-    environment::overlay(&mut root, variables, &mut found);
+    let (root, found) = match written(text, file_name, variables) {
+        Ok(written) => written,
+        Err(error) => return (digest.finish(), Err(error)),
+    };
     let mut reader = Reader::new(base, digest);
     reader.found = found;
     let mut config = Config::read(&root, "", &mut reader).unwrap_or_default();

@@ -27,7 +27,7 @@ pub use effective::{effective, keys_set};
 pub use environment::{ENVIRONMENT_PREFIX, environment};
 pub use error::{ConfigError, Origin, Problem, nearest};
 pub use keys::{Key, Shape, keys};
-pub use load::{Loaded, load};
+pub use load::{Loaded, batch_rules, load};
 pub use reload::{Watcher, keeping_restart_only, restart_only};
 pub use schema::schema;
 pub use sections::*;

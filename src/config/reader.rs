@@ -11,8 +11,8 @@ use crate::digest::Fields;
 
 /// What the sections say to while they read themselves.
 pub(super) struct Reader<'a> {
-    /// Where relative paths start.
-    base: &'a Path,
+    /// Where relative paths start; `None` leaves all files unread.
+    base: Option<&'a Path>,
     /// Everything wrong so far.
     pub(super) found: Vec<Problem>,
     /// Where the value of each written key stands.
@@ -29,18 +29,24 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(base: &'a Path, digest: Fields) -> Self {
+        Self { base: Some(base), digest, ..Self::without_files() }
+    }
+
+    /// For who asks for no key that names a file.
+    pub(super) fn without_files() -> Self {
         Self {
-            base,
+            base: None,
             found: Vec::new(),
             origins: BTreeMap::new(),
             tables: BTreeMap::new(),
             meant: Vec::new(),
             contents: BTreeMap::new(),
-            digest,
+            digest: Fields::new(),
         }
     }
 
-    pub(super) fn base(&self) -> &'a Path {
+    /// Where relative paths start, if files are to be read.
+    pub(super) fn base(&self) -> Option<&'a Path> {
         self.base
     }
 

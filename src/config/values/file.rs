@@ -182,8 +182,8 @@ impl Kind for LiveFile {
     fn read(node: &Node, key: &str, reader: &mut Reader<'_>) -> Option<Self> {
         let (path, _) = path_and_text(node, key, reader)?;
         let mut file = Self { path, ..Self::default() };
-        if file.is_set() {
-            file.at = reader.base().join(&file.path);
+        if let Some(base) = reader.base().filter(|_| file.is_set()) {
+            file.at = base.join(&file.path);
         }
         Some(file)
     }
@@ -217,11 +217,12 @@ fn path_and_text(
     reader: &mut Reader<'_>,
 ) -> Option<(PathBuf, Option<SecretString>)> {
     let path = PathBuf::from(AnyText::read(node, key, reader)?);
-    if path.as_os_str().is_empty() {
+    let Some(base) = reader.base().filter(|_| !path.as_os_str().is_empty()) else {
         return Some((path, None));
-    }
-    let text = read_text(&reader.base().join(&path)).map(SecretString::from);
-    let text = text.inspect_err(|error| unreadable(node, key, &path, error, reader)).ok();
+    };
+    let at = base.join(&path);
+    let text = read_text(&at).map(SecretString::from);
+    let text = text.inspect_err(|error| unreadable(node, key, &at, error, reader)).ok();
     Some((path, text))
 }
 
@@ -230,10 +231,10 @@ fn path_shape() -> Shape {
     Shape::Text { expected: None, rule: json!({"not": {"pattern": CONTENT}}) }
 }
 
-fn unreadable(node: &Node, key: &str, path: &Path, error: &io::Error, reader: &mut Reader<'_>) {
+fn unreadable(node: &Node, key: &str, at: &Path, error: &io::Error, reader: &mut Reader<'_>) {
     let cause = file_error(error);
     reader.has_read(key, &cause);
-    let path = reader.base().join(path).display().to_string();
+    let path = at.display().to_string();
     let reason = if path.contains(CONTENT) || path.contains('\n') {
         "expected the path of a file, found its content".to_owned()
     } else {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{fed, koodrive_gateway};
+use super::{fed, koodrive_gateway, with_environment};
 use crate::support::scratch::Scratch;
 use crate::support::world::GOOD_BATCH;
 
@@ -82,6 +82,49 @@ async fn the_rules_are_those_of_the_configuration() {
     let config = write("max_userz = 1");
     let said = fed(&["check-batch", "--config", &config], GOOD_BATCH).await.expect(2, &[]);
     said.complains("did you mean `max_users`?");
+}
+
+#[tokio::test]
+async fn the_environment_sets_the_rules_as_it_does_for_a_gateway() {
+    const ONE: (&str, &str) = ("KOODRIVE_GATEWAY__VALIDATE__MAX_USERS", "1");
+    let scratch = Scratch::new().unwrap();
+    let write =
+        |name: &str, text: &str| scratch.write(name, text).unwrap().to_str().unwrap().to_owned();
+    // What a gateway needs besides is not asked for, nor are the files that only it can read.
+    let narrow = write("narrow.toml", "[validate]\nmax_users = 1\n");
+    let wide = write("wide.toml", "[validate]\nmax_users = 9000\n");
+    let secret = "[token]\nclient_secret_file = \"/run/secrets/nowhere\"\n";
+    let away = write("away.toml", &format!("{secret}[validate]\nmax_users = 1\n"));
+    let file = |name| ("KOODRIVE_GATEWAY_CONFIG", name);
+    let refused = "users may hold at most 1 users, found 2";
+    let passed = "standard input: a valid batch of 2 users";
+    for (arguments, environment, code, told) in [
+        (&[][..], &[][..], 0, passed),
+        (&[], &[ONE], 1, refused),
+        (&[], &[file(&*narrow)], 1, refused),
+        (&[], &[file(&away)], 1, refused),
+        (&[], &[file(&wide)], 0, passed),
+        (&[], &[file(&wide), ONE], 1, refused),
+        (&["--config", &wide], &[file(&narrow)], 0, passed),
+        (&["--config", &wide], &[ONE], 1, refused),
+        (&[], &[("KOODRIVE_GATEWAY__FORWARD__UPSTREAM", "https://k.example.com")], 0, passed),
+    ] {
+        let arguments = [&["check-batch"], arguments].concat();
+        with_environment(&arguments, environment, GOOD_BATCH).await.expect(code, &[told]);
+    }
+    let misspelt = write("misspelt.toml", "[validat]\nmax_users = 1\n");
+    for (variable, complaint) in [
+        (("KOODRIVE_GATEWAY__VALIDATE__MAX_USERZ", "1"), "KOODRIVE_GATEWAY__VALIDATE__MAX_USERS"),
+        (("KOODRIVE_GATEWAY__VALIDATE__MAX_USERS", "some"), "expected an integer from 1 to"),
+        (
+            file(&misspelt),
+            "misspelt.toml:1:2: key `validat`: unknown key; did you mean `validate`?",
+        ),
+        (file("/nowhere.toml"), "/nowhere.toml: cannot read the configuration: no such file"),
+    ] {
+        let said = with_environment(&["check-batch"], &[variable], GOOD_BATCH).await;
+        said.expect(2, &[]).complains(complaint);
+    }
 }
 
 #[tokio::test]

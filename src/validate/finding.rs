@@ -12,7 +12,8 @@ pub struct Finding {
     /// JSON Pointer (RFC 6901) to the value, or to the member that is missing. Empty for the
     /// whole body, so also where the body is not JSON. Long names are cut with `…`.
     pub pointer: String,
-    /// From 1; lines end with a line feed.
+    /// Where the value begins, also when its name is the fault; the object that lacks the member;
+    /// the first character that is no JSON. From 1; lines end with a line feed.
     pub line: u32,
     /// From 1, in Unicode scalar values.
     pub column: u32,

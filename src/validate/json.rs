@@ -224,6 +224,14 @@ impl<'b> Cursor<'b> {
         Err(self.unexpected(Expected::Literal))
     }
 
+    /// Where the value begins whose name, passed before, is at `name_at`.
+    #[cold]
+    pub(super) fn value_behind(&self, name_at: usize) -> usize {
+        let mut member = Self { bytes: self.bytes, at: name_at };
+        let passed = member.string().and_then(|_| member.colon());
+        passed.map_or(name_at, |()| member.at)
+    }
+
     #[cold]
     pub(super) fn stop(&self, syntax: Syntax) -> Stop {
         Stop { at: self.at, syntax }

@@ -255,9 +255,9 @@ fn check_unknown(
     depth: usize,
 ) -> Result<(), Stop> {
     if let Some(field) = scanner.resembled(name_at, of) {
-        scanner.report(name_at, Fault::LookalikeMember { field }, trail);
+        scanner.report(scanner.cursor.at, Fault::LookalikeMember { field }, trail);
     } else if rules.reject_unknown {
-        scanner.report(name_at, Fault::UnknownMember { of }, trail);
+        scanner.report(scanner.cursor.at, Fault::UnknownMember { of }, trail);
     }
     scanner.value(trail, depth).map(drop)
 }

@@ -92,12 +92,12 @@ impl<'b> Scanner<'b> {
             let field = self.known_name(&known, expected, &member)?;
             match field {
                 Some(field) if seen.has(field) => {
-                    self.report(name_at, Fault::DuplicateMember { field: Some(field) }, &member);
+                    let fault = Fault::DuplicateMember { field: Some(field) };
+                    self.report(self.cursor.at, fault, &member);
                 }
                 Some(field) => seen.add(field),
                 None => self.names.push(name_at),
             }
-            self.cursor.colon()?;
             on_member(self, field, name_at, &member)?;
             self.cursor.skip_space();
             if !self.cursor.eat(b',') {
@@ -115,6 +115,7 @@ impl<'b> Scanner<'b> {
         Ok(seen)
     }
 
+    /// Reads a name and its colon.
     #[inline]
     fn known_name(
         &mut self,
@@ -124,6 +125,7 @@ impl<'b> Scanner<'b> {
     ) -> Result<Option<Field>, Stop> {
         if let Some((field, len)) = known(self.cursor.rest()) {
             self.cursor.at += len;
+            self.cursor.colon()?;
             return Ok(Some(field));
         }
         self.other_name(known, expected, member)
@@ -142,8 +144,9 @@ impl<'b> Scanner<'b> {
             return Err(self.cursor.unexpected(expected));
         }
         let text = self.cursor.string()?;
+        self.cursor.colon()?;
         if text.lone_surrogate {
-            self.report(at, Fault::LoneSurrogate { in_name: true }, member);
+            self.report(self.cursor.at, Fault::LoneSurrogate { in_name: true }, member);
         }
         if !text.escaped {
             return Ok(None);
@@ -169,8 +172,9 @@ impl<'b> Scanner<'b> {
         if 1 < self.names.len() - from {
             let count = member_names::gather_duplicates(self.cursor.bytes, &mut self.names[from..]);
             for index in from..from + count {
-                let at = self.names[index];
-                let last = Some(Step::Name(at));
+                let name_at = self.names[index];
+                let at = self.cursor.value_behind(name_at);
+                let last = Some(Step::Name(name_at));
                 self.report_below(at, Fault::DuplicateMember { field: None }, trail, frames, last);
             }
         }

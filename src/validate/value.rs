@@ -144,9 +144,11 @@ impl Scanner<'_> {
         if let Some(top) = frames.last_mut() {
             top.step = Step::Name(at);
         }
+        self.cursor.colon()?;
         if text.lone_surrogate {
-            self.report_below(at, Fault::LoneSurrogate { in_name: true }, trail, frames, None);
+            let (at, fault) = (self.cursor.at, Fault::LoneSurrogate { in_name: true });
+            self.report_below(at, fault, trail, frames, None);
         }
-        self.cursor.colon()
+        Ok(())
     }
 }

@@ -12,17 +12,17 @@ fn duplicate_names_are_found_at_any_depth() {
     let again = "may appear only once in its object, found again: remove one of them";
     for (body, pointers) in [
         (
-            format!("{{\"curDeptId\":1,\"users\":[{USER}],▲\"curDeptId\":2}}"),
+            format!("{{\"curDeptId\":1,\"users\":[{USER}],\"curDeptId\":▲2}}"),
             &["/curDeptId: curDeptId"][..],
         ),
-        (format!("{{\"curDeptId\":1,\"users\":[{USER}],▲\"users\":[{USER}]}}"), &["/users: users"]),
+        (format!("{{\"curDeptId\":1,\"users\":[{USER}],\"users\":▲[{USER}]}}"), &["/users: users"]),
         (
-            format!("{{\"curDeptId\":1,\"users\":[{USER}],▲\"cur\\u0044eptId\":1}}"),
+            format!("{{\"curDeptId\":1,\"users\":[{USER}],\"cur\\u0044eptId\":▲1}}"),
             &["/curDeptId: curDeptId"],
         ),
         (
             user(
-                "\"personalCapacity\":1,\"isAllocateCapacity\":true,▲\"personalCapacity\":1,▲\"isAllocateCapacity\":true",
+                "\"personalCapacity\":1,\"isAllocateCapacity\":true,\"personalCapacity\":▲1,\"isAllocateCapacity\":▲true",
             ),
             &[
                 "/users/0/personalCapacity: personalCapacity",
@@ -31,26 +31,27 @@ fn duplicate_names_are_found_at_any_depth() {
         ),
         (
             user(
-                "\"a\":1,\"personalCapacity\":1,\"isAllocateCapacity\":true,▲\"a\":1,▲\"\\u0061\":1",
+                "\"a\":1,\"personalCapacity\":1,\"isAllocateCapacity\":true,\"a\":▲1,\"\\u0061\":▲1",
             ),
             &["/users/0/a: this member", "/users/0/a: this member"],
         ),
-        (unknown("0,\"y\":1,▲\"x\":2"), &["/x: this member"]),
-        (unknown("{\"k\":1,▲\"k\":1}"), &["/x/k: this member"]),
-        (unknown("[0,{\"k\":{\"é\":1,▲\"\\u00E9\":2}}]"), &["/x/1/k/é: this member"]),
-        (unknown("{\"\":1,▲\"\":1}"), &["/x/: this member"]),
+        (unknown("0,\"y\":1,\"x\":▲2"), &["/x: this member"]),
+        (unknown("{\"k\":1,\"k\":▲1}"), &["/x/k: this member"]),
+        (unknown("{\"k\":1,\"k\" :\n ▲1}"), &["/x/k: this member"]),
+        (unknown("[0,{\"k\":{\"é\":1,\"\\u00E9\":▲2}}]"), &["/x/1/k/é: this member"]),
+        (unknown("{\"\":1,\"\":▲1}"), &["/x/: this member"]),
         (
-            unknown("{\"a/b\":1,▲\"a\\/b\":1,\"~\":0,▲\"~\":0}"),
+            unknown("{\"a/b\":1,\"a\\/b\":▲1,\"~\":0,\"~\":▲0}"),
             &["/x/a~1b: this member", "/x/~0: this member"],
         ),
-        (unknown("{\"😀\":1,▲\"\\ud83d\\ude00\":1}"), &["/x/😀: this member"]),
+        (unknown("{\"😀\":1,\"\\ud83d\\ude00\":▲1}"), &["/x/😀: this member"]),
         (
-            unknown("{\"a\":{\"a\":1},\"b\":{\"a\":1,▲\"a\":[{\"a\":1}]},▲\"a\":2}"),
+            unknown("{\"a\":{\"a\":1},\"b\":{\"a\":1,\"a\":▲[{\"a\":1}]},\"a\":▲2}"),
             &["/x/b/a: this member", "/x/a: this member"],
         ),
         (
             unknown(
-                "{\"1\":0,\"2\":0,\"3\":0,\"4\":0,\"5\":0,\"6\":0,\"7\":0,\"8\":0,\"9\":0,▲\"3\":0,\"10\":0,▲\"1\":0}",
+                "{\"1\":0,\"2\":0,\"3\":0,\"4\":0,\"5\":0,\"6\":0,\"7\":0,\"8\":0,\"9\":0,\"3\":▲0,\"10\":0,\"1\":▲0}",
             ),
             &["/x/3: this member", "/x/1: this member"],
         ),
@@ -85,8 +86,8 @@ fn lone_surrogates_are_found() {
             &[&format!("/users/0/targetDeptName: {value}")],
         );
     }
-    expect_malformed(&unknown("{▲\"a\\ud800\":1}"), &[&format!("/x/a\u{fffd}: {name}")]);
-    expect_malformed(&unknown("1,▲\"\\udc00\":1"), &[&format!("/\u{fffd}: {name}")]);
+    expect_malformed(&unknown("{\"a\\ud800\":▲1}"), &[&format!("/x/a\u{fffd}: {name}")]);
+    expect_malformed(&unknown("1,\"\\udc00\":▲1"), &[&format!("/\u{fffd}: {name}")]);
 }
 
 #[test]

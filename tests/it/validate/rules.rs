@@ -247,14 +247,14 @@ fn a_member_that_a_lenient_reader_takes_for_a_known_one_is_a_finding() {
         )
     };
     let user_with = |name: &str| {
-        user(&format!("\"personalCapacity\":1,\"isAllocateCapacity\":true,▲\"{name}\":1"))
+        user(&format!("\"personalCapacity\":1,\"isAllocateCapacity\":true,\"{name}\":▲1"))
     };
     for (known, names) in [
         ("users", &["Users", "USERS", "u_sers", "us-ers", "\\u0055sers", "u\u{17f}ers"][..]),
         ("curDeptId", &["curdeptid", "cur_dept_id", "Cur-Dept-Id", "CURDEPTID"]),
     ] {
         for name in names {
-            let body = format!("{{\"curDeptId\":1,\"users\":[{USER}],▲\"{name}\":[{USER}]}}");
+            let body = format!("{{\"curDeptId\":1,\"users\":[{USER}],\"{name}\":▲[{USER}]}}");
             let malformed = BatchRules::new(&ValidateConfig::default())
                 .check(body.replace('▲', "").as_bytes())
                 .expect_err(name);
@@ -281,7 +281,7 @@ fn a_member_that_a_lenient_reader_takes_for_a_known_one_is_a_finding() {
     expect(
         &strict,
         MalformedKind::Malformed,
-        &unknown("1,▲\"Users\":1").replacen("\"x\"", "▲\"x\"", 1),
+        &unknown("1,\"Users\":▲1").replacen("\"x\":", "\"x\":▲", 1),
         &[
             "/x: this member is unknown: remove it; a batch has curDeptId and users",
             &format!("/Users: {}", sentence("users")),
@@ -294,15 +294,15 @@ fn unknown_members_can_be_refused() {
     let strict =
         ValidateConfig { unknown_fields: UnknownFields::Reject, ..ValidateConfig::default() };
     let body = format!(
-        "{{\n\"curDeptId\":1,▲\"note\":{{\"a\":1}},\n\"users\":[{USER},\
-         {{\"personalCapacity\":1,▲\"Note~/\":[],\"isAllocateCapacity\":true}}]}}"
+        "{{\n\"curDeptId\":1,\"note\":▲{{\"a\":1}},\n\"users\":[{USER},\
+         {{\"personalCapacity\":1,\"Note~/\":▲[],\"isAllocateCapacity\":true}}]}}"
     );
     let root = "/note: this member is unknown: remove it; a batch has curDeptId and users";
     let user = "/users/1/Note~0~1: this member is unknown: remove it; a user has targetDeptName, \
         personalCapacity and isAllocateCapacity";
     expect(&strict, MalformedKind::Malformed, &body, &[root, user]);
     // A name of another object is unknown here.
-    let body = format!(r#"▲{{▲"personalCapacity":1,"users":[{USER}]}}"#);
+    let body = format!(r#"▲{{"personalCapacity":▲1,"users":[{USER}]}}"#);
     let missing = "/curDeptId: curDeptId is required but missing: add it as an integer";
     let unknown = root.replace("/note", "/personalCapacity");
     expect(&strict, MalformedKind::Malformed, &body, &[missing, &unknown]);
@@ -313,7 +313,7 @@ fn all_faults_are_told_at_once_in_order() {
     expect_malformed(
         "▲{\n  \"users\": [\n    {\"personalCapacity\": ▲\"10\", \"isAllocateCapacity\": true},\n    \
          ▲{\"personalCapacity\": 0},\n    {\"targetDeptName\": ▲\"一二三四五六七八九十一二三四五六七八九十一\", \
-         ▲\"targetDeptName\": ▲3, \"personalCapacity\": ▲5, \"isAllocateCapacity\": false}\n  ]\n}",
+         \"targetDeptName\": ▲▲3, \"personalCapacity\": ▲5, \"isAllocateCapacity\": false}\n  ]\n}",
         &[
             "/curDeptId: curDeptId is required but missing: add it as an integer",
             "/users/0/personalCapacity: personalCapacity must be an integer, found a string: \

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::json;
 
-use super::address::PORT_BEYOND_PATTERN;
+use super::url::PORT_BEYOND_PATTERN;
 use super::{Fault, HttpUrl, Scalar, text};
 use crate::config::keys::Shape;
 

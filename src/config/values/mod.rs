@@ -6,7 +6,6 @@
 //! maps, files and sections hold more than one place, or look further than the document: they
 //! implement [`Kind`] itself.
 
-mod address;
 mod assertion;
 mod choice;
 mod claim;
@@ -14,7 +13,9 @@ mod egress;
 mod file;
 mod issuer;
 mod key_set;
+mod limit_store;
 mod list;
+mod listen_address;
 mod number;
 mod path;
 mod pem;
@@ -23,6 +24,7 @@ mod required;
 mod template;
 mod text;
 mod unit;
+mod url;
 mod users;
 
 use std::borrow::Cow;
@@ -31,8 +33,6 @@ use super::document::{Node, Written};
 use super::keys::Shape;
 use super::reader::Reader;
 
-pub use address::{HttpUrl, LimitStore, ListenAddress, RedisAddress, is_loopback};
-pub(super) use address::{OptionalBase, OptionalUrl, SAFE_URL_PATTERN};
 pub use assertion::{AssertionAlgorithm, AssertionKey};
 pub(super) use choice::choice;
 pub use claim::ClaimValue;
@@ -43,7 +43,9 @@ pub(super) use file::read_text;
 pub use file::{File, LiveFile, Password, Secret, file_error};
 pub use issuer::Issuer;
 pub use key_set::{KeySetDocument, without_bom};
+pub use limit_store::{LimitStore, RedisAddress};
 pub(super) use list::{List, Map, Texts};
+pub use listen_address::ListenAddress;
 pub(super) use number::{Count, Depth, ProperShare, Share, Status};
 pub use path::{PathPattern, PathSegment};
 pub use pem::{CertificateChain, Roots, TlsKey, certified_key};
@@ -59,6 +61,8 @@ pub(super) use text::{
 };
 pub use unit::parse_duration;
 pub(super) use unit::{HeadSize, KIB, MIB, Period, PeriodOrZero, Size};
+pub use url::{HttpUrl, is_loopback};
+pub(super) use url::{OptionalBase, OptionalUrl, SAFE_URL_PATTERN};
 pub use users::{KooDriveUsers, user_id};
 
 /// What stands where a secret would.

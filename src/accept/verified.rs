@@ -4,12 +4,12 @@
 //! the gateway's clock, while its key is among the issuer's usable keys, and under the issuer's
 //! unchanged rules.
 
-use std::borrow::Borrow;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher as _, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use foldhash::fast::RandomState;
+use moka::Equivalent;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 
@@ -20,7 +20,7 @@ use super::keys::Fingerprint;
 /// Bytes of an entry besides its token, measured. At 32 MiB that makes about 30 000 short tokens
 /// or 17 000 of 1.2 KiB; whose token has no place is verified once more, which costs as much as a
 /// signature.
-const ENTRY_BYTES: usize = 688;
+const ENTRY_BYTES: usize = 696;
 
 /// Real time after which an entry that nobody asked for is dropped. Verifying once more is
 /// cheaper than holding tokens that have long expired.
@@ -28,33 +28,52 @@ const IDLE_MAX: Duration = Duration::from_mins(15);
 
 /// Verified tokens of the whole process. Survives reloads; clones share it.
 #[derive(Clone)]
-pub struct VerifiedTokens(Cache<Presented, Arc<Verified>, RandomState>);
+pub struct VerifiedTokens {
+    cache: Cache<Presented, Arc<Verified>, RandomState>,
+    hasher: RandomState,
+}
 
 /// A token as a key: its bytes themselves, which are kept anyway. Nobody can find another token
 /// for the same verdict; and only what an issuer has signed gets in, so nobody fills the table with
 /// tokens that collide.
 #[derive(Clone)]
-struct Presented(Arc<SsoToken>);
+struct Presented {
+    token: Arc<SsoToken>,
+    /// Of the token: a table that grows asks for the hash of each, and they are long.
+    hash: u64,
+}
 
-impl Borrow<[u8]> for Presented {
-    fn borrow(&self) -> &[u8] {
-        self.0.expose().as_bytes()
-    }
+/// A token that is looked for.
+struct Asked<'a> {
+    token: &'a [u8],
+    hash: u64,
 }
 
 impl Hash for Presented {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        Borrow::<[u8]>::borrow(self).hash(state);
+        state.write_u64(self.hash);
+    }
+}
+
+impl Hash for Asked<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
     }
 }
 
 impl PartialEq for Presented {
     fn eq(&self, other: &Self) -> bool {
-        self.0.expose() == other.0.expose()
+        self.token.expose() == other.token.expose()
     }
 }
 
 impl Eq for Presented {}
+
+impl Equivalent<Presented> for Asked<'_> {
+    fn equivalent(&self, key: &Presented) -> bool {
+        self.token == key.token.expose().as_bytes()
+    }
+}
 
 /// A verdict, and what it rests on.
 pub(super) struct Verified {
@@ -101,21 +120,22 @@ impl VerifiedTokens {
             .weigher(|_, verified: &Arc<Verified>| weight(verified))
             .time_to_idle(IDLE_MAX)
             .build_with_hasher(RandomState::default());
-        Self(cache)
+        Self { cache, hasher: RandomState::default() }
     }
 
     /// Estimated bytes of what is held, as of the last [`Self::tidy`].
     pub fn bytes(&self) -> u64 {
-        self.0.weighted_size()
+        self.cache.weighted_size()
     }
 
     /// Counts, and lets go of what has expired; the cache does neither while nobody calls.
     pub async fn tidy(&self) {
-        self.0.run_pending_tasks().await;
+        self.cache.run_pending_tasks().await;
     }
 
     pub(super) async fn find(&self, token: &[u8], now: SystemTime) -> Option<Arc<Verified>> {
-        let verified = self.0.get(token).await?;
+        let asked = Asked { token, hash: self.hasher.hash_one(token) };
+        let verified = self.cache.get(&asked).await?;
         (now < verified.identity.expires_at).then_some(verified)
     }
 
@@ -123,9 +143,9 @@ impl VerifiedTokens {
     pub async fn forget(&self, caller: Option<CallerId>) -> usize {
         let of = |verified: &Verified| caller.is_none_or(|id| id == verified.identity.caller);
         let keys: Vec<_> =
-            self.0.iter().filter(|(_, verified)| of(verified)).map(|(key, _)| key).collect();
+            self.cache.iter().filter(|(_, verified)| of(verified)).map(|(key, _)| key).collect();
         for key in &keys {
-            self.0.invalidate(&**key).await;
+            self.cache.invalidate(&**key).await;
         }
         keys.len()
     }
@@ -133,8 +153,10 @@ impl VerifiedTokens {
     /// Tokens that live on their leeway alone are not worth a place.
     pub(super) async fn keep(&self, verified: Verified, now: SystemTime) {
         if now < verified.identity.expires_at {
-            let presented = Presented(Arc::clone(&verified.sso_token));
-            self.0.insert(presented, Arc::new(verified)).await;
+            let token = Arc::clone(&verified.sso_token);
+            let hash = self.hasher.hash_one(token.expose().as_bytes());
+            let presented = Presented { token, hash };
+            self.cache.insert(presented, Arc::new(verified)).await;
         }
     }
 }

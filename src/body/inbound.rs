@@ -166,9 +166,11 @@ impl fmt::Debug for InboundBody {
 
 impl Drop for InboundBody {
     fn drop(&mut self) {
-        if !self.ended
-            && let (Some(inner), Some(rest)) = (self.inner.take(), self.rest.take())
-        {
+        if self.ended {
+            return;
+        }
+        self.intake.as_ref().inspect(|intake| intake.leave_body());
+        if let (Some(inner), Some(rest)) = (self.inner.take(), self.rest.take()) {
             rest(inner, self.asked);
         }
     }

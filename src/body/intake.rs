@@ -20,7 +20,7 @@ struct State {
     grown: AtomicBool,
     /// The last request has a body that was not read to its end.
     in_body: AtomicBool,
-    /// For a buffer that has grown.
+    /// For a buffer that may grow, or has grown.
     memory: Mutex<Option<Reservation>>,
 }
 
@@ -67,8 +67,21 @@ impl Intake {
         self.0.bytes_max.store(bytes_max, Ordering::Relaxed);
     }
 
+    /// It was read to its end.
     pub(super) fn end_body(&self) {
         self.0.in_body.store(false, Ordering::Relaxed);
+        if !self.has_grown() {
+            self.leave_body();
+        }
+    }
+
+    /// Nobody wants to have more of it. A buffer that has not grown needs no memory: an idle connection
+    /// would only keep it from others.
+    pub(super) fn leave_body(&self) {
+        self.0.bytes_max.store(STRANGER_BYTES, Ordering::Relaxed);
+        if !self.has_grown() {
+            *self.memory() = None;
+        }
     }
 
     /// For a body that turns out long.

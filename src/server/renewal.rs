@@ -149,10 +149,11 @@ mod tests {
 
     /// A connection that answers each call, once its body has come, with how many bytes may be read
     /// at once by then.
-    fn connection(spare: usize) -> (DuplexStream, Intake, Drain) {
+    fn connection(spare: usize) -> (DuplexStream, Intake, Arc<Budget>, Drain) {
         let (caller, socket) = tokio::io::duplex(1024 * 1024);
         // A quarter is spared at most, an eighth between calls.
-        let intake = Intake::new(Budget::new(8 * spare));
+        let budget = Budget::new(8 * spare);
+        let intake = Intake::new(Arc::clone(&budget));
         let later = Instant::now() + Duration::from_mins(1);
         let process = Drain::default();
         let drain = process.watch();
@@ -182,7 +183,7 @@ mod tests {
         let taken = intake.clone();
         let connection = Renewed::new(builder, socket, service, watched, taken, waits, presence);
         process.watch().finish(async { drop(connection.await) });
-        (caller, intake, process)
+        (caller, intake, budget, process)
     }
 
     fn call(body_bytes: usize) -> Vec<u8> {
@@ -214,18 +215,22 @@ mod tests {
         // Bytes of the body, memory to spare, bytes read at once by its end, and whether the buffer
         // is kept for the next call.
         let cases = [
-            (1000, 0, COLD, false),
+            (1000, 0, STRANGER, false),
+            (1000, 160 * 1024, STRANGER, false),
+            (20_000, 160 * 1024, STRANGER, false),
             (100_000, 0, COLD, false),
             (100_000, 160 * 1024, WARM, true),
             (long, 160 * 1024, WARM, true),
             (long, 500 * 1024, Intake::BYTES_MAX, false),
         ];
         for (body_bytes, spare, most, kept) in cases {
-            let (mut caller, intake, _process) = connection(spare);
+            let (mut caller, intake, budget, _process) = connection(spare);
             for _ in 0..2 {
                 caller.write_all(&call(body_bytes)).await.unwrap();
                 assert_eq!(answer(&mut caller).await, most, "{body_bytes} {spare}");
                 assert_eq!(is_kept(&intake).await, kept, "{body_bytes} {spare}");
+                let held = 8 * spare - budget.free();
+                assert_eq!(held, if kept { 160 * 1024 } else { 0 }, "{body_bytes} {spare}");
             }
             let given_back = async {
                 while is_kept(&intake).await {
@@ -234,12 +239,27 @@ mod tests {
             };
             let soon = tokio::time::timeout(10 * KEPT_FOR, given_back).await;
             soon.unwrap_or_else(|_| panic!("{body_bytes} {spare}: it is kept for ever"));
+            assert_eq!(budget.free(), 8 * spare, "{body_bytes} {spare}");
         }
     }
 
     #[tokio::test]
+    async fn memory_for_a_long_body_that_came_in_small_pieces_is_given_back() {
+        let spare = 500 * 1024;
+        let (mut caller, intake, budget, _process) = connection(spare);
+        let mut most_held = 0;
+        for piece in call(2 * 1024 * 1024).chunks(8 * 1024) {
+            caller.write_all(piece).await.unwrap();
+            assert!(!is_kept(&intake).await, "no read was large");
+            most_held = most_held.max(8 * spare - budget.free());
+        }
+        answer(&mut caller).await;
+        assert_eq!((most_held, budget.free()), (3 * Intake::BYTES_MAX, 8 * spare));
+    }
+
+    #[tokio::test]
     async fn what_has_come_of_the_next_call_is_not_lost() {
-        let (mut caller, _, _process) = connection(0);
+        let (mut caller, _, _, _process) = connection(0);
         let two = [call(100_000), call(100_000)].concat();
         for early in [1, 2, 10, 60, 70, 1000, 99_999] {
             let (first, rest) = two.split_at(two.len() / 2 + early);
@@ -255,6 +275,7 @@ mod tests {
         answer(&mut caller).await;
     }
 
+    const STRANGER: usize = 16 * 1024;
     const COLD: usize = 64 * 1024 - 1;
     const WARM: usize = 112 * 1024;
 }

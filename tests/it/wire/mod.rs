@@ -9,5 +9,6 @@ mod h1_framing;
 mod h1_heads;
 mod h1_paths;
 mod h2;
+mod kept;
 mod streams;
 mod timeouts;

@@ -1,0 +1,59 @@
+//! What connections keep of the memory for bodies between two calls.
+
+use std::time::Duration;
+
+use http::Method;
+
+use super::case::{open, plan, raw};
+use crate::support::raw::RawConnection;
+use crate::support::world::World;
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// A call with a body of so many bytes.
+fn post(world: &World, bytes: usize) -> Vec<u8> {
+    let head = format!("POST /koodrive/test/echo HTTP/1.1⏎{{H}}{{A}}Content-Length: {bytes}⏎⏎");
+    [raw(world, &head), vec![b'x'; bytes]].concat()
+}
+
+async fn served(world: &World, connection: &mut RawConnection, bytes: usize) {
+    connection.send(post(world, bytes)).await.unwrap();
+    assert_eq!(connection.answer().await.unwrap().status, 200, "{bytes}");
+}
+
+/// What the admin page says of `listen.max_buffered`.
+async fn bodies_held(world: &World) -> String {
+    let page = world.admin().call(Method::GET, "/").header("accept", "text/plain").send().await;
+    let page = page.text();
+    let row = page.lines().find_map(|line| line.trim().strip_prefix("bodies held"));
+    row.unwrap_or_else(|| panic!("{page}")).trim().to_owned()
+}
+
+/// All of the memory for bodies is free, at once or before long.
+async fn all_is_given_back(world: &World) {
+    let mut last = String::new();
+    let mut pause = tokio::time::interval(Duration::from_millis(20));
+    let asking = async {
+        while !last.starts_with("0 B of ") {
+            pause.tick().await;
+            last = bodies_held(world).await;
+        }
+    };
+    let given_back = tokio::time::timeout(SOON, asking).await.is_ok();
+    assert!(given_back, "{last}");
+}
+
+#[tokio::test]
+async fn idle_connections_keep_nothing_for_bodies_however_many_they_are() {
+    let world = plan().start().await;
+    let mut idle = Vec::new();
+    for _ in 0..60 {
+        let mut connection = open(&world).await;
+        served(&world, &mut connection, 80).await;
+        idle.push(connection);
+    }
+    all_is_given_back(&world).await;
+    for connection in &mut idle {
+        served(&world, connection, 80).await;
+    }
+}

@@ -32,7 +32,7 @@ pub struct InboundBody {
     /// Once somebody wants to know it.
     progress: Option<Progress>,
     trailers: fn(HeaderMap) -> Option<HeaderMap>,
-    rest: Option<Box<Rest>>,
+    rest: Option<Box<TakeRest>>,
     intake: Option<Intake>,
     arrived: u64,
     places: Vec<Place>,
@@ -44,7 +44,7 @@ pub struct InboundBody {
 const LONG_BYTES: u64 = 1024 * 1024;
 
 /// Takes what nobody read, and whether anybody had asked for any of it.
-type Rest = dyn FnOnce(Incoming, bool) + Send + Sync;
+type TakeRest = dyn FnOnce(Incoming, bool) + Send + Sync;
 
 impl InboundBody {
     pub fn new(inner: Incoming, idle_timeout: Duration) -> Self {
@@ -257,20 +257,28 @@ impl From<hyper::Error> for BodyError {
     }
 }
 
-/// Reads a body and throws it away: at most `bytes_max` of it, at most for `within`.
-pub async fn discard(mut body: Incoming, bytes_max: u64, within: Duration) {
+/// Reads a body and throws it away: at most `bytes_max` of it, at most for `within`. Whether it has
+/// ended.
+pub async fn discard(mut body: Incoming, bytes_max: u64, within: Duration) -> bool {
     let mut bytes = 0;
     let reading = async {
-        while let Some(Ok(frame)) = body.frame().await {
-            bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        // Once the answer has gone out, hyper says only with the next head that no more will come.
+        while !body.is_end_stream() {
+            let Some(frame) = body.frame().await else { break };
+            let Ok(frame) = frame else { return false };
+            // Trailers are the last.
+            let Some(data) = frame.data_ref() else { break };
+            bytes += data.len() as u64;
             if bytes_max < bytes {
-                break;
+                return false;
             }
         }
+        true
     };
-    if tokio::time::timeout(within, reading).await.is_err() {
+    tokio::time::timeout(within, reading).await.unwrap_or_else(|_| {
         tracing::debug!("the rest of a refused body did not arrive in time");
-    }
+        false
+    })
 }
 
 /// When a body last moved. Clones see the same.

@@ -1,7 +1,10 @@
 //! How much of a connection is read at once.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use futures_util::task::AtomicWaker;
 
 use super::{Budget, Reservation};
 
@@ -18,8 +21,11 @@ struct State {
     bytes_max: AtomicUsize,
     /// Some read was larger than a stranger's may be.
     grown: AtomicBool,
-    /// The last request has a body that was not read to its end.
-    in_body: AtomicBool,
+    calls: AtomicU64,
+    /// The number of the last call if it has a body that was not read to its end, else 0.
+    in_body: AtomicU64,
+    /// Whom it wakes when the rest of a body has been taken in.
+    watcher: AtomicWaker,
     /// For a buffer that may grow, or has grown.
     memory: Mutex<Option<Reservation>>,
 }
@@ -34,7 +40,9 @@ impl Intake {
             budget,
             bytes_max: AtomicUsize::new(STRANGER_BYTES),
             grown: AtomicBool::new(false),
-            in_body: AtomicBool::new(false),
+            calls: AtomicU64::new(0),
+            in_body: AtomicU64::new(0),
+            watcher: AtomicWaker::new(),
             memory: Mutex::default(),
         }))
     }
@@ -54,7 +62,8 @@ impl Intake {
     /// A call begins, and nobody knows yet whose.
     pub(super) fn begin_call(&self, has_body: bool) {
         self.0.bytes_max.store(STRANGER_BYTES, Ordering::Relaxed);
-        self.0.in_body.store(has_body, Ordering::Relaxed);
+        let call = self.0.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        self.0.in_body.store(if has_body { call } else { 0 }, Ordering::Relaxed);
     }
 
     /// Somebody wants to have the body.
@@ -69,7 +78,7 @@ impl Intake {
 
     /// It was read to its end.
     pub(super) fn end_body(&self) {
-        self.0.in_body.store(false, Ordering::Relaxed);
+        self.0.in_body.store(0, Ordering::Relaxed);
         if !self.has_grown() {
             self.leave_body();
         }
@@ -84,6 +93,11 @@ impl Intake {
         }
     }
 
+    /// The body of the last call, of which the rest is taken in beside the connection.
+    pub fn rest(&self) -> Rest {
+        Rest { intake: self.clone(), call: self.0.in_body.load(Ordering::Relaxed) }
+    }
+
     /// For a body that turns out long.
     pub(super) fn widen(&self) {
         if let Some(memory) = self.0.budget.take_spare(WIDE_BYTES, 4) {
@@ -93,7 +107,12 @@ impl Intake {
     }
 
     pub fn is_in_body(&self) -> bool {
-        self.0.in_body.load(Ordering::Relaxed)
+        self.0.in_body.load(Ordering::Acquire) != 0
+    }
+
+    /// Whom it wakes when the rest of a body has been taken in.
+    pub fn watch(&self, watcher: &Waker) {
+        self.0.watcher.register(watcher);
     }
 
     /// Whether the buffer has grown.
@@ -115,6 +134,24 @@ impl Intake {
 
     fn memory(&self) -> MutexGuard<'_, Option<Reservation>> {
         self.0.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The rest of a refused body.
+#[derive(Debug)]
+pub struct Rest {
+    intake: Intake,
+    call: u64,
+}
+
+impl Rest {
+    /// All of it was taken in. By now the next call may be under way: its body has not ended.
+    pub fn end(self) {
+        let State { in_body, watcher, .. } = &*self.intake.0;
+        let ended = in_body.compare_exchange(self.call, 0, Ordering::Release, Ordering::Relaxed);
+        if ended.is_ok() {
+            watcher.wake();
+        }
     }
 }
 

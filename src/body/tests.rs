@@ -91,3 +91,15 @@ fn a_body_beyond_its_bounds_is_refused_and_gives_back_what_it_took() {
         assert_eq!(budget.free.load(Ordering::Relaxed), before);
     }
 }
+
+#[test]
+fn the_end_of_a_refused_body_is_not_that_of_the_next_one() {
+    let intake = Intake::new(Budget::new(0));
+    intake.begin_call(true);
+    let refused = intake.rest();
+    intake.begin_call(true);
+    refused.end();
+    assert!(intake.is_in_body());
+    intake.rest().end();
+    assert!(!intake.is_in_body());
+}

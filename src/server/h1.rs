@@ -127,16 +127,17 @@ impl Connections {
         // A caller that is still sending its body must be able to read the refusal; so the rest
         // is taken in, within bounds, while the answer goes out. Who waits to be asked is not.
         let rest = move |rest: Incoming, asked: bool| {
-            let unread = ambiguous || awaits_continue && !asked;
-            if unread || taken.has_grown() {
+            if ambiguous || awaits_continue && !asked {
                 mark.store(true, Ordering::Relaxed);
+                return;
             }
-            if !unread {
-                let discarding = body::discard(rest, LEFTOVER_BYTES_MAX, LEFTOVER_TIMEOUT);
-                drain.finish(
-                    async move { leave.run_until_cancelled(discarding).await.unwrap_or(()) },
-                );
-            }
+            let unread = taken.rest();
+            let discarding = body::discard(rest, LEFTOVER_BYTES_MAX, LEFTOVER_TIMEOUT);
+            drain.finish(async move {
+                if leave.run_until_cancelled(discarding).await == Some(true) {
+                    unread.end();
+                }
+            });
         };
         let (parts, body) = request.into_parts();
         let body = InboundBody::new(body, self.body_timeout).rest_to(rest).taken_by(intake);

@@ -114,7 +114,11 @@ where
             if this.unwritten.is_wanted() {
                 continue;
             }
-            if !this.intake.has_grown() || !this.is_between() || this.may_keep(cx) {
+            if !this.intake.has_grown() {
+                return Poll::Pending;
+            }
+            this.intake.watch(cx.waker());
+            if !this.is_between() || this.may_keep(cx) {
                 return Poll::Pending;
             }
             this.renew();

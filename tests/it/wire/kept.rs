@@ -57,3 +57,19 @@ async fn idle_connections_keep_nothing_for_bodies_however_many_they_are() {
         served(&world, connection, 80).await;
     }
 }
+
+#[tokio::test]
+async fn a_refused_body_that_was_taken_in_leaves_nothing_behind() {
+    let world = plan().start().await;
+    for refused in [50, 200_000] {
+        let mut connection = open(&world).await;
+        served(&world, &mut connection, 100_000).await;
+        assert!(!bodies_held(&world).await.starts_with("0 B"), "it waits for the next one");
+        let head = format!("POST /koodrive/test/echo HTTP/1.1⏎{{H}}Content-Length: {refused}⏎⏎");
+        connection.send(raw(&world, &head)).await.unwrap();
+        assert_eq!(connection.answer().await.unwrap().status, 401);
+        connection.send(vec![b'x'; refused]).await.unwrap();
+        all_is_given_back(&world).await;
+        served(&world, &mut connection, 80).await;
+    }
+}

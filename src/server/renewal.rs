@@ -80,17 +80,17 @@ where
     }
 
     /// Replaces the connection, or gives it up if hyper has read on in spite of all that.
-    fn renew(&mut self) -> Option<()> {
-        let parts = self.connection.take()?.into_parts();
+    fn renew(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        let parts = connection.into_parts();
         // Empty lines before a request are to be skipped (RFC 9112 section 2.2).
         if parts.read_buf.iter().any(|byte| !b"\r\n".contains(byte)) {
             tracing::debug!("connection ended: hyper had read more than was seen");
-            return None;
+            return;
         }
         self.idle = None;
         self.intake.renew();
         self.connection = Some(self.builder.serve_connection(parts.io, parts.service));
-        Some(())
     }
 }
 

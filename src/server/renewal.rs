@@ -55,7 +55,12 @@ where
     }
 
     pub(super) fn graceful_shutdown(self: Pin<&mut Self>) {
-        if let Some(connection) = &mut self.get_mut().connection {
+        let this = self.get_mut();
+        // hyper waits for the request of which it has read a beginning, and takes an empty line for one.
+        if this.is_between() {
+            this.renew();
+        }
+        if let Some(connection) = &mut this.connection {
             Pin::new(connection).graceful_shutdown();
         }
     }

@@ -272,6 +272,31 @@ async fn who_has_not_asked_anything_is_not_waited_for() {
     drop(deaf);
 }
 
+/// A large body leaves a connection that was begun anew, of which nothing has been read yet.
+#[tokio::test]
+async fn empty_lines_after_a_call_are_no_call_to_wait_for() {
+    for (bytes, lines) in [
+        (100, "\r\n"),
+        (2_000_000, "\r\n"),
+        (2_000_000, "\r\n\r\n"),
+        (2_000_000, "\r"),
+        (2_000_000, "\n"),
+    ] {
+        let world = plan("0s", "3s").start().await;
+        let mut connection = open(&world).await;
+        let token = world.sso.token_for("alice");
+        let head = format!("POST {ECHO} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n");
+        connection.send(format!("{head}Content-Length: {bytes}\r\n\r\n")).await.unwrap();
+        connection.send(vec![b'x'; bytes]).await.unwrap();
+        assert_eq!(connection.answer().await.unwrap().status, 200);
+        connection.send(lines).await.unwrap();
+        let more = tokio::time::timeout(Duration::from_millis(200), connection.rest()).await;
+        more.expect_err("it stays open");
+        assert!(world.gateway.stop().await, "{bytes} {lines:?}: it was cut off");
+        assert_eq!(connection.rest().await.unwrap(), b"", "{bytes} {lines:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_signal_is_heard_whatever_a_file_of_the_configuration_does() {
     let world = plan("0s", "5s").child().start().await;

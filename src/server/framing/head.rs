@@ -13,6 +13,8 @@ pub(super) struct Head {
     lengths: usize,
     length: Option<u64>,
     coding: Coding,
+    /// Of the empty lines before it.
+    before: Verdict,
     bare_lf: bool,
     fragment: bool,
 }
@@ -42,11 +44,11 @@ const LINE_KEPT_MAX: usize = 1024;
 const CODING: &[u8] = b"transfer-encoding";
 
 impl Head {
-    /// `bare_lf`: whether an empty line before the head ended in LF alone.
-    pub(super) fn begin(&mut self, bare_lf: bool) {
+    /// `before` is the fault of empty lines before the head.
+    pub(super) fn begin(&mut self, before: Verdict) {
         let mut line = std::mem::take(&mut self.line);
         line.clear();
-        *self = Self { line, bare_lf, ..Self::default() };
+        *self = Self { line, before, ..Self::default() };
     }
 
     /// Takes a part of the current line.
@@ -130,7 +132,8 @@ impl Head {
             (1 < self.hosts, Fault::SeveralHosts),
             (self.fragment, Fault::Fragment),
         ];
-        faults.into_iter().find(|(found, _)| *found).map(|(_, fault)| fault)
+        let first = faults.into_iter().find(|(found, _)| *found).map(|(_, fault)| fault);
+        self.before.or(first)
     }
 
     /// Of a head without fault: whether its body is chunked.

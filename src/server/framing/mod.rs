@@ -13,6 +13,7 @@ use self::head::{Head, Line};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     BareLf,
+    BareCr,
     LengthAndCoding,
     Coding,
     SeveralLengths,
@@ -29,6 +30,7 @@ impl Fault {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::BareLf => "a line ends in LF without CR",
+            Self::BareCr => "a CR without LF before the request",
             Self::LengthAndCoding => "Content-Length and Transfer-Encoding in one request",
             Self::Coding => "a Transfer-Encoding other than exactly chunked",
             Self::SeveralLengths => "more than one Content-Length",
@@ -67,10 +69,10 @@ pub(super) enum Told {
 /// In the states with `cr` a CR was seen last, and only LF may follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Before the first byte of a head; empty lines are skipped.
+    /// Before the first byte of a head; empty lines are skipped, but how they end is not forgotten.
     Between {
         cr: bool,
-        bare_lf: bool,
+        fault: Verdict,
     },
     Head,
     Length(u64),
@@ -99,7 +101,7 @@ struct SizeLine {
     cr: bool,
 }
 
-const BETWEEN: State = State::Between { cr: false, bare_lf: false };
+const BETWEEN: State = State::Between { cr: false, fault: None };
 
 impl Default for State {
     fn default() -> Self {
@@ -113,9 +115,9 @@ impl Framing {
         self.state == State::Head || self.heads == 0
     }
 
-    /// Whether all that came was whole requests.
+    /// Whether all that came was whole requests, and at most the beginning of empty lines after them.
     pub(super) fn is_between(&self) -> bool {
-        self.state == BETWEEN
+        matches!(self.state, State::Between { .. })
     }
 
     /// Follows further bytes; tells each head's verdict as the head ends, with how many of the
@@ -145,17 +147,19 @@ impl Framing {
             State::Head => return self.follow_head(bytes, tell),
             State::Length(left) | State::ChunkData(left) => return self.skip(bytes, left),
             // Empty lines before a request line are to be skipped (RFC 9112 section 2.2).
-            State::Between { bare_lf, .. } if *first == b'\r' => {
-                State::Between { cr: true, bare_lf }
-            }
-            State::Between { cr, bare_lf } if *first == b'\n' => {
-                State::Between { cr: false, bare_lf: bare_lf || !cr }
-            }
-            State::Between { bare_lf, .. } => {
-                self.head.begin(bare_lf);
-                self.state = State::Head;
-                return bytes;
-            }
+            State::Between { cr, fault } => match (first, cr) {
+                (b'\n', true) => State::Between { cr: false, fault },
+                (b'\n', false) => {
+                    State::Between { cr: false, fault: fault.or(Some(Fault::BareLf)) }
+                }
+                (b'\r', false) => State::Between { cr: true, fault },
+                (b'\r', true) => State::Between { cr: true, fault: fault.or(Some(Fault::BareCr)) },
+                (_, cr) => {
+                    self.head.begin(fault.or(cr.then_some(Fault::BareCr)));
+                    self.state = State::Head;
+                    return bytes;
+                }
+            },
             State::ChunkSize(line) => line.next(*first),
             State::ChunkEnd { cr } => match (first, cr) {
                 (b'\r', false) => State::ChunkEnd { cr: true },

@@ -64,6 +64,8 @@ fn each_ambiguity_is_named() {
     check("GET / HTTP/1.1\nHost: a\r\n\r\n", &[Some(Fault::BareLf)]);
     check("GET / HTTP/1.1\r\nHost: a\r\n\n", &[Some(Fault::BareLf)]);
     check("\r\n\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", &[Some(Fault::BareLf)]);
+    check("\rGET / HTTP/1.1\r\nHost: a\r\n\r\n", &[Some(Fault::BareCr)]);
+    check("\r\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", &[Some(Fault::BareCr)]);
     check("\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", &[None]);
 }
 

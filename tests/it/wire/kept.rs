@@ -58,6 +58,22 @@ async fn idle_connections_keep_nothing_for_bodies_however_many_they_are() {
     }
 }
 
+/// Part of an empty line is no part of a request: it does not keep the memory for a large body.
+#[tokio::test]
+async fn what_was_begun_of_an_empty_line_is_not_forgotten_with_the_rest() {
+    let world = plan().start().await;
+    for (line, status) in [("\r\n", 200), ("\r", 400), ("\n", 400)] {
+        let mut connection = open(&world).await;
+        served(&world, &mut connection, 100_000).await;
+        connection.send(line).await.unwrap();
+        all_is_given_back(&world).await;
+        connection.send(post(&world, 80)).await.unwrap();
+        assert_eq!(connection.answer().await.unwrap().status, status, "{line:?}");
+    }
+    let received = world.koodrive.received.all();
+    assert_eq!(received.len(), 4, "{received:?}");
+}
+
 #[tokio::test]
 async fn a_refused_body_that_was_taken_in_leaves_nothing_behind() {
     let world = plan().start().await;

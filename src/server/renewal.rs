@@ -31,6 +31,8 @@ pub(super) struct Renewed<I, S: HttpService<Incoming>> {
     presence: Arc<Presence>,
     /// Ends when a grown buffer was kept long enough.
     idle: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// How it has ended, while it is being closed.
+    ended: Option<hyper::Result<()>>,
 }
 
 impl<I, S, B> Renewed<I, S>
@@ -51,13 +53,13 @@ where
         presence: Arc<Presence>,
     ) -> Self {
         let connection = Some(builder.serve_connection(io, service));
-        Self { connection, builder, watched, intake, unwritten, presence, idle: None }
+        Self { connection, builder, watched, intake, unwritten, presence, idle: None, ended: None }
     }
 
     pub(super) fn graceful_shutdown(self: Pin<&mut Self>) {
         let this = self.get_mut();
         // hyper waits for the request of which it has read a beginning, and takes an empty line for one.
-        if this.is_between() {
+        if this.ended.is_none() && this.is_between() {
             this.renew();
         }
         if let Some(connection) = &mut this.connection {
@@ -113,7 +115,18 @@ where
         let this = self.get_mut();
         while let Some(connection) = &mut this.connection {
             if let Poll::Ready(ended) = Pin::new(connection).poll(cx) {
-                return Poll::Ready(ended);
+                // If a request has asked for an upgrade, hyper ends without closing the socket, for
+                // others to go on with it. Nobody does; asked once more, hyper writes what is left and
+                // closes. Whoever takes nothing of that is cut off by the socket's own timeout.
+                let first = this.ended.take();
+                if first.is_none() && ended.as_ref().err().is_none_or(hyper::Error::is_parse) {
+                    this.ended = Some(ended);
+                    continue;
+                }
+                return Poll::Ready(first.unwrap_or(ended));
+            }
+            if this.ended.is_some() {
+                return Poll::Pending;
             }
             // Its answer waited for what the socket has just taken.
             if this.unwritten.is_wanted() {

@@ -14,12 +14,14 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::support::koodrive::PREVERIFY;
 use crate::support::tls::PemPair;
 use crate::support::world::{GOOD_BATCH, World};
 
-const TLS: &str = "[listen]\ntls_certificate_file = 'server.pem'\ntls_key_file = 'server-key.pem'";
+pub(crate) const TLS: &str =
+    "[listen]\ntls_certificate_file = 'server.pem'\ntls_key_file = 'server-key.pem'";
 
 /// The certificate a new connection is shown.
 async fn shown_certificate(world: &World) -> CertificateDer<'static> {
@@ -31,6 +33,20 @@ async fn shown_to(
     world: &World,
     client: Option<&PemPair>,
 ) -> std::io::Result<CertificateDer<'static>> {
+    let mut stream = connected(world, client).await?;
+    // With TLS 1.3 a client learns only from the first answer whether it was let in.
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await?;
+    let chain = stream.get_ref().1.peer_certificates().expect("a server shows one");
+    Ok(chain[0].clone().into_owned())
+}
+
+/// A new connection, of a caller with this certificate, without ALPN: so of HTTP/1.
+pub(crate) async fn connected(
+    world: &World,
+    client: Option<&PemPair>,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_slice(world.authority.root_pem().as_bytes()).unwrap())
@@ -50,13 +66,7 @@ async fn shown_to(
     };
     let stream = TcpStream::connect(world.gateway.address).await?;
     let name = ServerName::from(world.gateway.address.ip());
-    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
-    // With TLS 1.3 a client learns only from the first answer whether it was let in.
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
-    let mut status = [0; 12];
-    stream.read_exact(&mut status).await?;
-    let chain = stream.get_ref().1.peer_certificates().expect("a server shows one");
-    Ok(chain[0].clone().into_owned())
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
 
 /// `RateLimit-Policy` of a preverify call by a caller of this name.

@@ -12,3 +12,4 @@ mod h2;
 mod kept;
 mod streams;
 mod timeouts;
+mod tls_end;

@@ -191,7 +191,7 @@ reasons! {
         "Request headers too large",
         "the request headers are too large",
         "请求头过大",
-        "The head of the request is larger than listen.max_header_bytes: send less of it";
+        "The head of the request is larger than `listen.max_header_bytes`, or has more than 256 lines: send less of it";
     UpstreamUnreachable = "upstream_unreachable", 502_001, Upstream,
         "KooDrive unreachable",
         "KooDrive cannot be reached; try again later",

@@ -85,6 +85,7 @@ impl Connections {
         });
         let mut builder = http1::Builder::new();
         builder
+            .max_headers(HEADER_LINES_MAX)
             .max_header_size(self.max_header_bytes)
             .max_buf_size(Intake::BYTES_MAX.max(2 * self.max_header_bytes));
         let stream = TokioIo::new(stream);
@@ -151,6 +152,8 @@ impl Connections {
 }
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
+/// As many as an answer of KooDrive may have; hyper's own bound is 100.
+const HEADER_LINES_MAX: usize = 256;
 /// How much of a refused request is still taken in so that its sender can read why.
 const LEFTOVER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(10);

@@ -45,6 +45,8 @@ impl Shared {
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(None)
+            // More than the gateway lets through and adds.
+            .max_headers(300)
             .serve_connection(TokioIo::new(io), service);
         let mut connection = std::pin::pin!(connection);
         let mut answers = 0;

@@ -104,13 +104,14 @@ impl fmt::Debug for CurrentPipeline {
 }
 
 impl Pipeline {
-    /// Answers a request. A body that nobody reads is dropped before the answer is returned.
+    /// Answers a request, unless its caller has hung up while it sent its body: `None`. A body that
+    /// nobody reads is dropped before the answer is returned.
     pub async fn handle(
         &self,
         parts: request::Parts,
         body: InboundBody,
         arrival: Arrival,
-    ) -> Response<ResponseBody> {
+    ) -> Option<Response<ResponseBody>> {
         // The ids first: every log line and every refusal carries them.
         let (mut context, illegal_trace_id) = self.open(parts, arrival);
         let body = body.count_into(context.record.bytes_in());
@@ -118,9 +119,11 @@ impl Pipeline {
         let run = self.run(&mut context, body, illegal_trace_id);
         let response = match telemetry::within(x_trace_id, trace_id, run).await {
             Ok(response) => response,
+            // The record says so by itself.
+            Err(rejection) if rejection.caller_is_gone() => return None,
             Err(rejection) => context.refuse(&rejection),
         };
-        context.close(response)
+        Some(context.close(response))
     }
 
     /// Something that was answered without being a request: its head could not be read.

@@ -89,10 +89,7 @@ impl Rejection {
             },
             Self::Body(error) => of_body(error),
             Self::Token(error) => of_token(error),
-            Self::Forward(error) => match error.caller_body() {
-                Some(body) => of_body(body),
-                None => of_forward(error),
-            },
+            Self::Forward(error) => error.caller_body().map_or_else(|| of_forward(error), of_body),
             Self::Overloaded(_) => Reason::Overloaded,
             Self::Draining => Reason::Draining,
         }
@@ -171,10 +168,21 @@ impl Rejection {
     }
 
     fn leaves_the_body(&self) -> bool {
+        matches!(self, Self::Framing(_)) || self.of_caller_body().is_some()
+    }
+
+    /// Whether nobody is there to be told: the caller has hung up while its body was on its way.
+    pub fn caller_is_gone(&self) -> bool {
+        matches!(self.of_caller_body(), Some(BodyError::Broken(_)))
+    }
+
+    /// What went wrong with the caller's body, if that was it.
+    fn of_caller_body(&self) -> Option<&BodyError> {
         match self {
-            Self::Framing(_) | Self::Body(_) => true,
-            Self::Forward(error) => error.caller_body().is_some(),
+            Self::Body(error) => Some(error),
+            Self::Forward(error) => error.caller_body(),
             Self::TraceId(_)
+            | Self::Framing(_)
             | Self::Call(_)
             | Self::Accept(_)
             | Self::Denied(_)
@@ -183,7 +191,7 @@ impl Rejection {
             | Self::Batch(_)
             | Self::Token(_)
             | Self::Overloaded(_)
-            | Self::Draining => false,
+            | Self::Draining => None,
         }
     }
 
@@ -228,7 +236,7 @@ fn of_body(error: &BodyError) -> Reason {
         BodyError::TooLarge(_) => Reason::BodyTooLarge,
         BodyError::NoBudget => Reason::Overloaded,
         BodyError::Malformed(_) => Reason::FramingIllegal,
-        // A body that broke off has nobody left to answer; it is told apart in the log only.
+        // Of a body that broke off nobody is told.
         BodyError::Idle(_) | BodyError::Slow(_) | BodyError::Broken(_) => Reason::BodyTimeout,
     }
 }

@@ -167,18 +167,19 @@ impl Connections {
         parts: Parts,
         body: InboundBody,
         mut arrival: Arrival,
-    ) -> Response<ResponseBody> {
+    ) -> Result<Response<ResponseBody>, CallerGone> {
         arrival.framing_fault = arrival.framing_fault.or_else(|| target::fault_in(&parts));
         // Nobody upstream may read a field that no stage has seen.
         let body = body.map_trailers(|_| None);
         let pipeline = self.pipeline.load();
         let handled = AssertUnwindSafe(pipeline.handle(parts, body, arrival)).catch_unwind().await;
-        handled.unwrap_or_else(|_panic| {
+        let handled = handled.unwrap_or_else(|_panic| {
             tracing::error!("request handler panicked");
             let mut response = Response::new(ResponseBody::default());
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-            response
-        })
+            Some(response)
+        });
+        handled.ok_or(CallerGone)
     }
 
     /// What hyper answered by itself is counted here: no request was seen. `instead`: what came in
@@ -195,6 +196,11 @@ impl Connections {
         }
     }
 }
+
+/// There is no answer: the connection ends, or in HTTP/2 the stream.
+#[derive(Debug, thiserror::Error)]
+#[error("the caller hung up while it sent its body")]
+pub(super) struct CallerGone;
 
 /// A connection that is served to its end.
 type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;

@@ -1,6 +1,5 @@
 //! An HTTP/1 connection.
 
-use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{CONNECTION_AGE_MAX, Connections, Outlived};
+use super::connection::{CONNECTION_AGE_MAX, CallerGone, Connections, Outlived};
 use super::framing;
 use super::guard::Guarded;
 use super::preface::other_than_http;
@@ -69,7 +68,7 @@ impl Connections {
             // there at once, for `Box::pin` would copy all of that room.
             let on_heap = Box::write(Box::new_uninit(), async move {
                 let leave = presence.leave().clone();
-                let mut response = served.handle_http1(request, arrival, taken, leave).await;
+                let mut response = served.handle_http1(request, arrival, taken, leave).await?;
                 response.body().holder().inspect(|holder| presence.accepted(*holder));
                 if last {
                     response.headers_mut().insert(CONNECTION, CLOSE);
@@ -79,7 +78,7 @@ impl Connections {
                 let hides_length = response.status() == StatusCode::NOT_MODIFIED
                     && response.headers().contains_key(CONTENT_LENGTH);
                 let response = response.map(|body| exchange.carry(body, hides_length, unwritten));
-                Ok::<_, Infallible>(response)
+                Ok::<_, CallerGone>(response)
             });
             Box::into_pin(on_heap)
         });
@@ -118,7 +117,7 @@ impl Connections {
         arrival: Arrival,
         intake: Intake,
         leave: CancellationToken,
-    ) -> Response<ResponseBody> {
+    ) -> Result<Response<ResponseBody>, CallerGone> {
         let ambiguous = arrival.framing_fault.is_some();
         let awaits_continue = request.headers().contains_key(EXPECT);
         let tunnel = request.method() == Method::CONNECT;
@@ -142,12 +141,12 @@ impl Connections {
         };
         let (parts, body) = request.into_parts();
         let body = InboundBody::new(body, self.body_timeout).rest_to(rest).taken_by(intake);
-        let mut response = self.dispatch(parts, body, arrival).await;
+        let mut response = self.dispatch(parts, body, arrival).await?;
         let left = left.load(Ordering::Relaxed);
         if ambiguous || tunnel || left || self.drain.phase() != Phase::Serving {
             response.headers_mut().insert(CONNECTION, CLOSE);
         }
-        response
+        Ok(response)
     }
 }
 

@@ -1,6 +1,5 @@
 //! An HTTP/2 connection.
 
-use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::connection::{CONNECTION_AGE_MAX, Connections, LAST_FRAMES_TIMEOUT, Outlived};
+use super::connection::{
+    CONNECTION_AGE_MAX, CallerGone, Connections, LAST_FRAMES_TIMEOUT, Outlived,
+};
 use super::guard::Rewind;
 use super::h2_pace::Paced;
 use super::h2_streams::Streams;
@@ -52,13 +53,13 @@ impl Connections {
             // On the heap, so that an answer that waits does not keep the room a call needs.
             let on_heap = Box::write(Box::new_uninit(), async move {
                 drop(waiting);
-                let mut response = served.handle_http2(request, arrival).await;
+                let mut response = served.handle_http2(request, arrival).await?;
                 match response.body().holder() {
                     Some(holder) => presence.accepted(holder),
                     None if stream.refuse(&streams) => leave_body_out(&mut response),
                     None => {}
                 }
-                Ok::<_, Infallible>(response.map(|body| stream.carry(body)))
+                Ok::<_, CallerGone>(response.map(|body| stream.carry(body)))
             });
             Box::into_pin(on_heap)
         });
@@ -101,13 +102,13 @@ impl Connections {
         &self,
         request: Request<Incoming>,
         arrival: Arrival,
-    ) -> Response<ResponseBody> {
+    ) -> Result<Response<ResponseBody>, CallerGone> {
         let (parts, body) = request.into_parts();
         let body = InboundBody::new(body, self.body_timeout);
-        let mut response = self.dispatch(parts, body, arrival).await;
+        let mut response = self.dispatch(parts, body, arrival).await?;
         // HTTP/2 has no such header (RFC 9113 section 8.2.2); a stream ends by itself.
         response.headers_mut().remove(CONNECTION);
-        response
+        Ok(response)
     }
 }
 

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use http::Method;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::case::{closes, open, plan, raw, reason};
+use super::frames::{DATA, END_HEADERS, END_STREAM, Frames, HEADERS, Outcome};
 use crate::support::faults::Behaviour;
 use crate::support::koodrive::PREVERIFY;
-use crate::support::world::GOOD_BATCH;
+use crate::support::world::{GOOD_BATCH, World};
 
 const BIG: usize = 8 * 1024 * 1024;
 const SOON: Duration = Duration::from_secs(10);
@@ -162,6 +165,76 @@ async fn a_caller_that_hangs_up_cancels_the_call_upstream() {
     connection.finish().await.unwrap();
     assert!(world.koodrive.server.wait_abandoned(2, SOON).await, "half closed");
     assert_eq!(world.koodrive.received.total(), 2, "nothing is sent again");
+}
+
+/// How a caller leaves.
+#[derive(Clone, Copy, Debug)]
+enum Leaves {
+    Finishes,
+    Resets,
+}
+
+#[tokio::test]
+async fn a_caller_that_hangs_up_in_its_body_is_gone_and_not_late() {
+    let length = "Content-Length: 50⏎⏎{";
+    let chunks = "Transfer-Encoding: chunked⏎⏎5⏎{";
+    let cases = [
+        (PREVERIFY, length, Leaves::Finishes),
+        (PREVERIFY, chunks, Leaves::Finishes),
+        (PREVERIFY, length, Leaves::Resets),
+        ("/koodrive/test/echo", length, Leaves::Finishes),
+        ("/koodrive/test/echo", length, Leaves::Resets),
+    ];
+    for (path, body, leaves) in cases {
+        let world = plan().start().await;
+        let name = format!("{path} {body} {leaves:?}");
+        let mut stream = TcpStream::connect(world.gateway.address).await.unwrap();
+        let head = raw(&world, &format!("POST {path} HTTP/1.1⏎{{H}}{{A}}{body}"));
+        stream.write_all(&head).await.unwrap();
+        let waiting = tokio::time::timeout(Duration::from_millis(100), stream.readable()).await;
+        waiting.expect_err("the rest is waited for");
+        match leaves {
+            Leaves::Finishes => {
+                stream.shutdown().await.unwrap();
+                let mut answer = Vec::new();
+                stream.read_to_end(&mut answer).await.unwrap();
+                assert_eq!(String::from_utf8_lossy(&answer), "", "{name}");
+            }
+            Leaves::Resets => {
+                stream.set_zero_linger().unwrap();
+                drop(stream);
+            }
+        }
+        is_told_as_gone(&world, &name).await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_http_2_that_is_not_as_long_as_it_says_is_no_late_one() {
+    let world = plan().start().await;
+    let bearer = format!("Bearer {}", world.sso.token_for("alice"));
+    let mut frames = Frames::open(world.gateway.address).await;
+    let head = Frames::block(&[
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":authority", "gateway"),
+        (":path", PREVERIFY),
+        ("authorization", &bearer),
+        ("content-length", "50"),
+    ]);
+    frames.send(HEADERS, END_HEADERS, 1, &head).await.unwrap();
+    frames.send(DATA, END_STREAM, 1, b"{").await.unwrap();
+    // PROTOCOL_ERROR (RFC 9113 section 8.1.1).
+    assert_eq!(frames.outcome(1).await, Outcome::Reset(1));
+    is_told_as_gone(&world, "HTTP/2").await;
+}
+
+/// The only call in the log is of a caller who was gone before there was an answer.
+async fn is_told_as_gone(world: &World, name: &str) {
+    let line = world.gateway.logs.wait_for(SOON, |line| line["msg"] == "call").await;
+    let line = line.unwrap_or_else(|| panic!("{name}: no line"));
+    assert_eq!((&line["status"], &line["reason"]), (&499.into(), &"caller_gone".into()), "{name}");
+    assert_eq!(line["origin"], "caller", "{name}");
 }
 
 fn chunked(bytes: &[u8]) -> Vec<u8> {

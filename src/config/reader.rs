@@ -64,7 +64,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether somebody wrote this key.
-    pub(super) fn has_noted(&self, key: &str) -> bool {
+    pub(super) fn is_written(&self, key: &str) -> bool {
         self.origins.contains_key(key)
     }
 

@@ -29,7 +29,7 @@ pub(super) fn check(config: &mut Config, to: &mut Reader<'_>) {
     limit::check(&config.limit, &config.validate, to);
     // The carrier edition knows no `Bearer` (page auth/refreshToken); whoever wants it all the same
     // can say so.
-    if config.token.method == TokenMethod::CarrierLogin && !to.has_noted("token.scheme") {
+    if config.token.method == TokenMethod::CarrierLogin && !to.is_written("token.scheme") {
         "AT".clone_into(&mut config.token.scheme);
     }
     config.token.login = Derived::new(token::check(&config.token, to));

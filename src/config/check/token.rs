@@ -56,26 +56,34 @@ pub(super) fn rules() -> Vec<Rule> {
 
 /// A parameter that is sent twice is read differently by two servers (RFC 6749 section 3.2).
 fn extra(token: &TokenConfig, to: &mut Reader<'_>) {
-    let own = OWN_PARAMETERS.iter().find(|name| token.extra.contains_key(**name));
-    if let Some(name) = own {
-        let key = format!("token.extra.{name}");
-        to.say(&[&key], "the gateway sends this parameter itself, by the other keys of [token]");
+    let by_key = [
+        ("actor_token", token.actor_token_file.is_set()),
+        ("actor_token_type", token.actor_token_file.is_set()),
+        ("audience", !token.audience.is_empty()),
+        ("client_id", !token.client_id.is_empty()),
+        ("requested_token_type", !token.requested_token_type.is_empty()),
+        ("resource", !token.resource.is_empty()),
+        ("scope", !token.scope.is_empty()),
+    ];
+    let by_key = by_key.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name);
+    for name in OWN_PARAMETERS.into_iter().chain(by_key) {
+        if token.extra.contains_key(name) {
+            let key = format!("token.extra.{name}");
+            to.say(
+                &[&key],
+                "the gateway sends this parameter itself, by the other keys of [token]",
+            );
+        }
     }
 }
 
-const OWN_PARAMETERS: [&str; 14] = [
-    "actor_token",
-    "actor_token_type",
+/// Whatever other keys say.
+const OWN_PARAMETERS: [&str; 7] = [
     "assertion",
-    "audience",
     "client_assertion",
     "client_assertion_type",
-    "client_id",
     "client_secret",
     "grant_type",
-    "requested_token_type",
-    "resource",
-    "scope",
     "subject_token",
     "subject_token_type",
 ];

@@ -260,6 +260,10 @@ log_format = \"xml\""),
     ("a scope with a line break", Swap("[token]", "[token]\nscope = \"a\\n\"")),
     ("a resource with a line break", Swap("[token]", "[token]\nresource = \"https://a\\n\"")),
     ("a parameter that is sent anyway", Swap("[token]", "[token]\nextra = { grant_type = \"x\" }")),
+    (
+        "a parameter that another key sends",
+        Swap("[token]", "[token]\nscope = \"a\"\nextra = { scope = \"b\", audience = \"c\" }"),
+    ),
     ("a list of audiences with a number", Swap("[token]", "[token]\naudience = [1]")),
     (
         "a certificate for the endpoint over http",

@@ -40,6 +40,7 @@ const UNSEEN: &[(&str, Unseen)] = &[
     ("PS256 by another key", FileContents),
     ("an issuer that is no address", Missing), // its `jwks_url` or `jwks_file`
     ("one issuer twice", TwoValues),
+    ("a parameter that another key sends", TwoValues),
     ("keys that lapse", TwoValues),
     ("both listeners on one port", TwoValues),
     ("a burst below the largest batch", TwoValues),

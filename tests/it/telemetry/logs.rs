@@ -197,8 +197,10 @@ fn a_stuck_stdout_stalls_nobody_and_the_loss_is_told() {
     drop(release);
     let text = written.text(&writer);
     let kept = text.lines().filter(|line| line.starts_with('x')).count();
-    let told: Value = text.lines().find_map(|line| serde_json::from_str(line).ok()).unwrap();
-    assert_eq!(told["lines"].as_u64().unwrap() + kept as u64, 10_000);
+    // In two notes, where the thread came to its first lines only when others had been dropped.
+    let told = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let dropped: u64 = told.map(|told| told["lines"].as_u64().unwrap()).sum();
+    assert_eq!(dropped + kept as u64, 10_000);
     assert!((4096..=8192).contains(&kept), "{kept} kept");
 }
 

@@ -187,7 +187,9 @@ impl Body for InboundBody {
         let this = self.get_mut();
         if !this.asked {
             this.asked = true;
-            this.intake.as_ref().filter(|_| !this.ended).inspect(|intake| intake.begin_body());
+            if let (Some(intake), false) = (&this.intake, this.ended) {
+                intake.begin_body(this.size_hint().exact());
+            }
         }
         loop {
             let (read, woken) = wakes::withheld(|| Pin::new(this.incoming()).poll_frame(cx));

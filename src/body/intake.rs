@@ -66,8 +66,12 @@ impl Intake {
         self.0.in_body.store(if has_body { call } else { 0 }, Ordering::Relaxed);
     }
 
-    /// Somebody wants to have the body.
-    pub(super) fn begin_body(&self) {
+    /// Somebody wants to have the body, of which there are `bytes`, if it says so.
+    pub(super) fn begin_body(&self, bytes: Option<u64>) {
+        // A stranger's reads will do, and most calls are so small.
+        if bytes.is_some_and(|bytes| bytes <= STRANGER_BYTES as u64) {
+            return;
+        }
         let mut memory = self.memory();
         if memory.is_none() {
             *memory = self.0.budget.take_spare(WARM_BYTES, 8);

@@ -103,3 +103,22 @@ fn the_end_of_a_refused_body_is_not_that_of_the_next_one() {
     intake.rest().end();
     assert!(!intake.is_in_body());
 }
+
+/// So is nearly every call.
+#[test]
+fn a_body_that_one_small_read_takes_borrows_no_memory() {
+    let total = 16 * 1024 * 1024;
+    for (bytes, borrows) in
+        [(Some(1), false), (Some(16 * 1024), false), (Some(16 * 1024 + 1), true), (None, true)]
+    {
+        let budget = Budget::new(total);
+        let intake = Intake::new(Arc::clone(&budget));
+        intake.begin_call(true);
+        let stranger = intake.bytes_max();
+        intake.begin_body(bytes);
+        assert_eq!(budget.free() < total, borrows, "{bytes:?}");
+        assert_eq!(stranger < intake.bytes_max(), borrows, "{bytes:?}");
+        intake.end_body();
+        assert_eq!(budget.free(), total, "{bytes:?}");
+    }
+}

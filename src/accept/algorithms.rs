@@ -41,7 +41,7 @@ pub(super) fn name(algorithm: SignatureAlgorithm) -> &'static str {
 }
 
 pub(super) fn names(algorithms: Algorithms) -> Vec<&'static str> {
-    ALL.into_iter().filter(|algorithm| algorithms.contains(*algorithm)).map(name).collect()
+    algorithms.iter().map(name).collect()
 }
 
 pub(super) fn to_jwt(algorithm: SignatureAlgorithm) -> Algorithm {
@@ -75,6 +75,10 @@ impl Algorithms {
     /// This one alone, if it is in the set.
     pub(super) fn only(self, algorithm: SignatureAlgorithm) -> Option<Self> {
         self.contains(algorithm).then_some(Self(1 << algorithm as u16))
+    }
+
+    pub(super) fn iter(self) -> impl Iterator<Item = SignatureAlgorithm> {
+        ALL.into_iter().filter(move |algorithm| self.contains(*algorithm))
     }
 
     pub(super) fn bits(self) -> u16 {

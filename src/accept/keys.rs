@@ -8,18 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
-    RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, VerificationAlgorithm,
-};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::DecodingKey;
+use jsonwebtoken::crypto::JwtVerifier as _;
+use jsonwebtoken::signature::Verifier as _;
 use serde_json::{Map, Value};
 
 use super::algorithms::Algorithms;
 use super::error::Shown;
 use super::token::KID_BYTES_MAX;
+use super::verifier::{Material, ParsedVerifier};
 use super::{algorithms, json, weak_rsa};
 use crate::config::{KeySetDocument, SignatureAlgorithm};
 use crate::digest;
@@ -36,20 +34,23 @@ pub(super) struct VerifyKey {
     pub(super) fingerprint: Fingerprint,
     /// The public half alone.
     material: Fingerprint,
-    key: DecodingKey,
+    /// One for each of its algorithms.
+    verifiers: Box<[ParsedVerifier]>,
 }
 
 impl VerifyKey {
-    /// Whether `signature` (base64url) is this key's over `message`.
+    /// Whether `signature` is this key's over `message`.
     pub(super) fn verifies(
         &self,
         algorithm: SignatureAlgorithm,
         message: &str,
-        signature: &str,
+        signature: &Vec<u8>,
     ) -> bool {
         let algorithm = algorithms::to_jwt(algorithm);
-        jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.key, algorithm)
-            .unwrap_or(false)
+        let mut verifiers = self.verifiers.iter();
+        verifiers
+            .find(|verifier| verifier.algorithm() == algorithm)
+            .is_some_and(|verifier| verifier.verify(message.as_bytes(), signature).is_ok())
     }
 }
 
@@ -254,11 +255,11 @@ fn read_key(jwk: &Jwk) -> Result<VerifyKey, SkipReason> {
     if member(jwk, "d").is_some() {
         return Err(SkipReason::Private);
     }
-    let (algorithms, material, key) = match (kty, text_of(jwk, "crv")?) {
-        ("RSA", _) => rsa(jwk)?,
-        ("EC", Some("P-256")) => ec(jwk, Algorithms::P256, 32, &ECDSA_P256_SHA256_FIXED)?,
-        ("EC", Some("P-384")) => ec(jwk, Algorithms::P384, 48, &ECDSA_P384_SHA384_FIXED)?,
-        ("OKP", Some("Ed25519")) => ed25519(jwk)?,
+    let (algorithms, material) = match (kty, text_of(jwk, "crv")?) {
+        ("RSA", _) => (Algorithms::RSA, rsa(jwk)?),
+        ("EC", Some("P-256")) => (Algorithms::P256, ec(jwk, 32)?),
+        ("EC", Some("P-384")) => (Algorithms::P384, ec(jwk, 48)?),
+        ("OKP", Some("Ed25519")) => (Algorithms::ED25519, Material::Point(bytes(jwk, "x")?)),
         _ => return Err(SkipReason::UnsupportedType),
     };
     let algorithms = match text_of(jwk, "alg")? {
@@ -267,11 +268,14 @@ fn read_key(jwk: &Jwk) -> Result<VerifyKey, SkipReason> {
             .and_then(|algorithm| algorithms.only(algorithm))
             .ok_or(SkipReason::UnsupportedAlgorithm)?,
     };
+    let verifiers: Option<_> =
+        algorithms.iter().map(|algorithm| material.verifier(algorithm)).collect();
+    let verifiers = verifiers.ok_or(SkipReason::BadMaterial)?;
     let id = kid.unwrap_or_default();
     let bits = algorithms.bits().to_be_bytes();
-    let material = digest::half_of([material.as_slice()]);
+    let material = digest::half_of(material.parts());
     let fingerprint = digest::half_of([id.as_bytes(), &bits, &material]);
-    Ok(VerifyKey { kid: kid.map(Box::from), algorithms, fingerprint, material, key })
+    Ok(VerifyKey { kid: kid.map(Box::from), algorithms, fingerprint, material, verifiers })
 }
 
 fn is_for_signatures(jwk: &Jwk) -> Result<bool, SkipReason> {
@@ -284,9 +288,7 @@ fn is_for_signatures(jwk: &Jwk) -> Result<bool, SkipReason> {
     Ok(use_fits && operations_fit)
 }
 
-type Read = (Algorithms, Vec<u8>, DecodingKey);
-
-fn rsa(jwk: &Jwk) -> Result<Read, SkipReason> {
+fn rsa(jwk: &Jwk) -> Result<Material, SkipReason> {
     let mut n = bytes(jwk, "n")?;
     let e = bytes(jwk, "e")?;
     // Some publish a leading zero octet although RFC 7518 section 6.3.1.1 forbids it.
@@ -302,36 +304,15 @@ fn rsa(jwk: &Jwk) -> Result<Read, SkipReason> {
     if !odd(&n) || !odd(&e) {
         return Err(SkipReason::BadMaterial);
     }
-    RsaPublicKeyComponents { n: &n, e: &e }
-        .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
-        .map_err(|_| SkipReason::BadMaterial)?;
-    let key = DecodingKey::from_rsa_raw_components(&n, &e);
-    let mut material = n;
-    material.extend(e);
-    Ok((Algorithms::RSA, material, key))
+    Ok(Material::Rsa { n, e })
 }
 
-fn ec(
-    jwk: &Jwk,
-    algorithms: Algorithms,
-    coordinate_bytes: usize,
-    verification: &'static dyn VerificationAlgorithm,
-) -> Result<Read, SkipReason> {
+fn ec(jwk: &Jwk, coordinate_bytes: usize) -> Result<Material, SkipReason> {
     let (x, y) = (bytes(jwk, "x")?, bytes(jwk, "y")?);
     if x.len() != coordinate_bytes || y.len() != coordinate_bytes {
         return Err(SkipReason::BadMaterial);
     }
-    let point = [&[4], x.as_slice(), y.as_slice()].concat();
-    ParsedPublicKey::new(verification, &point).map_err(|_| SkipReason::BadMaterial)?;
-    let key = DecodingKey::from_ec_der(&point);
-    Ok((algorithms, point, key))
-}
-
-fn ed25519(jwk: &Jwk) -> Result<Read, SkipReason> {
-    let x = bytes(jwk, "x")?;
-    ParsedPublicKey::new(&ED25519, &x).map_err(|_| SkipReason::BadMaterial)?;
-    let key = DecodingKey::from_ed_der(&x);
-    Ok((Algorithms::ED25519, x, key))
+    Ok(Material::Point([&[4], x.as_slice(), y.as_slice()].concat()))
 }
 
 fn bytes(jwk: &Jwk, name: &str) -> Result<Vec<u8>, SkipReason> {

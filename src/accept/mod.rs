@@ -24,6 +24,7 @@ mod stores;
 mod token;
 mod unknown_kids;
 mod verified;
+mod verifier;
 mod weak_rsa;
 
 use std::iter;
@@ -283,7 +284,7 @@ fn verified_by(
     jws: &Jws<'_>,
 ) -> Option<Arc<VerifyKey>> {
     let verifies =
-        |key: &&Arc<VerifyKey>| key.verifies(algorithm, jws.signing_input, jws.signature);
+        |key: &&Arc<VerifyKey>| key.verifies(algorithm, jws.signing_input, &jws.signature);
     candidates.iter().find(verifies).cloned()
 }
 

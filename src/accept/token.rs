@@ -16,8 +16,7 @@ pub(super) const KID_BYTES_MAX: usize = 512;
 pub(super) struct Jws<'a> {
     /// What was signed: header and payload, as sent.
     pub(super) signing_input: &'a str,
-    /// Base64url, decoded once to be sure that it can be.
-    pub(super) signature: &'a str,
+    pub(super) signature: Vec<u8>,
     pub(super) alg: String,
     pub(super) kid: Option<String>,
     payload: Vec<u8>,
@@ -35,7 +34,7 @@ impl<'a> Jws<'a> {
         let header = decode(header, "header")?;
         let header = json::object(&header).ok_or(MalformedToken::NotJson("header"))?;
         let payload = decode(payload, "payload")?;
-        decode(signature, "signature")?;
+        let signature = decode(signature, "signature")?;
         let (alg, kid) = judge(header)?;
         Ok(Self { signing_input, signature, alg, kid, payload })
     }

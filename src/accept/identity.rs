@@ -1,13 +1,15 @@
 //! What `accept` proves: who calls, for how long.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use aws_lc_rs::hmac;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::value::RawValue;
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
 use super::requirement::Met;
@@ -129,22 +131,26 @@ impl fmt::Debug for Identity {
 #[derive(Clone, Default)]
 pub struct Claims(Box<[(Box<str>, Claim)]>);
 
-/// One claim, as its token writes it: a number beyond 64 bits keeps its digits.
+/// One claim. Unless it is text, it is as its token writes it: a number beyond 64 bits keeps its
+/// digits.
 #[derive(Clone)]
 pub struct Claim(Box<RawValue>);
 
 impl Claims {
-    /// Those of `names` that are members of `payload`, which was read strictly before.
-    pub(super) fn keep(payload: &[u8], names: &BTreeSet<String>) -> Self {
-        if names.is_empty() {
-            return Self::default();
-        }
-        let all: HashMap<String, &RawValue> = serde_json::from_slice(payload).unwrap_or_default();
-        let kept = names.iter().filter_map(|name| {
-            let claim = Claim((*all.get(name)?).to_owned());
-            Some((name.as_str().into(), claim))
-        });
-        Self(kept.collect())
+    /// Those of `names` that are among `claims`, which were read of `payload`.
+    pub(super) fn keep(
+        payload: &[u8],
+        claims: &Map<String, Value>,
+        names: &BTreeSet<String>,
+    ) -> Self {
+        let named = names.iter().filter_map(|name| Some((name, claims.get(name)?)));
+        let texts: Option<_> =
+            named.map(|(name, value)| Some((name.as_str().into(), Claim::text(value)?))).collect();
+        Self(texts.unwrap_or_else(|| {
+            // What is more than text is taken as it was written, which `claims` cannot tell.
+            let mut reader = serde_json::Deserializer::from_slice(payload);
+            reader.deserialize_map(Named(names)).unwrap_or_default()
+        }))
     }
 
     /// One claim, by its exact name.
@@ -159,7 +165,56 @@ impl Claims {
     }
 }
 
+/// Picks the members of these names out of an object.
+struct Named<'n>(&'n BTreeSet<String>);
+
+impl<'de> Visitor<'de> for Named<'_> {
+    type Value = Box<[(Box<str>, Claim)]>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut kept = Vec::new();
+        while let Some(name) = members.next_key_seed(Name(self.0))? {
+            match name {
+                Some(name) => kept.push((name.as_str().into(), Claim(members.next_value()?))),
+                None => drop(members.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(kept.into())
+    }
+}
+
+/// Reads a member's name: which of these it is.
+struct Name<'n>(&'n BTreeSet<String>);
+
+impl<'n, 'de> DeserializeSeed<'de> for Name<'n> {
+    type Value = Option<&'n String>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_str(self)
+    }
+}
+
+impl<'n> Visitor<'_> for Name<'n> {
+    type Value = Option<&'n String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.0.get(name))
+    }
+}
+
 impl Claim {
+    fn text(value: &Value) -> Option<Self> {
+        to_raw_value(value.as_str()?).ok().map(Self)
+    }
+
     pub fn json(&self) -> &str {
         self.0.get()
     }
@@ -266,7 +321,10 @@ mod tests {
     #[test]
     fn a_claim_keeps_its_digits_and_only_named_ones_are_kept() {
         let names = ["tenant", "act", "absent"].map(str::to_owned).into();
-        let keep = |payload: &str| Claims::keep(payload.as_bytes(), &names);
+        let keep = |payload: &str| {
+            let claims = serde_json::from_str(payload).unwrap();
+            Claims::keep(payload.as_bytes(), &claims, &names)
+        };
         let first = keep(r#"{"tenant":100000000000000000001,"act":{"sub":"x"},"sub":"alice"}"#);
         let second = keep(r#"{"tenant":100000000000000000002}"#);
         let json = |claims: &Claims, name| claims.get(name).map(|claim| claim.json().to_owned());
@@ -274,6 +332,9 @@ mod tests {
         assert_eq!(json(&second, "tenant").as_deref(), Some("100000000000000000002"));
         assert_eq!(json(&first, "act").as_deref(), Some(r#"{"sub":"x"}"#));
         assert_eq!((json(&first, "sub"), json(&first, "absent")), (None, None));
+        let texts = keep(r#"{"sub":"a","tenant":"x\u002fy \"","act":"\n"}"#);
+        assert_eq!(json(&texts, "tenant").as_deref(), Some(r#""x/y \"""#));
+        assert_eq!(json(&texts, "act").as_deref(), Some(r#""\n""#));
         assert!(first.weight() < 200, "{}", first.weight());
     }
 }

@@ -174,7 +174,7 @@ impl Acceptor {
         Identity {
             issuer: Arc::clone(&issuer.name),
             subject: checked.subject.into(),
-            claims: Claims::keep(jws.payload(), &issuer.identities.kept_claims),
+            claims: Claims::keep(jws.payload(), claims, &issuer.identities.kept_claims),
             met: Met::of(&self.requirements, claims),
             expires_at: checked.expires_at,
             caller: CallerId::keyed(&issuer.identities.caller_key, &issuer.name, checked.subject),

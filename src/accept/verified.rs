@@ -39,7 +39,8 @@ pub struct VerifiedTokens {
 #[derive(Clone)]
 struct Presented {
     token: Arc<SsoToken>,
-    /// Of the token: a table that grows asks for the hash of each, and they are long.
+    /// Of the token: a table that grows asks for the hash of each, and one that is searched
+    /// compares with its neighbours; they are long, and each lies somewhere else.
     hash: u64,
 }
 
@@ -63,7 +64,7 @@ impl Hash for Asked<'_> {
 
 impl PartialEq for Presented {
     fn eq(&self, other: &Self) -> bool {
-        self.token.expose() == other.token.expose()
+        self.hash == other.hash && self.token.expose() == other.token.expose()
     }
 }
 
@@ -71,7 +72,7 @@ impl Eq for Presented {}
 
 impl Equivalent<Presented> for Asked<'_> {
     fn equivalent(&self, key: &Presented) -> bool {
-        self.token == key.token.expose().as_bytes()
+        self.hash == key.hash && self.token == key.token.expose().as_bytes()
     }
 }
 

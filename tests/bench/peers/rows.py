@@ -32,7 +32,8 @@ class Row:
         return self.tokens[1] == NEW_TOKENS
 
 
-ROWS = (
+# Each makes a proxy do something else.
+WORK = (
     Row("T1, RS256 seen before", Variant(tier=1)),
     Row("T1, RS256 new", Variant(tier=1, cache=False), tokens=("RS256", NEW_TOKENS, CALLERS)),
     Row(
@@ -42,6 +43,13 @@ ROWS = (
         peers=ALL[:4],
     ),
     Row("T2, 1 user"),
+    Row("T2, RS256 new", Variant(cache=False), tokens=("RS256", NEW_TOKENS, CALLERS)),
+    Row(
+        "T2, ES256 new",
+        Variant(algorithm="ES256", cache=False),
+        tokens=("ES256", NEW_TOKENS, CALLERS),
+        peers=ALL[:4],
+    ),
     Row("T2, 100 users", users=100),
     Row("T2, 1000 users", users=1000),
     Row("GET of 1 KB", Variant(tier=1), users=None, path=SMALL),
@@ -71,6 +79,12 @@ ROWS = (
         peers=ALL[:4],
     ),
     Row("TLS in and out", Variant(tls=True), peers=ALL[:4]),
+    Row("T2 with an access log", Variant(access_log=True), peers=("gateway", "envoy", "nginx")),
+    Row("T2 with traces, 1 %", Variant(traces=0.01), peers=("gateway", "envoy")),
+    Row("T2 with traces, 100 %", Variant(traces=1), peers=("gateway", "envoy")),
+)
+# The same again with more or fewer callers, connections or workers.
+NUMBERS = (
     Row("T2, 1 caller", tokens=("RS256", 1, 1)),
     Row("T2, 10 000 tokens", tokens=("RS256", 10_000, CALLERS)),
     Row(
@@ -82,8 +96,6 @@ ROWS = (
     Row("T2, 1 connection", connections=1),
     Row("T2, 1000 connections", connections=1000),
     Row("T2, 10 000 connections", connections=10_000),
-    Row("T2 with an access log", Variant(access_log=True), peers=("gateway", "envoy", "nginx")),
-    Row("T2 with traces, 1 %", Variant(traces=0.01), peers=("gateway", "envoy")),
-    Row("T2 with traces, 100 %", Variant(traces=1), peers=("gateway", "envoy")),
     Row("T2, two workers", Variant(workers=2), peers=("gateway", "envoy", "nginx", "haproxy")),
 )
+ROWS = WORK + NUMBERS

@@ -224,6 +224,19 @@ fn the_image_is_built_from_files_that_exist_and_with_locked_versions() {
     assert!(image.contains(&format!("FROM rust:{version}-")), "{version}");
 }
 
+/// Without it they would only be dearer, and nobody would see why.
+#[test]
+fn image_and_package_are_built_with_the_profile() {
+    let profile = std::fs::read(super::repository().join("deploy/gateway.profdata")).unwrap();
+    assert!(profile.starts_with(b"\xfflprofi\x81"), "not an indexed profile");
+    for (build, root) in [("deploy/Dockerfile", "/build"), ("deploy/debian/build", "$PWD")] {
+        let flags = format!("RUSTFLAGS=\"-Cprofile-use={root}/deploy/gateway.profdata\"");
+        let text = text_of(build);
+        let (_, rest) = text.split_once(&flags).unwrap_or_else(|| panic!("{build} lacks {flags}"));
+        assert!(rest.contains("cargo build --release"), "{build}");
+    }
+}
+
 /// Modes of a checkout under umask 077 would make files that the gateway's user cannot read.
 #[test]
 fn whatever_is_copied_into_an_image_has_a_mode_of_its_own() {

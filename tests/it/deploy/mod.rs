@@ -33,10 +33,11 @@ fn walk(folder: &Path, into: &mut Vec<PathBuf>) {
     }
 }
 
-/// README.md and every file below `deploy/`, with its path.
+/// README.md and every file below `deploy/` but the profile, which is no text; with its path.
 fn documents() -> Vec<(PathBuf, String)> {
     let mut paths = vec![repository().join("README.md")];
     walk(&repository().join("deploy"), &mut paths);
+    paths.retain(|path| path.extension().is_none_or(|extension| extension != "profdata"));
     let read = |path: PathBuf| {
         let text = std::fs::read_to_string(&path).unwrap();
         (path, text)

@@ -158,8 +158,9 @@ async fn five_hundred_active_callers_see_no_foreground_exchange_after_their_firs
             let expected =
                 if second == start { TokenSource::Exchanged } else { TokenSource::Cached };
             assert_eq!(accepted_call(&world, caller).await, expected, "{number} at {second}");
+            // Nobody's renewal waits for a place because this machine is too slow for the others.
+            world.settle().await;
         }
-        world.settle().await;
         let reports = world.reports.lock().unwrap();
         for report in &reports[reported..] {
             assert_eq!(report.background, 10 <= second);

@@ -3,8 +3,6 @@
 //! Those it brings parse the key again for every token, which takes a tenth of the time of an RSA
 //! signature and a fifth of that of an ECDSA one.
 
-use std::fmt;
-
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
     RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
@@ -87,11 +85,5 @@ impl Verifier<Vec<u8>> for ParsedVerifier {
 impl JwtVerifier for ParsedVerifier {
     fn algorithm(&self) -> Algorithm {
         self.algorithm
-    }
-}
-
-impl fmt::Debug for ParsedVerifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ParsedVerifier").field("algorithm", &self.algorithm).finish_non_exhaustive()
     }
 }

@@ -60,8 +60,10 @@ def load(around, row, running, seconds, warm=False):
             "20s",
         ]
         command += ["-s", script, f"{protocol}://127.0.0.1:{running.port}"]
-        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        found = re.search(r"^counted (\d+) (\d+) (\d+)$", told, re.MULTILINE)
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise Failed(f"wrk gave up: {done.stderr.strip() or done.stdout.strip()}"[:200])
+        found = re.search(r"^counted (\d+) (\d+) (\d+)$", done.stdout, re.MULTILINE)
         requests, microseconds, failed = (int(number) for number in found.groups())
         if requests <= failed:
             raise Failed(f"{failed} of {requests} calls failed")

@@ -1,14 +1,12 @@
 //! What `accept` proves: who calls, for how long.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use aws_lc_rs::hmac;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Deserializer;
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
@@ -148,8 +146,12 @@ impl Claims {
             named.map(|(name, value)| Some((name.as_str().into(), Claim::text(value)?))).collect();
         Self(texts.unwrap_or_else(|| {
             // What is more than text is taken as it was written, which `claims` cannot tell.
-            let mut reader = serde_json::Deserializer::from_slice(payload);
-            reader.deserialize_map(Named(names)).unwrap_or_default()
+            let written: HashMap<String, &RawValue> =
+                serde_json::from_slice(payload).unwrap_or_default();
+            let kept = names.iter().filter_map(|name| {
+                Some((name.as_str().into(), Claim((*written.get(name)?).to_owned())))
+            });
+            kept.collect()
         }))
     }
 
@@ -162,51 +164,6 @@ impl Claims {
     pub(super) fn weight(&self) -> usize {
         let entry = size_of::<(Box<str>, Claim)>();
         self.0.iter().map(|(name, claim)| entry + name.len() + claim.json().len()).sum()
-    }
-}
-
-/// Picks the members of these names out of an object.
-struct Named<'n>(&'n BTreeSet<String>);
-
-impl<'de> Visitor<'de> for Named<'_> {
-    type Value = Box<[(Box<str>, Claim)]>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut kept = Vec::new();
-        while let Some(name) = members.next_key_seed(Name(self.0))? {
-            match name {
-                Some(name) => kept.push((name.as_str().into(), Claim(members.next_value()?))),
-                None => drop(members.next_value::<IgnoredAny>()?),
-            }
-        }
-        Ok(kept.into())
-    }
-}
-
-/// Reads a member's name: which of these it is.
-struct Name<'n>(&'n BTreeSet<String>);
-
-impl<'n, 'de> DeserializeSeed<'de> for Name<'n> {
-    type Value = Option<&'n String>;
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
-        from.deserialize_str(self)
-    }
-}
-
-impl<'n> Visitor<'_> for Name<'n> {
-    type Value = Option<&'n String>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.0.get(name))
     }
 }
 

@@ -58,7 +58,7 @@ fn of_rsa(algorithm: SignatureAlgorithm) -> Option<&'static RsaParameters> {
         SignatureAlgorithm::PS256 => Some(&RSA_PSS_2048_8192_SHA256),
         SignatureAlgorithm::PS384 => Some(&RSA_PSS_2048_8192_SHA384),
         SignatureAlgorithm::PS512 => Some(&RSA_PSS_2048_8192_SHA512),
-        SignatureAlgorithm::ES256 | SignatureAlgorithm::ES384 | SignatureAlgorithm::EdDSA => None,
+        _ => None,
     }
 }
 
@@ -67,12 +67,7 @@ fn of_curve(algorithm: SignatureAlgorithm) -> Option<&'static dyn VerificationAl
         SignatureAlgorithm::ES256 => Some(&ECDSA_P256_SHA256_FIXED),
         SignatureAlgorithm::ES384 => Some(&ECDSA_P384_SHA384_FIXED),
         SignatureAlgorithm::EdDSA => Some(&ED25519),
-        SignatureAlgorithm::RS256
-        | SignatureAlgorithm::RS384
-        | SignatureAlgorithm::RS512
-        | SignatureAlgorithm::PS256
-        | SignatureAlgorithm::PS384
-        | SignatureAlgorithm::PS512 => None,
+        _ => None,
     }
 }
 

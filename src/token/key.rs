@@ -55,8 +55,8 @@ impl Sharing {
     ///
     /// - how it is obtained ([`SetupDigest`]);
     /// - issuer and subject: a subject is unique within its issuer only;
-    /// - each of the claims, by its name and as JSON, so that no two numbers are
-    ///   taken for one; an absent claim differs from every present one.
+    /// - each of the claims, by its name and as JSON, so that no two numbers are taken for one; an
+    ///   absent claim differs from every present one.
     pub(super) fn key(&self, identity: &Identity) -> CacheKey {
         CacheKey(identity.memo.get_or_work(self.rules, || self.work_out(identity)))
     }

@@ -60,10 +60,7 @@ def load(around, row, running, seconds, warm=False):
             "20s",
         ]
         command += ["-s", script, f"{protocol}://127.0.0.1:{running.port}"]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            raise Failed(f"wrk gave up: {done.stderr.strip() or done.stdout.strip()}"[:200])
-        found = re.search(r"^counted (\d+) (\d+) (\d+)$", done.stdout, re.MULTILINE)
+        found = re.search(r"^counted (\d+) (\d+) (\d+)$", output(command), re.MULTILINE)
         requests, microseconds, failed = (int(number) for number in found.groups())
         if requests <= failed:
             raise Failed(f"{failed} of {requests} calls failed")
@@ -72,6 +69,13 @@ def load(around, row, running, seconds, warm=False):
         passes -= requests
         if passes <= 0 or not warm:
             return Load(requests, requests / microseconds * 1e6, failed)
+
+
+def output(command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise Failed(f"the load gave up: {done.stderr.strip() or done.stdout.strip()}"[:200])
+    return done.stdout
 
 
 def load_http2(around, row, running, seconds):
@@ -88,12 +92,7 @@ def load_http2(around, row, running, seconds):
         body,
     ]
     command += ["-H", f"authorization: Bearer {token}", "-H", "content-type: application/json"]
-    told = subprocess.run(
-        [*command, f"http://127.0.0.1:{running.port}{PREVERIFY}"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    told = output([*command, f"http://127.0.0.1:{running.port}{PREVERIFY}"])
     succeeded = int(re.search(r"(\d+) succeeded", told)[1])
     refused = sum(int(number) for number in re.findall(r"(\d+) [345]xx", told))
     rate = float(re.search(r"([\d.]+) req/s", told)[1])
